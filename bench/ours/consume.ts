@@ -1,0 +1,26 @@
+import { orders } from "../message.ts";
+import { inWindows, type Open, rate } from "../side.ts";
+import { OrderPlaced, withBus } from "./bus.ts";
+
+/** A backlog that is there already, handled by one new group from the oldest on. */
+export const open: Open = (settings) => {
+  const { messages, bytes, window } = settings;
+  const order = orders(bytes);
+  return {
+    round: () =>
+      withBus(settings, async (bus) => {
+        await inWindows(messages, 1_024, (at) => bus.publish(OrderPlaced, order(at)));
+        return rate(messages, async () => {
+          const all = Promise.withResolvers<void>();
+          let left = messages;
+          const handler = async (): Promise<void> => {
+            left -= 1;
+            if (left === 0) all.resolve();
+          };
+          const subscription = await bus.subscribe(OrderPlaced, handler, { group: "bench", concurrency: window });
+          await all.promise;
+          await subscription.unsubscribe(); // the last settlements count, too
+        });
+      }),
+  };
+};

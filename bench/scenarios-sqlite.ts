@@ -1,0 +1,99 @@
+import { atLeast, cpuAdded, flat, latencyAdded, latencyBelow, ratioOf } from "./budgets.ts";
+import type { Scenario } from "./scenario.ts";
+import { slowDisk } from "./slow-disk.ts";
+
+const publish = {
+  unit: "messages/s",
+  better: "higher",
+  ours: "publish.ts",
+  bare: "sqlite-publish.ts",
+} as const;
+
+/**
+ * Every receipt means an fdatasync on both sides: WAL, synchronous=FULL, one transaction for a window. SQLite has no client
+ * that asks and answers, so the bare side of a request is there for scale.
+ */
+export const scenarios: readonly Scenario[] = [
+  {
+    ...publish,
+    name: "publish, durable",
+    settings: { messages: 100_000, window: 1_024 },
+    budgets: [atLeast(100_000), ratioOf(0.6)],
+    about: "bare: node:sqlite inserts of the same bytes, a transaction for each window",
+  },
+  {
+    name: "consume and ack",
+    unit: "messages/s",
+    better: "higher",
+    ours: "consume.ts",
+    bare: "sqlite-consume.ts",
+    settings: { messages: 100_000, window: 256 },
+    budgets: [atLeast(50_000), ratioOf(0.6)],
+    about: "a backlog, by a new group; bare: a window read, parsed, handled one by one, the cursor committed",
+  },
+  {
+    name: "publish and handle",
+    unit: "messages/s",
+    better: "higher",
+    ours: "publish-and-handle.ts",
+    bare: "sqlite-publish-and-handle.ts",
+    settings: { messages: 100_000, window: 1_024 },
+    budgets: [cpuAdded(3)],
+    about: "in one process; bare: both of the above in turn",
+  },
+  {
+    name: "latency, publish to handler, idle",
+    unit: "µs (p50)",
+    better: "lower",
+    ours: "latency.ts",
+    bare: "sqlite-latency.ts",
+    settings: { messages: 100, window: 1, idleMs: 10 },
+    rounds: 10,
+    budgets: [latencyBelow(2), latencyAdded(50)],
+    about: "one each 10 ms, in one process; bare: insert, commit, read back, handle",
+  },
+  {
+    name: "request, one after the other, two processes",
+    unit: "requests/s",
+    better: "higher",
+    ours: "request.ts",
+    bare: "sqlite-request.ts",
+    settings: { messages: 200, window: 1 },
+    budgets: [atLeast(30)],
+    about: "bare: a table each way in an unsynced file, fs.watch as the wake-up; CPU is the requester's",
+  },
+  {
+    name: "request, 64 in flight, two processes",
+    unit: "requests/s",
+    better: "higher",
+    ours: "request.ts",
+    bare: "sqlite-request.ts",
+    settings: { messages: 10_000, window: 64 },
+    budgets: [atLeast(2_000)],
+    about: "as above",
+  },
+  {
+    name: "consume slowly, a million waiting",
+    unit: "MiB resident",
+    better: "lower",
+    ours: "waiting.ts",
+    bare: "sqlite-waiting.ts",
+    settings: { messages: 1_000_000, window: 16 },
+    rounds: 1,
+    budgets: [flat(0.05)],
+    about: "from the first to the last second of a handler that takes 2 ms; bare: a window read at a time",
+  },
+  ...(slowDisk === undefined
+    ? []
+    : [
+        {
+          ...publish,
+          name: "publish, durable, on a disk with 2 ms more",
+          settings: { messages: 50_000, window: 1_024 },
+          rounds: 3,
+          budgets: [],
+          about: "strace delays each fdatasync by 2 ms on both sides",
+          wrapper: slowDisk,
+        },
+      ]),
+];

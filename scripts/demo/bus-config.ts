@@ -1,0 +1,27 @@
+import type { BusConfig } from "../../src/index.ts";
+
+export interface Target {
+  readonly url: string;
+  /** Of this run alone, so that a second one on the same broker starts afresh. */
+  readonly prefix: string;
+  readonly events: number;
+}
+
+const meanBytes = 16 * 1024;
+const gibibyte = 2 ** 30;
+
+/** True of a bus that ends at the border of its process. */
+export function inProcess(url: string): boolean {
+  return url.startsWith("memory:");
+}
+
+/** One stream for the webhooks, as large as the run needs; in memory publishers wait for the handlers instead. */
+export function busConfig({ url, prefix, events }: Target, name: string): BusConfig {
+  const stream = { name: "github", topics: ["github.>"] };
+  if (!inProcess(url)) {
+    return { url, prefix, name, streams: [{ ...stream, maxBytes: Math.max(gibibyte, events * meanBytes) }] };
+  }
+  const shared = url === "memory:" ? "memory:omnibus-demo" : url; // publisher and worker meet by the name
+  const streams = [{ ...stream, maxBytes: gibibyte / 4, whenFull: "wait" }] as const;
+  return { url: shared, prefix, name, streams, ...{ memory: { maxLetters: events } } };
+}

@@ -1,0 +1,101 @@
+import type { Member, StreamInfo, StreamOptions } from "./driver.ts";
+import type { BusEvent } from "./event.ts";
+import type { Positions } from "./handler.ts";
+
+export interface StreamAdmin {
+  /** Rejects with BUS_CONFLICT when it overlaps another with an equal pattern, or can't be changed. */
+  ensure(stream: StreamOptions, options?: { readonly dryRun?: boolean | undefined }): Promise<"created" | "unchanged" | "updated">;
+  list(): Promise<readonly StreamInfo[]>;
+  /** Rejects with BUS_NOT_FOUND. */
+  info(name: string): Promise<StreamInfo>;
+  /** One position for each partition, as of now: what `from: { positions }` takes. */
+  positions(name: string): Promise<Positions>;
+  /** Never what a group has not handled. How many went. */
+  trim(name: string, before: Date | { readonly positions: Positions }): Promise<number>;
+  /** True when it was there. */
+  delete(name: string): Promise<boolean>;
+}
+
+export interface GroupAdmin {
+  list(stream?: string): Promise<readonly GroupInfo[]>;
+  /** Rejects with BUS_NOT_FOUND. */
+  info(group: string): Promise<GroupInfo>;
+  /** Patterns only grow by subscribing; shrinking is said here. */
+  update(group: string, patterns: readonly string[]): Promise<void>;
+  /** Rejects with BUS_CONFLICT while members are active. */
+  reset(group: string, from: "oldest" | "newest" | Date): Promise<void>;
+  /** Takes over what dead members left, now. */
+  recover(group: string, options?: { readonly idleMs?: number | undefined }): Promise<{ readonly redelivered: number }>;
+  /** With its queue and its dead letters. True when it was there. */
+  delete(group: string): Promise<boolean>;
+}
+
+export interface GroupInfo {
+  readonly group: string;
+  readonly streams: readonly string[];
+  readonly patterns: readonly string[];
+  readonly order: "group" | "process" | "none";
+  readonly members: readonly Member[];
+  /** Not yet handled, those in flight not counted. */
+  readonly waiting: number;
+  /** False where the broker can't filter: an upper bound. */
+  readonly waitingExact: boolean;
+  readonly inFlight: number;
+  readonly scheduled: number;
+  readonly deadLetters: number;
+  readonly oldestWaitingMs: number | undefined;
+}
+
+export interface DeadLetter {
+  readonly id: string;
+  readonly group: string;
+  /** Undefined when it could not be decoded. */
+  readonly event: BusEvent | undefined;
+  readonly raw: Uint8Array;
+  readonly topic: string;
+  readonly stream: string | undefined;
+  readonly position: string | undefined;
+  readonly reason: { readonly code: string; readonly name: string; readonly message: string; readonly stack: string | undefined };
+  /** Those that failed; a replay runs these. */
+  readonly handlers: readonly string[];
+  readonly attempts: number;
+  readonly firstFailedAt: Date;
+  readonly failedAt: Date;
+  readonly history: readonly { readonly at: Date; readonly error: string }[];
+}
+
+export interface DeadLetterQuery {
+  readonly group?: string | undefined;
+  /** A pattern. */
+  readonly topic?: string | undefined;
+  /** The reason's code or name, or a part of its message. */
+  readonly error?: string | undefined;
+  /** Failed before. */
+  readonly before?: Date | undefined;
+  /** Failed after. */
+  readonly after?: Date | undefined;
+  /** @default 100 */
+  readonly limit?: number | undefined;
+  /** From the page before. */
+  readonly cursor?: string | undefined;
+}
+
+export interface ReplayOptions {
+  /** Instead of the event's data: the input form, validated. Of one letter only. */
+  readonly data?: unknown;
+  /** @default unlimited */
+  readonly ratePerSecond?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+export interface DeadLetters {
+  /** Oldest first. */
+  list(query?: DeadLetterQuery): Promise<{ readonly items: readonly DeadLetter[]; readonly cursor: string | undefined }>;
+  get(id: string): Promise<DeadLetter | undefined>;
+  count(query?: DeadLetterQuery): Promise<number>;
+  /** To the queue of the group that gave it up, and to no other; resumable; harmless twice. */
+  replay(which: string | DeadLetterQuery, options?: ReplayOptions): Promise<{ readonly replayed: number; readonly failed: number }>;
+  /** How many went. */
+  discard(which: string | DeadLetterQuery): Promise<number>;
+}

@@ -1,0 +1,92 @@
+import type { DeadLetters, GroupAdmin, StreamAdmin } from "./admin.ts";
+import type { Capabilities } from "./driver.ts";
+import type { BusEvent, EventDefinition, EventOf, InputOf, Outgoing, PublishOptions } from "./event.ts";
+import type { BatchHandler, BatchOptions, EventIterator, Handler, PulledDelivery, PullOptions, SubscribeOptions, Subscription } from "./handler.ts";
+import type { PublishOutcome, Receipt } from "./receipt.ts";
+import type { RequestDefinition, RequestInputOf, RequestOf, ResponseInputOf, ResponseOf } from "./request-definition.ts";
+import type { BusStatus, Health, Stats } from "./status.ts";
+
+export interface RequestOptions {
+  /** @default 5_000 */
+  readonly timeoutMs?: number | undefined;
+  readonly key?: string | undefined;
+  /** @default that of the event being handled, else the request's own id */
+  readonly correlationId?: string | undefined;
+  /** @default that of `within` */
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface RequestContext {
+  readonly request: BusEvent;
+  /** Aborted when the requester has stopped waiting, or the bus closes. */
+  readonly signal: AbortSignal;
+}
+
+export interface RespondOptions {
+  /** Responders of one group share the load; false: this one answers whatever the others do. @default the bus's `group`, else "responders" */
+  readonly group?: string | false | undefined;
+  /** @default 16 */
+  readonly concurrency?: number | undefined;
+}
+
+export interface Scope {
+  readonly source?: string | undefined;
+  readonly session?: string | undefined;
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  readonly correlationId?: string | undefined;
+}
+
+export interface ActiveDriver {
+  readonly name: string;
+  /** The escape hatch: what it is stands in the driver's page. */
+  readonly client: unknown;
+  readonly capabilities: Capabilities;
+}
+
+export interface Bus extends AsyncDisposable {
+  readonly name: string;
+  readonly state: "new" | "connecting" | "connected" | "reconnecting" | "closing" | "closed";
+  /** The driver that is active now, undefined before the first connection and after closing. */
+  readonly driver: ActiveDriver | undefined;
+  /** Resolves when connected and every declared subscription runs. Safe twice and at once. */
+  connect(): Promise<this>;
+
+  /** Resolves once the broker has it. Rejects with `PublishError.outcome`, or `ValidationError`. */
+  publish<E extends EventDefinition>(event: E, data: InputOf<E>, options?: PublishOptions): Promise<Receipt>;
+  /** Untyped: validated only if the type is registered. The type is the topic's last token unless given. */
+  publishTopic(topic: string, data: unknown, options?: PublishOptions & { readonly type?: string | undefined }): Promise<Receipt>;
+  /** One outcome for each item, in order; never rejects for an item. An async iterable is taken with backpressure. */
+  publishMany(items: Iterable<Outgoing> | AsyncIterable<Outgoing>, options?: { readonly signal?: AbortSignal | undefined }): Promise<readonly PublishOutcome[]>;
+  /** To the lane of one group, which need not have a member yet. No order between this lane and the stream. */
+  send<E extends EventDefinition>(group: string, event: E, data: InputOf<E>, options?: PublishOptions): Promise<Receipt>;
+  /** Resolves when everything published so far is settled. */
+  flush(): Promise<void>;
+
+  /** Resolves once everything published from now on will reach the handler. */
+  subscribe<const E extends EventDefinition | readonly EventDefinition[]>(events: E, handler: Handler<NoInfer<EventOf<E>>>, options?: SubscribeOptions): Promise<Subscription>;
+  subscribePattern<Data = unknown>(pattern: string, handler: Handler<BusEvent<string, Data>>, options?: SubscribeOptions): Promise<Subscription>;
+  subscribeBatch<const E extends EventDefinition | readonly EventDefinition[]>(events: E, handler: BatchHandler<NoInfer<EventOf<E>>>, options: SubscribeOptions & BatchOptions): Promise<Subscription>;
+  /** Subscribed when it resolves. Asking for the next settles the one before; leaving the loop hands back what is open. */
+  events<const E extends EventDefinition | readonly EventDefinition[]>(events: E, options?: SubscribeOptions): Promise<EventIterator<E>>;
+  /** At most `max` events of the group; an empty list when none came within `waitMs`. */
+  pull<const E extends EventDefinition | readonly EventDefinition[]>(events: E, options: PullOptions): Promise<readonly PulledDelivery<EventOf<E>>[]>;
+
+  /** Time-out (BUS_TIMEOUT), failure of the responder (BUS_REMOTE) and nobody there (BUS_NO_RESPONDER) are three different errors. */
+  request<R extends RequestDefinition>(request: R, data: RequestInputOf<R>, options?: RequestOptions): Promise<ResponseOf<R>>;
+  respond<R extends RequestDefinition>(request: R, handler: (data: RequestOf<R>, context: RequestContext) => ResponseInputOf<R> | Promise<ResponseInputOf<R>>, options?: RespondOptions): Promise<Subscription>;
+
+  /** Source, session, metadata and correlation of everything published inside `work`. */
+  within<T>(scope: Scope, work: () => T): T;
+
+  readonly streams: StreamAdmin;
+  readonly groups: GroupAdmin;
+  readonly deadLetters: DeadLetters;
+
+  /** Asks the broker and every subscription now; never says up of one that would receive nothing. @default 5_000 */
+  health(options?: { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined }): Promise<Health>;
+  stats(): Stats;
+  onStatus(listener: (status: BusStatus) => void): Disposable;
+  /** Stops taking work, finishes or hands back what is in flight, flushes, closes. Safe twice, at any time. @default 30_000 */
+  close(options?: { readonly timeoutMs?: number | undefined }): Promise<{ readonly unfinished: number }>;
+}

@@ -1,0 +1,43 @@
+import type { Command } from "commander";
+import { isBusError, type Outgoing, outgoing } from "../index.ts";
+import { plural } from "./human.ts";
+import { parseJson } from "./parse-json.ts";
+import { printable } from "./printable.ts";
+import { redact } from "./redact.ts";
+import type { Shell } from "./shell.ts";
+import { readLines } from "./standard-input.ts";
+
+/** One event for each line that is not blank. A line that is no JSON ends it; what was read before is published. */
+export function publishLines(
+  shell: Shell,
+  command: Command,
+  topic: string,
+  options: { readonly key?: string; readonly type?: string },
+): Promise<void> {
+  let broken: unknown;
+  async function* items(): AsyncGenerator<Outgoing> {
+    let line = 0;
+    for await (const text of readLines(shell.terminal)) {
+      line += 1;
+      if (text.trim() === "") continue;
+      try {
+        yield outgoing(topic, parseJson(text, `line ${line}`), options);
+      } catch (error) {
+        broken = error;
+        return;
+      }
+    }
+  }
+  return shell.session(command, "create", async ({ bus, output }) => {
+    const outcomes = await bus.publishMany(items());
+    const failed = outcomes.filter((outcome) => !outcome.ok);
+    if (output.human) await output.line(`published ${plural(outcomes.length - failed.length, "event")} to ${topic}`);
+    else for (const outcome of outcomes) if (outcome.ok) await output.json(outcome.receipt);
+    for (const { id, error } of failed) {
+      const code = isBusError(error) ? `${error.code}: ` : "";
+      shell.terminal.stderr.write(`omnibus: ${printable(redact(`${id}: ${code}${error.message}`))}\n`);
+      shell.exitCode = 1;
+    }
+    if (broken !== undefined) throw broken;
+  });
+}

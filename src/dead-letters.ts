@@ -1,0 +1,237 @@
+import type { DeadLetter, DeadLetterQuery, DeadLetters, ReplayOptions } from "./admin.ts";
+import type { Core } from "./core.ts";
+import type { DriverConnection, Headers, StoredMessage } from "./driver.ts";
+import { BusError } from "./errors.ts";
+import type { BusEvent } from "./event.ts";
+import { matchesPattern } from "./internal/topic-trie.ts";
+import { readErrors, readNames } from "./message-history.ts";
+import { abortSignal, any, callable, checkOptions, date, integer, invalidOption, number, text, type Shape } from "./option-check.ts";
+import type { Outbound } from "./outbound.ts";
+import type { Publisher } from "./publisher.ts";
+import { open } from "./receiving.ts";
+import { ReceivedEvent } from "./received-event.ts";
+import { check } from "./schema-check.ts";
+import type { Broker } from "./supervisor.ts";
+import { validatePattern } from "./topic.ts";
+import { header, headerPrefix } from "./wire-names.ts";
+import { wrapError } from "./wrap-error.ts";
+
+const pageSize = 200;
+const claimMs = 30_000;
+const queryShape: Shape = { group: text, topic: text, error: text, before: date, after: date, limit: integer(1, 10_000), cursor: text };
+const replayShape: Shape = { data: any, ratePerSecond: number(0.001, 1_000_000), signal: abortSignal, onProgress: callable };
+
+/** What the groups gave up on: looked at, sent back to them, or thrown away. */
+export class DeadLetterOffice implements DeadLetters {
+  readonly #core: Core;
+  readonly #broker: Broker;
+  readonly #publisher: Publisher;
+  readonly #outbound: Outbound;
+
+  constructor(core: Core, broker: Broker, publisher: Publisher, outbound: Outbound) {
+    this.#core = core;
+    this.#broker = broker;
+    this.#publisher = publisher;
+    this.#outbound = outbound;
+  }
+
+  async list(query: DeadLetterQuery = {}): Promise<{ readonly items: readonly DeadLetter[]; readonly cursor: string | undefined }> {
+    checkQuery(query);
+    const limit = query.limit ?? 100;
+    const items: DeadLetter[] = [];
+    for await (const letter of this.#scan(query)) {
+      if (items.length === limit) return { items, cursor: items.at(-1)!.id };
+      items.push(letter);
+    }
+    return { items, cursor: undefined };
+  }
+
+  async get(id: string): Promise<DeadLetter | undefined> {
+    const stored = await this.#ask("reading a dead letter", (connection) => connection.admin.letter(id));
+    return stored === undefined ? undefined : this.#letter(stored);
+  }
+
+  async count(query: DeadLetterQuery = {}): Promise<number> {
+    checkQuery(query);
+    const { group, topic, error, before, after } = query;
+    if (topic === undefined && error === undefined && before === undefined && after === undefined) return this.#ask("counting dead letters", (connection) => connection.admin.countLetters(group));
+    let count = 0;
+    for await (const _ of this.#scan(query)) count += 1;
+    return count;
+  }
+
+  async replay(which: string | DeadLetterQuery, options: ReplayOptions = {}): Promise<{ readonly replayed: number; readonly failed: number }> {
+    checkOptions("replay", options, replayShape);
+    if (options.data !== undefined && typeof which !== "string") throw invalidOption('replay: "data" is for one letter, named by its id');
+    const startedAt = this.#core.clock.ticks();
+    let replayed = 0;
+    let failed = 0;
+    for await (const ids of this.#pages(which)) {
+      for (const id of ids) {
+        if (options.signal?.aborted === true) throw new BusError("BUS_ABORTED", `replay: aborted by the caller after ${replayed}`);
+        if (options.ratePerSecond !== undefined) await this.#pause(startedAt + ((replayed + failed) * 1_000) / options.ratePerSecond);
+        const outcome = await this.#replayOne(id, options.data);
+        if (outcome === "replayed") replayed += 1;
+        else if (outcome === "failed") failed += 1;
+        options.onProgress?.(replayed + failed);
+      }
+    }
+    return { replayed, failed };
+  }
+
+  async discard(which: string | DeadLetterQuery): Promise<number> {
+    let discarded = 0;
+    for await (const ids of this.#pages(which)) {
+      const token = this.#core.ids.next();
+      const removed = await this.#ask("discarding dead letters", async ({ admin }) => admin.removeLetters(await admin.claimLetters(ids, token, claimMs), token));
+      discarded += removed.length;
+    }
+    return discarded;
+  }
+
+  /** Claim, send, remove: a crash after the claim leaves the letter, after the send a letter that a second replay sends under the same broker id. */
+  async #replayOne(id: string, data: unknown): Promise<"replayed" | "failed" | "gone"> {
+    const token = this.#core.ids.next();
+    const { admin } = await this.#broker.ready();
+    const [claimed] = await admin.claimLetters([id], token, claimMs);
+    const stored = claimed === undefined ? undefined : await admin.letter(id);
+    if (stored === undefined) return "gone"; // another operator's, or none
+    try {
+      const replays = Number(stored.headers.find(([name]) => name === header.replays)?.[1] ?? 0) + 1;
+      const eventId = headerOf(stored, header.letterEventId) ?? stored.id;
+      const failedHandlers = headerOf(stored, header.handlersFailed) ?? "";
+      const changed = data === undefined ? undefined : await this.#rewrite(stored, data);
+      const headers: Headers = [
+        ...(changed?.headers ?? stored.headers.filter(([name]) => !name.startsWith(headerPrefix))),
+        ...stored.headers.filter(([name]) => name === header.firstFailedAt || name === header.history),
+        ...(failedHandlers === "" ? [] : [[header.handlersOnly, failedHandlers] as const]),
+        [header.replays, String(replays)],
+      ];
+      const body = changed?.body ?? stored.body;
+      const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
+      await this.#outbound.send({ hash: this.#publisher.hash(stored.key), to, id: eventId, brokerId: `${eventId}:replay:${replays}`, key: stored.key, replyTo: undefined, notBefore: undefined, expiresAt: undefined, durable: true, priority: 1, headers, body, value: changed?.value }, undefined);
+      await admin.removeLetters([id], token);
+      return "replayed";
+    } catch (error) {
+      this.#core.board.log("warn", "letter not replayed", { letter: id, reason: error instanceof Error ? error.message : "" });
+      if (data !== undefined) throw error; // the caller's own data was refused
+      return "failed";
+    }
+  }
+
+  async #rewrite(stored: StoredMessage, data: unknown): Promise<{ readonly headers: Headers; readonly body: Uint8Array; readonly value: unknown }> {
+    const envelope = open(this.#core, asMessage(stored));
+    const definition = this.#core.options.registry.get(envelope.type, envelope.version) ?? this.#core.options.registry.latest(envelope.type);
+    if (definition !== undefined) await check(definition.schema, data, `event "${envelope.type}"`);
+    const changed = { ...envelope, version: definition?.version ?? envelope.version, data };
+    const { headers, body } = this.#publisher.encode(changed);
+    return { headers, body, value: this.#broker.active?.unencoded === true ? changed : undefined };
+  }
+
+  async *#pages(which: string | DeadLetterQuery): AsyncIterable<readonly string[]> {
+    if (typeof which === "string") {
+      yield [which];
+      return;
+    }
+    checkQuery(which);
+    let page: string[] = [];
+    let left = which.limit ?? Number.POSITIVE_INFINITY;
+    for await (const letter of this.#scan(which, this.#core.clock.now())) {
+      if (left-- <= 0) break;
+      page.push(letter.id);
+      if (page.length === pageSize) {
+        yield page;
+        page = [];
+      }
+    }
+    if (page.length > 0) yield page;
+  }
+
+  /** `until`: letters stored later are left out, so that what fails again is not replayed in the same sweep. */
+  async *#scan(query: DeadLetterQuery, until = Number.POSITIVE_INFINITY): AsyncIterable<DeadLetter> {
+    let after = query.cursor;
+    for (;;) {
+      const page = await this.#ask("listing dead letters", (connection) => connection.admin.letters(query.group, after, pageSize));
+      for (const stored of page) if (stored.storedAt <= until && matches(stored, query)) yield this.#letter(stored);
+      if (page.length < pageSize) return;
+      after = page.at(-1)!.id;
+    }
+  }
+
+  #letter(stored: StoredMessage): DeadLetter {
+    const read = (name: string): string | undefined => headerOf(stored, name);
+    const position = read(header.letterPosition);
+    const failedAt = new Date(Number(read(header.failedAt) ?? stored.storedAt));
+    return {
+      id: stored.id,
+      group: stored.group ?? "",
+      event: this.#event(stored),
+      raw: stored.body,
+      topic: stored.topic,
+      stream: read(header.letterStream),
+      position,
+      reason: { code: read(header.reasonCode) ?? "", name: read(header.reasonName) ?? "", message: read(header.reasonMessage) ?? "", stack: read(header.reasonStack) },
+      handlers: [...(readNames(read(header.handlersFailed)) ?? [])],
+      attempts: Number(read(header.letterAttempts) ?? 0),
+      firstFailedAt: new Date(Number(read(header.firstFailedAt) ?? failedAt.getTime())),
+      failedAt,
+      history: readErrors(read(header.history)).map(({ at, error }) => ({ at: new Date(at), error })),
+    };
+  }
+
+  #event(stored: StoredMessage): BusEvent | undefined {
+    try {
+      const envelope = open(this.#core, asMessage(stored));
+      return new ReceivedEvent(envelope, envelope.data);
+    } catch {
+      return undefined; // that it can't be decoded is why it is here
+    }
+  }
+
+  async #ask<Answer>(what: string, ask: (connection: DriverConnection) => Promise<Answer>): Promise<Answer> {
+    const connection = await this.#broker.ready();
+    try {
+      return await ask(connection);
+    } catch (error) {
+      throw wrapError(this.#broker.driver, what, error);
+    }
+  }
+
+  #pause(until: number): Promise<void> {
+    const wait = until - this.#core.clock.ticks();
+    return wait <= 0 ? Promise.resolve() : new Promise((resolve) => void this.#core.wheel.set(wait, resolve));
+  }
+}
+
+const headerOf = (stored: StoredMessage, name: string): string | undefined => stored.headers.find(([each]) => each === name)?.[1];
+
+function checkQuery(query: DeadLetterQuery): void {
+  checkOptions("the query of dead letters", query, queryShape);
+  if (query.topic !== undefined) validatePattern(query.topic);
+}
+
+function matches(stored: StoredMessage, { topic, error, before, after }: DeadLetterQuery): boolean {
+  if (topic !== undefined && !matchesPattern(topic, stored.topic)) return false;
+  if (before !== undefined && stored.storedAt >= before.getTime()) return false;
+  if (after !== undefined && stored.storedAt <= after.getTime()) return false;
+  if (error === undefined) return true;
+  return headerOf(stored, header.reasonCode) === error || headerOf(stored, header.reasonName) === error || (headerOf(stored, header.reasonMessage)?.includes(error) ?? false);
+}
+
+/** A letter as the decoder wants it. */
+const asMessage = (stored: StoredMessage): Parameters<typeof open>[1] => ({
+  topic: stored.topic,
+  body: stored.body,
+  value: undefined,
+  header: (name) => headerOf(stored, name),
+  headers: () => stored.headers,
+  key: stored.key,
+  partition: undefined,
+  position: stored.id,
+  replyTo: undefined,
+  lane: "queue",
+  deliveries: 1,
+  attempts: 0,
+  notBefore: undefined,
+});
+

@@ -1,0 +1,36 @@
+import type { GroupSpec } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+
+/** As it is stored when it is new. */
+export function newSpec(spec: GroupSpec): GroupSpec {
+  return { ...spec, from: spec.live ? { at: "newest" } : spec.from, order: spec.order ?? "group", reads: grownReads([], spec.reads) ?? [] };
+}
+
+/** The stored definition with what another one adds; undefined when that is nothing. Throws on what can't be changed. */
+export function grownSpec(stored: GroupSpec, wanted: GroupSpec): GroupSpec | undefined {
+  if (wanted.order !== undefined && wanted.order !== stored.order) {
+    throw new DriverError("BUS_CONFLICT", `group (${stored.group}): its order is "${stored.order}" and can't become "${wanted.order}"`);
+  }
+  if (wanted.live !== stored.live) throw new DriverError("BUS_CONFLICT", `group (${stored.group}): it is ${stored.live ? "live" : "durable"} and can't become ${wanted.live ? "live" : "durable"}`);
+  const reads = grownReads(stored.reads, wanted.reads);
+  return reads === undefined ? undefined : { ...stored, reads };
+}
+
+/** The union, stream by stream; undefined when nothing is new. */
+function grownReads(stored: GroupSpec["reads"], wanted: GroupSpec["reads"]): GroupSpec["reads"] | undefined {
+  const streams = new Map(stored.map(({ stream, patterns }) => [stream, new Set(patterns)]));
+  let grown = false;
+  for (const { stream, patterns } of wanted) {
+    let known = streams.get(stream);
+    if (known === undefined) {
+      streams.set(stream, (known = new Set()));
+      grown = true;
+    }
+    for (const pattern of patterns) {
+      if (known.has(pattern)) continue;
+      known.add(pattern);
+      grown = true;
+    }
+  }
+  return grown ? [...streams].map(([stream, patterns]) => ({ stream, patterns: [...patterns] })) : undefined;
+}

@@ -1,0 +1,289 @@
+import type { GroupSpec } from "../../driver.ts";
+import { Claim, isOpenIn, type ClaimRow } from "./claim-store.ts";
+import type { Query } from "./database.ts";
+import type { GroupRow } from "./group-store.ts";
+import type { HeldRow } from "./held-store.ts";
+import type { LogRow } from "./log.ts";
+import { SqliteMessage } from "./message.ts";
+import type { Store } from "./store.ts";
+import { partitionName, type StreamRow } from "./streams.ts";
+import { TopicFilter } from "./topic-filter.ts";
+import type { ClaimHandle } from "./unordered-group.ts";
+
+type Message = SqliteMessage<ClaimHandle>;
+interface Source {
+  readonly stream: number;
+  readonly seq: number;
+  readonly skips: string | null;
+  readonly lost: number;
+}
+interface Loss {
+  readonly count: number | undefined;
+  readonly reason: string;
+}
+
+/** What one transaction claimed. */
+export interface Claimed {
+  readonly messages: Message[];
+  readonly lost: Loss[];
+  /** The definition moved: it is said before the messages are delivered. */
+  spec: GroupSpec | undefined;
+  version: number;
+  gone: boolean;
+  more: boolean;
+  nextDue: number | undefined;
+}
+
+/** Rows that one transaction looks at, wanted or not. */
+const scanAtOnce = 20_000;
+/** Bits of a claim: where the wanted messages lie far apart, more claims are made instead. */
+const widest = 8_192;
+const mostAtOnce = 2_000;
+
+/** Takes messages of an unordered group into one member's hands: what is due, what others left, then what is new. */
+export class ClaimReader {
+  readonly #store: Store;
+  readonly #group: number;
+  readonly #sources: Query<Source>;
+  readonly #setCursor: Query;
+  readonly #anything: Query;
+  readonly #names = new Map<number, readonly string[]>();
+  #filters = new Map<number, TopicFilter>();
+  /** What the filters are made from. A version would not do: one that was rolled back comes again. */
+  #built = "";
+  /** Of the definition as the core knows it. */
+  version: number;
+
+  constructor(store: Store, group: number, version: number) {
+    const { database } = store;
+    this.#store = store;
+    this.#group = group;
+    this.version = version;
+    this.#sources = database.query(
+      "SELECT stream, seq, skips, lost FROM {cursor} WHERE grp = ? AND (lost > 0 OR seq < (SELECT last FROM {stream} WHERE id = {cursor}.stream))",
+    );
+    this.#setCursor = database.query("UPDATE {cursor} SET seq = ?, lost = 0 WHERE grp = ? AND stream = ?");
+    this.#anything = database.query(
+      `SELECT 1 FROM {cursor} WHERE grp = ?1 AND (lost > 0 OR seq < (SELECT last FROM {stream} WHERE id = {cursor}.stream))
+       UNION ALL SELECT 1 FROM {claim} WHERE grp = ?1 AND member IS NULL
+       UNION ALL SELECT 1 FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2 LIMIT 1`,
+    );
+  }
+
+  /** A look without a lock. */
+  anything(): boolean {
+    return this.#anything.get(this.#group, this.#store.clock.now()) !== undefined;
+  }
+
+  /** The definition is another one than the core knows, or gone. A look without a lock. */
+  moved(): boolean {
+    return this.#store.groups.byId(this.#group)?.version !== this.version;
+  }
+
+  /** Within the transaction. */
+  claim(member: number, messages: number, bytes: number, paused: ReadonlySet<string>): Claimed {
+    const claimed: Claimed = { messages: [], lost: [], spec: undefined, version: this.version, gone: false, more: false, nextDue: undefined };
+    const group = this.#store.groups.byId(this.#group);
+    if (group === undefined) {
+      claimed.gone = true;
+      return claimed;
+    }
+    if (group.reads !== this.#built) this.#build(group);
+    if (group.version !== this.version) {
+      claimed.spec = this.#store.groups.spec(group);
+      claimed.version = group.version;
+      this.#store.members.knows(member, group.version);
+    }
+    const room = new Room(Math.min(messages, mostAtOnce), bytes);
+    if (room.open) this.#claimDue(claimed, member, room);
+    if (room.open) this.#claimLeft(claimed, member, room);
+    if (room.open) this.#claimNew(claimed, member, room, paused);
+    if (!room.open) claimed.more = true;
+    return claimed;
+  }
+
+  #build(group: GroupRow): void {
+    this.#filters = new Map();
+    for (const { stream, patterns } of this.#store.groups.spec(group).reads) {
+      const row = this.#store.streams.named(stream);
+      if (row !== undefined) this.#filters.set(row.id, new TopicFilter(patterns));
+    }
+    const queue = this.#store.streams.queueOf(group.name);
+    if (queue !== undefined) this.#filters.set(queue.id, new TopicFilter([">"]));
+    this.#built = group.reads;
+  }
+
+  #claimDue(claimed: Claimed, member: number, room: Room): void {
+    const { held, clock, self } = this.#store;
+    const rows = held.due(this.#group, clock.now(), self, room.messages);
+    for (const row of rows) {
+      const stream = this.#store.streams.byId(row.stream);
+      const found = stream === undefined ? undefined : this.#store.streams.log(stream.id).one(row.seq);
+      if (stream === undefined || found === undefined) {
+        held.remove(this.#group, row.stream, row.seq, null);
+        lose(claimed, 1, "dropped by retention before it was handled");
+        continue;
+      }
+      held.claim(this.#group, row, member);
+      claimed.messages.push(this.#held(stream, found, row));
+      room.take(found.body.byteLength);
+      if (!room.open) return;
+    }
+    claimed.nextDue = held.next(this.#group, self);
+  }
+
+  #held(stream: StreamRow, found: LogRow, row: HeldRow): Message {
+    return new SqliteMessage<ClaimHandle>(found, { claim: undefined, stream: stream.id }, laneOf(stream), this.#name(stream, found.partition), {
+      deliveries: row.deliveries + 1,
+      attempts: row.attempts,
+      notBefore: row.not_before ?? undefined,
+      notes: row.headers,
+    });
+  }
+
+  #claimLeft(claimed: Claimed, member: number, room: Room): void {
+    for (const row of this.#store.claims.free(this.#group, 64)) {
+      if (!room.open) return;
+      const stream = this.#store.streams.byId(row.stream);
+      this.#store.claims.removeFree(row.id);
+      if (stream === undefined) continue;
+      const { rows, complete } = this.#store.streams.log(stream.id).read(row.low - 1, row.last, Math.max(64, room.messages * 2), room.bytes, stream.largest);
+      const missing = openCount(row, row.low, Math.min(stream.first - 1, row.last));
+      if (missing > 0) lose(claimed, missing, "dropped by retention before it was handled");
+      const open = rows.filter(({ seq }) => isOpenIn(row, seq));
+      // What does not fit, or was too large to be read at once, stays for the next claim as it was.
+      const taken = open.slice(0, room.fitting(open));
+      const all = taken.length === open.length;
+      const upTo = all ? (complete ? row.last : rows.at(-1)!.seq) : taken.at(-1)!.seq;
+      this.#hand(claimed, member, stream, taken, row.deliveries + 1);
+      if (upTo < row.last && openCount(row, upTo + 1, row.last) > 0) {
+        this.#leave(row, upTo + 1);
+        claimed.more = true;
+      }
+      for (const each of taken) room.take(each.body.byteLength);
+    }
+  }
+
+  /** The rest of a run goes back to where it was taken from. */
+  #leave(row: ClaimRow, first: number): void {
+    const rest = new Claim(row.stream, first, row.last, row.deliveries);
+    for (let seq = first; seq <= row.last; seq += 1) if (isOpenIn(row, seq)) rest.open(seq);
+    this.#store.claims.add(this.#group, rest, null);
+  }
+
+  #claimNew(claimed: Claimed, member: number, room: Room, paused: ReadonlySet<string>): void {
+    for (const source of this.#sources.all(this.#group)) {
+      if (!room.open) return;
+      const stream = this.#store.streams.byId(source.stream);
+      if (stream === undefined) continue;
+      if (source.lost > 0) lose(claimed, source.lost, "dropped by retention before it was handled");
+      const filter = this.#filters.get(stream.id);
+      const upper = Math.min(stream.last, source.seq + scanAtOnce);
+      const skips = source.skips === null ? undefined : new Map(JSON.parse(source.skips) as [number, number][]);
+      let seq = filter === undefined ? upper : source.seq;
+      let stopped = false;
+      while (filter !== undefined && room.open && seq < upper && !stopped) {
+        const run = this.#store.streams.log(stream.id).read(seq, upper, room.messages, room.bytes, stream.largest, filter.globs);
+        const chosen = this.#choose(claimed, stream, run.rows, filter, skips, room, paused);
+        this.#hand(claimed, member, stream, chosen.taken, 1);
+        stopped = chosen.stopped;
+        seq = stopped ? chosen.reached : run.complete ? upper : chosen.reached;
+      }
+      if (seq < stream.last && !stopped) claimed.more = true;
+      if (seq !== source.seq || source.lost > 0) this.#setCursor.run(seq, this.#group, stream.id);
+    }
+  }
+
+  /** Those of the rows that are wanted, as many as there is room for. */
+  #choose(claimed: Claimed, stream: StreamRow, rows: readonly LogRow[], filter: TopicFilter, skips: ReadonlyMap<number, number> | undefined, room: Room, paused: ReadonlySet<string>): { readonly reached: number; readonly taken: LogRow[]; readonly stopped: boolean } {
+    const now = this.#store.clock.now();
+    const taken: LogRow[] = [];
+    let reached = (rows[0]?.seq ?? 1) - 1;
+    let expired = 0;
+    for (const row of rows) {
+      if (!room.open || (paused.size > 0 && paused.has(this.#name(stream, row.partition)))) {
+        if (expired > 0) lose(claimed, expired, "expired before it was handled");
+        return { reached, taken, stopped: true };
+      }
+      reached = row.seq;
+      if (!filter.matches(row.topic) || (skips !== undefined && row.seq <= (skips.get(row.partition) ?? 0))) continue;
+      if (row.expires !== null && row.expires <= now) {
+        expired += 1;
+        continue;
+      }
+      taken.push(row);
+      room.take(row.body.byteLength);
+    }
+    if (expired > 0) lose(claimed, expired, "expired before it was handled");
+    return { reached, taken, stopped: false };
+  }
+
+  /** Writes the claims of these rows and makes messages of them. */
+  #hand(claimed: Claimed, member: number, stream: StreamRow, rows: readonly LogRow[], deliveries: number): void {
+    const lane = laneOf(stream);
+    const place = { deliveries, attempts: 0, notBefore: undefined, notes: null };
+    for (let from = 0; from < rows.length; ) {
+      const first = rows[from]!.seq;
+      let to = from + 1;
+      while (to < rows.length && rows[to]!.seq - first < widest) to += 1;
+      const claim = new Claim(stream.id, first, rows[to - 1]!.seq, deliveries);
+      for (let index = from; index < to; index += 1) {
+        const row = rows[index]!;
+        claim.open(row.seq);
+        claimed.messages.push(new SqliteMessage<ClaimHandle>(row, { claim, stream: stream.id }, lane, this.#name(stream, row.partition), place));
+      }
+      claim.id = this.#store.claims.add(this.#group, claim, member);
+      from = to;
+    }
+  }
+
+  #name(stream: StreamRow, partition: number): string {
+    let names = this.#names.get(stream.id);
+    if (names === undefined) this.#names.set(stream.id, (names = Array.from({ length: stream.partitions }, (_, index) => partitionName(stream, index))));
+    return names[partition]!;
+  }
+}
+
+/** How much may still be taken; bytes may be passed by one message. */
+class Room {
+  messages: number;
+  bytes: number;
+
+  constructor(messages: number, bytes: number) {
+    this.messages = messages;
+    this.bytes = bytes;
+  }
+
+  get open(): boolean {
+    return this.messages > 0 && this.bytes > 0;
+  }
+
+  take(bytes: number): void {
+    this.messages -= 1;
+    this.bytes -= bytes;
+  }
+
+  /** How many of these, from the first on. */
+  fitting(rows: readonly LogRow[]): number {
+    let bytes = this.bytes;
+    let count = 0;
+    while (count < rows.length && count < this.messages && bytes > 0) bytes -= rows[count++]!.body.byteLength;
+    return count;
+  }
+}
+
+function laneOf(stream: StreamRow): "stream" | "queue" {
+  return stream.queue === 1 ? "queue" : "stream";
+}
+
+function lose(claimed: Claimed, count: number, reason: string): void {
+  const index = claimed.lost.findIndex((loss) => loss.reason === reason);
+  if (index < 0) claimed.lost.push({ count, reason });
+  else claimed.lost[index] = { count: (claimed.lost[index]!.count ?? 0) + count, reason };
+}
+
+function openCount(row: ClaimRow, from: number, to: number): number {
+  let count = 0;
+  for (let seq = Math.max(from, row.first); seq <= to; seq += 1) if (isOpenIn(row, seq)) count += 1;
+  return count;
+}

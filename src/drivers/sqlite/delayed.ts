@@ -1,0 +1,52 @@
+import type { Database, Query } from "./database.ts";
+
+export interface DelayedRow {
+  readonly id: number;
+  readonly due: number;
+  readonly stream: number;
+  readonly partition: number;
+  readonly topic: string;
+  readonly key: string | null;
+  readonly event: string;
+  readonly expires: number | null;
+  readonly headers: string | null;
+  readonly body: Uint8Array;
+}
+
+/** Publishes that are not to be seen yet. Whichever process is there moves them into their log when they are due. */
+export class Delayed {
+  readonly #add: Query;
+  readonly #due: Query<DelayedRow>;
+  readonly #remove: Query;
+  readonly #next: Query<{ readonly due: number | null }>;
+  readonly #count: Query<{ readonly count: number }>;
+
+  constructor(database: Database) {
+    this.#add = database.query("INSERT INTO {delayed} (due, stream, partition, topic, key, event, expires, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#due = database.query("SELECT * FROM {delayed} WHERE due <= ? ORDER BY due, id LIMIT ?");
+    this.#remove = database.query("DELETE FROM {delayed} WHERE id = ?");
+    this.#next = database.query("SELECT min(due) AS due FROM {delayed}");
+    this.#count = database.query("SELECT count(*) AS count FROM {delayed} WHERE stream = ?");
+  }
+
+  add(due: number, stream: number, partition: number, topic: string, key: string | null, event: string, expires: number | null, headers: string | null, body: Uint8Array): number {
+    return this.#add.insert(due, stream, partition, topic, key, event, expires, headers, body);
+  }
+
+  due(now: number, limit: number): DelayedRow[] {
+    return this.#due.all(now, limit);
+  }
+
+  remove(id: number): void {
+    this.#remove.run(id);
+  }
+
+  /** When the next one is due, by the wall clock. */
+  next(): number | undefined {
+    return this.#next.get()?.due ?? undefined;
+  }
+
+  count(stream: number): number {
+    return this.#count.get(stream)?.count ?? 0;
+  }
+}

@@ -1,0 +1,84 @@
+import type { Database, Query } from "./database.ts";
+
+export interface HeldRow {
+  readonly stream: number;
+  readonly seq: number;
+  readonly due: number;
+  readonly attempts: number;
+  readonly not_before: number | null;
+  readonly deliveries: number;
+  readonly headers: string | null;
+}
+
+/** How long a released message waits for another member before the one that released it may have it again. */
+const preferOthersMs = 1_000;
+
+/** Single messages beside their log: retried, released or noted. Synchronous; within the caller's transaction. */
+export class HeldStore {
+  readonly #put: Query;
+  readonly #due: Query<HeldRow>;
+  readonly #claim: Query;
+  readonly #remove: Query;
+  readonly #move: Query;
+  readonly #drop: Query;
+  readonly #next: Query<{ readonly due: number | null }>;
+  readonly #notes: Query<HeldRow>;
+
+  constructor(database: Database) {
+    const columns = "stream, seq, due, attempts, not_before, deliveries, headers";
+    this.#put = database.query(
+      "INSERT OR REPLACE INTO {held} (grp, stream, seq, member, due, attempts, not_before, deliveries, headers, avoid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    );
+    this.#due = database.query(
+      `SELECT ${columns} FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2 AND (avoid IS NULL OR avoid <> ?3 OR due <= ?2 - ${preferOthersMs}) ORDER BY due LIMIT ?4`,
+    );
+    this.#claim = database.query("UPDATE {held} SET member = ?, deliveries = deliveries + 1 WHERE grp = ? AND stream = ? AND seq = ?");
+    this.#remove = database.query("DELETE FROM {held} WHERE grp = ? AND stream = ? AND seq = ? AND member IS ?");
+    this.#move = database.query(
+      "UPDATE {held} SET member = ?, due = ?, attempts = coalesce(?, attempts), not_before = ?, deliveries = ?, headers = coalesce(?, headers), avoid = ? WHERE grp = ? AND stream = ? AND seq = ? AND member = ?",
+    );
+    this.#next = database.query(
+      `SELECT min(CASE WHEN avoid = ?1 THEN due + ${preferOthersMs} ELSE due END) AS due FROM {held} WHERE grp = ?2 AND member IS NULL`,
+    );
+    this.#drop = database.query("DELETE FROM {held} WHERE grp = ? AND stream = ? AND seq = ?");
+    this.#notes = database.query(`SELECT ${columns} FROM {held} WHERE grp = ? AND stream = ? AND seq > ? AND seq <= ?`);
+  }
+
+  /** A message of a claim becomes a row of its own. */
+  put(group: number, stream: number, seq: number, row: { readonly member: number | null; readonly due: number; readonly attempts: number; readonly notBefore: number | null; readonly deliveries: number; readonly headers: string | null; readonly avoid: string | null }): void {
+    this.#put.run(group, stream, seq, row.member, row.due, row.attempts, row.notBefore, row.deliveries, row.headers, row.avoid);
+  }
+
+  /** A held message changes; false when it is no longer the member's. Undefined attempts and headers stay as they are. */
+  change(group: number, stream: number, seq: number, member: number, row: { readonly member: number | null; readonly due: number; readonly attempts: number | null; readonly notBefore: number | null; readonly deliveries: number; readonly headers: string | null; readonly avoid: string | null }): boolean {
+    return this.#move.run(row.member, row.due, row.attempts, row.notBefore, row.deliveries, row.headers, row.avoid, group, stream, seq, member) === 1;
+  }
+
+  /** What is due and in nobody's hands. */
+  due(group: number, now: number, self: string, limit: number): HeldRow[] {
+    return this.#due.all(group, now, self, limit);
+  }
+
+  claim(group: number, row: HeldRow, member: number): void {
+    this.#claim.run(member, group, row.stream, row.seq);
+  }
+
+  remove(group: number, stream: number, seq: number, member: number | null): boolean {
+    return this.#remove.run(group, stream, seq, member) === 1;
+  }
+
+  /** When the next one is due. */
+  next(group: number, self: string): number | undefined {
+    return this.#next.get(self, group)?.due ?? undefined;
+  }
+
+  /** Of an ordered group, whose owner was asked already. */
+  drop(group: number, stream: number, seq: number): void {
+    this.#drop.run(group, stream, seq);
+  }
+
+  /** The notes beside a run of an ordered group's partition. */
+  between(group: number, stream: number, after: number, upTo: number): HeldRow[] {
+    return this.#notes.all(group, stream, after, upTo);
+  }
+}

@@ -1,0 +1,112 @@
+import type { Database, Query } from "./database.ts";
+
+export interface LogRow {
+  readonly seq: number;
+  readonly at: number;
+  readonly partition: number;
+  readonly topic: string;
+  readonly key: string | null;
+  readonly expires: number | null;
+  readonly headers: string | null;
+  readonly body: Uint8Array;
+}
+
+export interface LogRun {
+  readonly rows: readonly LogRow[];
+  /** There are no more of them in the range. */
+  readonly complete: boolean;
+}
+
+const columns = "seq, at, partition, topic, key, expires, headers, body";
+/** Above this a read first asks how large the rows are. */
+const carefulBytes = 8 * 1_048_576;
+
+/** The table of one stream. Synchronous; within whatever transaction the caller has. */
+export class Log {
+  readonly #database: Database;
+  readonly #table: string;
+  readonly #insert: Query;
+  readonly #range: Query<LogRow>;
+  readonly #at: Query<{ readonly at: number }>;
+
+  constructor(database: Database, stream: number) {
+    this.#database = database;
+    this.#table = `{log_${stream}}`;
+    this.#insert = database.query(`INSERT INTO ${this.#table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`);
+    this.#range = database.query(`SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`);
+    this.#at = database.query(`SELECT at FROM ${this.#table} WHERE seq = ?`);
+  }
+
+  append(seq: number, at: number, partition: number, topic: string, key: string | null, event: string, expires: number | null, headers: string | null, body: Uint8Array): void {
+    this.#insert.run(seq, at, partition, topic, key, event, expires, headers, body);
+  }
+
+  /**
+   * Those after `after` up to `upTo`, in order, at most `limit`; with `globs` only topics that one of them matches; with
+   * `partitions` only those. `largest` (of the stream) keeps a few huge messages from being read at once.
+   */
+  read(after: number, upTo: number, limit: number, bytes: number, largest: number, globs?: readonly string[], partitions?: readonly number[]): LogRun {
+    const most = Math.max(carefulBytes, bytes);
+    const count = limit * largest <= most ? limit : this.#affordable(after, upTo, limit, most);
+    const rows = this.#rows(after, upTo, count, globs, partitions);
+    return { rows, complete: rows.length < count };
+  }
+
+  one(seq: number): LogRow | undefined {
+    return this.#range.get(seq - 1, seq, 1);
+  }
+
+  #rows(after: number, upTo: number, limit: number, globs: readonly string[] | undefined, partitions: readonly number[] | undefined): LogRow[] {
+    if (globs === undefined && partitions === undefined) return this.#range.all(after, upTo, limit);
+    const wanted = partitions === undefined ? "" : " AND partition IN (SELECT value FROM json_each(?))";
+    const matched = globs === undefined ? "" : ` AND (${globs.map(() => "topic GLOB ?").join(" OR ")})`;
+    const values = partitions === undefined ? [] : [JSON.stringify(partitions)];
+    return this.#database
+      .query<LogRow>(`SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ?${wanted}${matched} ORDER BY seq LIMIT ?`)
+      .all(after, upTo, ...values, ...(globs ?? []), limit);
+  }
+
+  /** The last one that was stored before `time`, or `first - 1`. Times never go back within a log, so halving finds it. */
+  before(time: number, first: number, last: number): number {
+    let low = first - 1;
+    let high = last;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((this.#at.get(middle)?.at ?? 0) < time) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  at(seq: number): number | undefined {
+    return this.#at.get(seq)?.at;
+  }
+
+  /** Topics and sizes of a run, without the bodies. */
+  outline(after: number, upTo: number): { readonly seq: number; readonly partition: number; readonly topic: string; readonly size: number }[] {
+    return this.#database
+      .query<{ readonly seq: number; readonly partition: number; readonly topic: string; readonly size: number }>(
+        `SELECT seq, partition, topic, length(body) AS size FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq`,
+      )
+      .all(after, upTo);
+  }
+
+  remove(upTo: number): number {
+    return this.#database.query(`DELETE FROM ${this.#table} WHERE seq <= ?`).run(upTo);
+  }
+
+  /** How many rows from `after` on weigh no more than `bytes` together, whatever they are; at least one. */
+  #affordable(after: number, upTo: number, limit: number, bytes: number): number {
+    const sizes = this.#database
+      .query<{ readonly size: number }>(`SELECT length(body) AS size FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`)
+      .all(after, upTo, limit);
+    let total = 0;
+    let count = 0;
+    for (const { size } of sizes) {
+      total += size;
+      if (count > 0 && total > bytes) break;
+      count += 1;
+    }
+    return Math.max(count, 1);
+  }
+}

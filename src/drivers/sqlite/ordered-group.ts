@@ -1,0 +1,355 @@
+import type { Consumption, GroupSpec, InMessage, Note, Settlement, Sink, Window } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import { Credit } from "./credit.ts";
+import { encodeHeaders } from "./headers.ts";
+import type { SqliteMessage } from "./message.ts";
+import { PartReader } from "./part-reader.ts";
+import type { Part, PartHandle } from "./part.ts";
+import type { ReadRound } from "./read-round.ts";
+import { Settlements, type Entry } from "./settlements.ts";
+import { Shares, type ShareChange } from "./shares.ts";
+import type { Store } from "./store.ts";
+import type { Job } from "./turn.ts";
+
+type Message = SqliteMessage<PartHandle>;
+interface Batch {
+  readonly parts: Set<Part>;
+  /** Settled, and a note lies beside them. */
+  readonly noted: Message[];
+  readonly entries: Entry<PartHandle>[];
+}
+interface Turned {
+  readonly shares: ShareChange | undefined;
+  readonly read: ReadRound | undefined;
+  readonly spec: GroupSpec | undefined;
+  readonly version: number;
+  readonly gone: boolean;
+  readonly lost: number;
+}
+
+const retryFullMs = 250;
+/** A cursor that only passed what its group doesn't read is written after so many. */
+const writeCursorEvery = 500;
+
+/**
+ * A member of a group that keeps order: it owns partitions, one epoch each, and reads them in order. A retry keeps its place;
+ * its note lies in `held`. A partition that another member is to have is handed over when nothing of it can be running.
+ */
+export class OrderedGroup implements Consumption {
+  readonly address: undefined = undefined;
+  readonly group: number;
+  readonly #store: Store;
+  readonly #sink: Sink;
+  readonly #credit: Credit;
+  readonly #shares: Shares;
+  readonly #reader: PartReader;
+  readonly #parts = new Map<string, Part>();
+  readonly #settlements = new Settlements<PartHandle>();
+  readonly #limits = new Map<string, number>();
+  #member: number;
+  #dirty: Batch = newBatch();
+  #writing: Batch | undefined;
+  #stale: Part[] = [];
+  #released: Part[] = [];
+  #turned: Turned | undefined;
+  #state: "open" | "stopped" | "closed" = "open";
+  #flushes: (() => void)[] = [];
+
+  constructor(store: Store, group: number, member: number, version: number, sink: Sink, window: Window) {
+    this.#store = store;
+    this.group = group;
+    this.#member = member;
+    this.#sink = sink;
+    this.#credit = new Credit(window);
+    this.#shares = new Shares(store, group);
+    this.#reader = new PartReader(store, group, version);
+  }
+
+  get member(): number {
+    return this.#member;
+  }
+
+  wake(): void {
+    if (this.#state !== "closed") this.#store.turn.add(this.#claimJob, "claim");
+  }
+
+  changed(): void {
+    this.wake();
+  }
+
+  /** As `wake`, after a look that takes no lock. */
+  look(): void {
+    if (this.#state === "closed") return;
+    if (this.#shares.moved() || this.#reader.moved()) return this.wake();
+    if (this.#state === "open" && this.#credit.messages > 0 && this.#reader.anything(this.#parts.values())) this.wake();
+  }
+
+  /** Partitions that only wait are looked at again: an attempt may have become due, or a message settled. */
+  tick(): void {
+    for (const part of this.#parts.values()) if (part.draining && part.drained(this.#store.clock.now())) return this.#write();
+  }
+
+  lostSeat(member: number, version: number): void {
+    const parts = [...this.#parts.values()];
+    this.#forget();
+    this.#member = member;
+    this.#reader.version = version;
+    this.#shares.forget();
+    for (const part of parts) this.#sink.revoked({ partition: part.name });
+    this.wake();
+  }
+
+  end(error: unknown): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#store.left(this);
+    this.#forget();
+    this.#sink.ended(error, false);
+  }
+
+  window(window: Window, partition?: string): void {
+    if (partition === undefined) this.#credit.window = window;
+    else {
+      this.#limits.set(partition, window.messages);
+      const part = this.#parts.get(partition);
+      if (part !== undefined) part.most = window.messages;
+    }
+    this.wake();
+  }
+
+  wants(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  ack(messages: readonly InMessage[]): void {
+    for (const each of messages) if (!(each as Message).over) this.#done(each as Message);
+    this.#write();
+  }
+
+  settle(batch: readonly Settlement[]): Promise<readonly ("done" | "stale" | "unknown")[]> {
+    if (batch.some(({ how }) => how !== "dead"))
+      return Promise.reject(new DriverError("BUS_UNSUPPORTED", "sqlite: a message of an ordered group keeps its place: it can't be retried or released by itself"));
+    return this.#add(batch);
+  }
+
+  async record(notes: readonly Note[]): Promise<readonly ("done" | "stale")[]> {
+    const results = await this.#add(notes.map((note) => ({ ...note, how: "note" as const })));
+    return results.map((result) => (result === "done" ? "done" : "stale"));
+  }
+
+  flush(): Promise<void> {
+    if (!this.#unwritten()) return Promise.resolve();
+    return new Promise((resolve) => void this.#flushes.push(resolve));
+  }
+
+  stop(): Promise<void> {
+    if (this.#state === "open") this.#state = "stopped";
+    return Promise.resolve();
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    if (this.#state === "closed") return;
+    this.#state = "stopped";
+    await this.#store.unlessAborted(this.flush(), signal);
+    this.#state = "closed";
+    this.#store.left(this);
+    const member = this.#member;
+    await this.#store.unlessAborted(this.#store.turn.do(() => this.#store.members.leave(member, false), "settle"), signal);
+    this.#forget();
+  }
+
+  readonly #settleJob: Job = {
+    run: () => this.#runSettle(),
+    committed: () => this.#settled(),
+    failed: () => (this.#state === "closed" ? this.#forget() : this.#store.later(retryFullMs, () => this.#write())),
+  };
+
+  readonly #claimJob: Job = {
+    run: () => void (this.#turned = this.#runClaim()),
+    committed: () => this.#take(),
+    failed: () => {
+      this.#turned = undefined;
+      this.#shares.forget();
+      this.#store.later(retryFullMs, () => this.wake());
+    },
+  };
+
+  #add(whats: readonly Entry<PartHandle>["what"][]): Promise<readonly ("done" | "stale" | "unknown")[]> {
+    const answer = this.#settlements.add(whats, (message, what) => {
+      if (message.over) return false;
+      if (what.how !== "note") this.#done(message);
+      this.#dirty.parts.add(message.handle.part);
+      return true;
+    });
+    this.#write();
+    return answer;
+  }
+
+  #done(message: Message): void {
+    const { part, entry } = message.handle;
+    message.over = true;
+    this.#credit.give(message.size);
+    part.settle(entry);
+    this.#dirty.parts.add(part);
+    if (entry.noted) this.#dirty.noted.push(message);
+  }
+
+  #write(): void {
+    if (this.#state === "closed") return;
+    this.#store.turn.add(this.#settleJob, "settle");
+    if (this.#state === "open" && this.#credit.messages > 0) this.wake();
+  }
+
+  #unwritten(): boolean {
+    return this.#dirty.parts.size > 0 || this.#settlements.any || this.#writing !== undefined;
+  }
+
+  #runSettle(): void {
+    const batch = this.#nextBatch();
+    const { own, held, letters } = this.#store;
+    const now = this.#store.clock.now();
+    this.#stale = [];
+    this.#released = [];
+    for (const part of batch.parts) if (!this.#save(part)) this.#stale.push(part);
+    for (const { handle, seq } of batch.noted) if (!this.#stale.includes(handle.part)) held.drop(this.group, handle.part.stream, seq);
+    for (const entry of batch.entries) {
+      const { part } = entry.message.handle;
+      entry.result = this.#stale.includes(part) ? "stale" : "done";
+      if (entry.result === "stale") continue;
+      if (entry.what.how === "dead") letters.put(entry.what.letter);
+      else if (entry.what.how === "note") {
+        if (entry.message.over) entry.result = "stale";
+        else held.put(this.group, part.stream, entry.message.seq, noteRow(this.#member, entry.message, entry.what));
+      }
+    }
+    for (const part of this.#parts.values()) {
+      if (!part.draining || !part.drained(now) || this.#stale.includes(part) || this.#settlements.any) continue;
+      if (this.#save(part) && own.release(this.group, this.#member, part)) this.#released.push(part);
+      else this.#stale.push(part);
+    }
+    if (this.#released.length > 0) this.#store.groups.touch(this.group, now);
+  }
+
+  #save(part: Part): boolean {
+    if (this.#parts.get(part.name) !== part) return false;
+    const counts = part.counts.filter(([upTo]) => upTo > part.cursor);
+    return this.#store.own.save(this.group, this.#member, part, part.cursor, part.done, counts.length === 0 ? null : JSON.stringify(counts));
+  }
+
+  #nextBatch(): Batch {
+    const fresh = this.#dirty;
+    this.#dirty = newBatch();
+    fresh.entries.push(...this.#settlements.take());
+    if (this.#writing === undefined) this.#writing = fresh;
+    else {
+      for (const part of fresh.parts) this.#writing.parts.add(part);
+      this.#writing.noted.push(...fresh.noted);
+      this.#writing.entries.push(...fresh.entries);
+    }
+    return this.#writing;
+  }
+
+  #settled(): void {
+    const batch = this.#writing;
+    if (batch === undefined) return;
+    this.#writing = undefined;
+    for (const { message, what, result } of batch.entries) {
+      if (what.how !== "note" || result !== "done") continue;
+      message.handle.entry.noted = true;
+      message.handle.entry.waitsUntil = what.notBefore;
+      if (!message.over) continue;
+      this.#dirty.noted.push(message); // settled while its note was written
+      this.#dirty.parts.add(message.handle.part);
+    }
+    for (const part of this.#stale) this.#lose(part);
+    for (const part of this.#released) this.#lose(part);
+    this.#settlements.answer(batch.entries);
+    for (const part of batch.parts) this.#sayFloor(part);
+    if (this.#dirty.parts.size > 0 || this.#settlements.any) return this.#write();
+    for (const resolve of this.#flushes.splice(0)) resolve();
+  }
+
+  #sayFloor(part: Part): void {
+    if (part.cursor === part.written || this.#parts.get(part.name) !== part) return;
+    part.written = part.cursor;
+    this.#sink.floor(part.name, String(part.cursor));
+  }
+
+  /** Another member has it now, or may take it. */
+  #lose(part: Part): void {
+    if (this.#parts.get(part.name) !== part) return;
+    this.#parts.delete(part.name);
+    this.#dirty.parts.delete(part);
+    for (const message of part.messages()) {
+      message.over = true;
+      this.#credit.give(message.size);
+    }
+    this.#sink.revoked({ partition: part.name });
+  }
+
+  #runClaim(): Turned | undefined {
+    if (this.#state === "closed" || this.#store.evicted) return undefined;
+    const group = this.#store.groups.byId(this.group);
+    if (group === undefined) return { shares: undefined, read: undefined, spec: undefined, version: 0, gone: true, lost: 0 };
+    const spec = this.#reader.refresh(group, this.#member);
+    const shares = this.#state === "open" ? this.#shares.balance(group, this.#member, this.#parts) : undefined;
+    const lost = this.#store.own.takeLost(this.group, this.#member);
+    const parts = [...this.#parts.values(), ...(shares?.gained ?? [])].filter((part) => shares?.draining.has(part) !== true);
+    for (const part of shares?.gained ?? []) part.most = this.#limits.get(part.name) ?? part.most;
+    const read = this.#state === "open" && this.#credit.messages > 0 ? this.#reader.read(parts, this.#member, this.#credit.messages, this.#credit.bytes) : undefined;
+    return { shares, read, spec, version: group.version, gone: false, lost };
+  }
+
+  #take(): void {
+    const turned = this.#turned;
+    this.#turned = undefined;
+    if (turned === undefined) return;
+    if (turned.gone) return this.end(new DriverError("BUS_NOT_FOUND", "sqlite: the group was deleted"));
+    const { shares, read, spec, lost } = turned;
+    if (spec !== undefined) {
+      this.#reader.version = turned.version;
+      this.#sink.spec(spec);
+      this.#store.specKnown();
+    }
+    if (lost > 0) this.#sink.lost(lost, "dropped by retention before it was handled");
+    for (const part of shares?.gained ?? []) {
+      this.#parts.set(part.name, part);
+      this.#sink.floor(part.name, String(part.cursor));
+    }
+    if (shares !== undefined) {
+      this.#shares.accept(shares);
+      for (const part of this.#parts.values()) part.draining = shares.draining.has(part);
+      if (shares.missing > 0) this.#sink.lost(undefined, "dropped by retention before it was handled");
+      if (shares.draining.size > 0) this.#write();
+    }
+    if (read === undefined) return;
+    const messages = read.apply((part) => this.#parts.get(part.name) === part);
+    for (const message of messages) this.#credit.take(message.size);
+    for (const part of this.#parts.values()) if (part.cursor - part.written >= writeCursorEvery) this.#dirty.parts.add(part);
+    if (this.#dirty.parts.size > 0) this.#write();
+    if (read.expired > 0) this.#sink.lost(read.expired, "expired before it was handled");
+    if (messages.length > 0) this.#sink.deliver(messages);
+    if (read.more && this.#credit.messages > 0) this.wake();
+  }
+
+  #forget(): void {
+    for (const part of this.#parts.values()) for (const message of part.messages()) message.over = true;
+    this.#parts.clear();
+    this.#credit.clear();
+    this.#dirty = newBatch();
+    const entries = [...(this.#writing?.entries ?? []), ...this.#settlements.take()];
+    this.#writing = undefined;
+    for (const entry of entries) entry.result = "stale";
+    this.#settlements.answer(entries);
+    for (const resolve of this.#flushes.splice(0)) resolve();
+  }
+}
+
+function newBatch(): Batch {
+  return { parts: new Set(), noted: [], entries: [] };
+}
+
+function noteRow(member: number, message: Message, note: Note): Parameters<Store["held"]["put"]>[3] {
+  const headers = encodeHeaders(note.headers);
+  return { member, due: 0, attempts: note.attempts, notBefore: note.notBefore ?? null, deliveries: message.deliveries, headers, avoid: null };
+}

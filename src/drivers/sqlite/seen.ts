@@ -1,0 +1,62 @@
+import type { Database, Query } from "./database.ts";
+
+export const dedupeWindowMs = 120_000;
+
+interface Window {
+  readonly add: Query;
+  readonly find: Query<{ readonly seq: number }>;
+  readonly clear: Query;
+  readonly any: Query;
+}
+
+/**
+ * Broker ids of the last 120 to 240 seconds, in two tables that take turns: emptying a whole table costs a fraction of deleting
+ * rows one by one. Synchronous; within the transaction that appends.
+ */
+export class Seen {
+  readonly #state: Query<{ readonly key: string; readonly value: string | number }>;
+  readonly #turnOver: Query;
+  readonly #windows: Readonly<Record<"a" | "b", Window>>;
+  #current: Window;
+  #former: Window | undefined;
+
+  constructor(database: Database) {
+    this.#state = database.query("SELECT key, value FROM {meta} WHERE key IN ('seen_table', 'seen_since') ORDER BY key DESC");
+    this.#turnOver = database.query("UPDATE {meta} SET value = CASE key WHEN 'seen_table' THEN ? ELSE ? END WHERE key IN ('seen_table', 'seen_since')");
+    const window = (name: string): Window => ({
+      add: database.query(`INSERT OR IGNORE INTO {seen_${name}} VALUES (?, ?, ?)`),
+      find: database.query(`SELECT seq FROM {seen_${name}} WHERE broker = ? AND stream = ?`),
+      clear: database.query(`DELETE FROM {seen_${name}}`),
+      any: database.query(`SELECT 1 FROM {seen_${name}} LIMIT 1`),
+    });
+    this.#windows = { a: window("a"), b: window("b") };
+    this.#current = this.#windows.a;
+  }
+
+  /** First in each transaction: another process may have turned the windows over. */
+  enter(now: number): void {
+    const [table, since] = this.#state.all();
+    let name: "a" | "b" = table?.value === "b" ? "b" : "a";
+    const age = now - Number(since?.value ?? 0);
+    if (age >= dedupeWindowMs || age < 0) {
+      name = name === "a" ? "b" : "a";
+      this.#windows[name].clear.run();
+      this.#turnOver.run(name, now);
+    }
+    this.#current = this.#windows[name];
+    const former = this.#windows[name === "a" ? "b" : "a"];
+    this.#former = former.any.get() === undefined ? undefined : former;
+  }
+
+  /** Where it was stored before. */
+  find(broker: string, stream: number): number | undefined {
+    return (this.#former?.find.get(broker, stream) ?? this.#current.find.get(broker, stream))?.seq;
+  }
+
+  /** As `find`; what is new is noted as stored at `seq`. */
+  note(broker: string, stream: number, seq: number): number | undefined {
+    const before = this.#former?.find.get(broker, stream);
+    if (before !== undefined) return before.seq;
+    return this.#current.add.run(broker, stream, seq) === 1 ? undefined : this.#current.find.get(broker, stream)?.seq;
+  }
+}

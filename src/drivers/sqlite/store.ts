@@ -1,0 +1,242 @@
+import type { Clock } from "../../clock.ts";
+import type { ConnectContext, OutMessage } from "../../driver.ts";
+import { Append } from "./append.ts";
+import { ClaimStore } from "./claim-store.ts";
+import type { Database } from "./database.ts";
+import { GroupStore } from "./group-store.ts";
+import { HeldStore } from "./held-store.ts";
+import { LetterStore } from "./letter-store.ts";
+import { Members } from "./members.ts";
+import type { ResolvedOptions } from "./options.ts";
+import { OwnStore } from "./own-store.ts";
+import { Retention } from "./retention.ts";
+import { Streams } from "./streams.ts";
+import { Turn } from "./turn.ts";
+
+/** A group consumption, as the store sees it. */
+export interface GroupMember {
+  readonly group: number;
+  readonly member: number;
+  /** Something was published, or came back. */
+  wake(): void;
+  /** The group's definition moved. */
+  changed(): void;
+  look(): void;
+  tick(): void;
+  lostSeat(member: number, version: number): void;
+  end(error: unknown): void;
+}
+
+/** Whatever else wants to know that something was committed, by us or by others. */
+export interface Watcher {
+  look(): void;
+}
+
+/** The durable file and everything that works on it, for one connection. */
+export class Store {
+  readonly database: Database;
+  readonly clock: Clock;
+  /** `Member.id`. */
+  readonly self: string;
+  readonly turn: Turn;
+  readonly streams: Streams;
+  readonly groups: GroupStore;
+  readonly members: Members;
+  readonly claims: ClaimStore;
+  readonly held: HeldStore;
+  readonly own: OwnStore;
+  readonly letters: LetterStore;
+  readonly retention: Retention;
+  readonly append: Append;
+  readonly groupMembers = new Set<GroupMember>();
+  readonly watchers = new Set<Watcher>();
+  /** Another process took us for dead; until we have a row again nothing is claimed. */
+  evicted = false;
+  process = 0;
+  #context: ConnectContext;
+  #version: number;
+  #nextDue = Number.POSITIVE_INFINITY;
+  #nextDelayed = Number.POSITIVE_INFINITY;
+  #routing: number;
+  #specWaiters: { readonly group: number; readonly version: number; readonly resolve: () => void }[] = [];
+  #timers = new Set<Disposable>();
+
+  constructor(database: Database, context: ConnectContext, options: ResolvedOptions) {
+    this.database = database;
+    this.clock = context.clock;
+    this.self = context.member.id;
+    this.#context = context;
+    this.turn = new Turn(database, context.clock, options.busyTimeoutMs, {
+      entered: () => this.#entered(),
+      blocked: () => context.status({ type: "blocked" }),
+      unblocked: () => context.status({ type: "unblocked" }),
+      trouble: (error) => context.status({ type: "disconnected", error }),
+    });
+    this.streams = new Streams(database);
+    this.groups = new GroupStore(database, this.streams);
+    this.members = new Members(database, context.clock, this.groups, context.member, options.leaseMs);
+    this.claims = new ClaimStore(database);
+    this.held = new HeldStore(database);
+    this.own = new OwnStore(database);
+    this.letters = new LetterStore(database);
+    this.retention = new Retention(database, this.streams);
+    this.append = new Append(database, context.clock, this.streams, this.retention, () => this.#appended());
+    this.#version = database.dataVersion();
+    this.#routing = this.streams.routing();
+  }
+
+  publish(batch: readonly OutMessage[]): void {
+    for (const message of batch) this.append.push(message);
+    this.turn.add(this.append, "write");
+    for (const member of this.groupMembers) member.wake();
+  }
+
+  joined(member: GroupMember): void {
+    this.groupMembers.add(member);
+    member.changed();
+  }
+
+  left(member: GroupMember): void {
+    this.groupMembers.delete(member);
+  }
+
+  /** Calls back unless the store is closed by then. */
+  later(ms: number, callback: () => void): void {
+    const timer = this.clock.after(ms, () => {
+      this.#timers.delete(timer);
+      callback();
+    });
+    this.#timers.add(timer);
+  }
+
+  /** Something of a group may be claimed from then on, by the wall clock. */
+  dueAt(time: number, group?: number): void {
+    if (time > this.clock.now()) this.#nextDue = Math.min(this.#nextDue, time);
+    else if (group !== undefined) for (const member of this.groupMembers) if (member.group === group) member.wake();
+    if (group === undefined && time <= this.clock.now()) this.#nextDue = Math.min(this.#nextDue, time);
+  }
+
+  delayedUntil(time: number): void {
+    this.#nextDelayed = Math.min(this.#nextDelayed, time);
+  }
+
+  /** Each poll: what is due by time, and what others committed. */
+  poll(): void {
+    const now = this.clock.now();
+    if (now >= this.#nextDelayed) this.#moveDelayed();
+    if (now >= this.#nextDue) {
+      this.#nextDue = Number.POSITIVE_INFINITY;
+      for (const member of this.groupMembers) member.look();
+    }
+    for (const member of this.groupMembers) member.tick();
+    this.lookForOthers();
+  }
+
+  /** Another process may have committed. */
+  lookForOthers(): void {
+    const version = this.database.dataVersion();
+    if (version === this.#version) return;
+    this.#version = version;
+    this.look();
+  }
+
+  look(): void {
+    const routing = this.streams.routing();
+    if (routing !== this.#routing) {
+      this.#routing = routing;
+      this.#context.changed();
+    }
+    this.#nextDelayed = this.append.delayed.next() ?? Number.POSITIVE_INFINITY;
+    for (const member of this.groupMembers) member.look();
+    for (const watcher of this.watchers) watcher.look();
+    this.specKnown();
+  }
+
+  /** We changed the routing ourselves: the core knows. */
+  routed(): void {
+    this.#routing = this.streams.routing();
+  }
+
+  /** Resolves when every member has seen this version of the group's definition, or is gone. */
+  allKnow(group: number, version: number): Promise<void> {
+    for (const member of this.groupMembers) if (member.group === group) member.changed();
+    if (this.members.allKnow(group, version)) return Promise.resolve();
+    return new Promise((resolve) => void this.#specWaiters.push({ group, version, resolve }));
+  }
+
+  /** A member may have seen a newer definition. */
+  specKnown(): void {
+    if (this.#specWaiters.length === 0) return;
+    const waiting = this.#specWaiters;
+    this.#specWaiters = [];
+    for (const waiter of waiting) {
+      if (this.members.allKnow(waiter.group, waiter.version)) waiter.resolve();
+      else this.#specWaiters.push(waiter);
+    }
+  }
+
+  /** Resolves when the promise does, or the signal aborts; never rejects. */
+  unlessAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) {
+      promise.catch(() => undefined);
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      const done = (): void => {
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      signal.addEventListener("abort", done, { once: true });
+      promise.then(done, done);
+    });
+  }
+
+  close(): void {
+    this.turn.close();
+    for (const timer of this.#timers) timer[Symbol.dispose]();
+    this.#timers.clear();
+    for (const { resolve } of this.#specWaiters.splice(0)) resolve();
+  }
+
+  #entered(): void {
+    if (this.process !== 0 && !this.evicted && this.database.dataVersion() !== this.#version && !this.members.there(this.process)) {
+      this.evicted = true;
+      void this.#seatAgain();
+    }
+  }
+
+  /** What we held is others' now; with a new row and new seats we go on. */
+  async #seatAgain(): Promise<void> {
+    const seats = await this.turn
+      .do(() => {
+        this.process = this.members.join();
+        return [...this.groupMembers].map((member) => {
+          const group = this.groups.byId(member.group);
+          return { member, seat: group === undefined ? undefined : { id: this.members.takeSeat(group.id, this.process, group.version), version: group.version } };
+        });
+      })
+      .catch(() => undefined);
+    this.evicted = false;
+    for (const { member, seat } of seats ?? []) {
+      if (seat === undefined) member.changed();
+      else member.lostSeat(seat.id, seat.version);
+    }
+  }
+
+  #appended(): void {
+    const next = this.append.delayed.next();
+    if (next !== undefined) this.delayedUntil(next);
+    for (const watcher of this.watchers) watcher.look();
+  }
+
+  #moveDelayed(): void {
+    this.#nextDelayed = Number.POSITIVE_INFINITY;
+    this.turn
+      .do(() => this.append.moveDue(this.clock.now()))
+      .then(
+        () => this.#appended(),
+        () => this.delayedUntil(this.clock.now() + 1_000),
+      );
+    for (const member of this.groupMembers) member.wake();
+  }
+}

@@ -1,0 +1,178 @@
+import type { StreamInfo, StreamOptions } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import type { Database, Query } from "./database.ts";
+import { Log } from "./log.ts";
+import { createLog, dropLog } from "./schema.ts";
+
+export interface StreamRow {
+  readonly id: number;
+  readonly name: string;
+  /** 1: the private lane of the group of that name. */
+  readonly queue: 0 | 1;
+  readonly partitions: number;
+  readonly max_age: number;
+  readonly max_bytes: number;
+  readonly max_messages: number | null;
+  readonly when_full: "reject" | "drop-oldest";
+  readonly idle_group: number;
+  /** Of the oldest message; `last + 1` when there is none. */
+  first: number;
+  last: number;
+  /** Never goes back, whatever the clock does. */
+  last_at: number;
+  bytes: number;
+  largest: number;
+}
+interface StoredStream extends StreamRow {
+  readonly topics: string;
+}
+
+const day = 86_400_000;
+/** A queue refuses nothing and forgets nothing but what its group has handled. */
+const queueDefaults = { partitions: 16, max_age: 3_650 * day, max_bytes: 2 ** 50, idle_group: 3_650 * day } as const;
+const columns = "id, name, queue, partitions, max_age, max_bytes, max_messages, when_full, idle_group, first, last, last_at, bytes, largest";
+
+/** The streams of the file and the lanes of its groups. Synchronous; nothing that can change is remembered. */
+export class Streams {
+  readonly #database: Database;
+  readonly #logs = new Map<number, Log>();
+  readonly #byName: Query<StreamRow>;
+  readonly #byId: Query<StreamRow>;
+  readonly #save: Query;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#byName = database.query(`SELECT ${columns} FROM {stream} WHERE queue = ? AND name = ?`);
+    this.#byId = database.query(`SELECT ${columns} FROM {stream} WHERE id = ?`);
+    this.#save = database.query("UPDATE {stream} SET first = ?, last = ?, last_at = ?, bytes = ?, largest = ? WHERE id = ?");
+  }
+
+  named(name: string): StreamRow | undefined {
+    return this.#byName.get(0, name);
+  }
+
+  queueOf(group: string): StreamRow | undefined {
+    return this.#byName.get(1, group);
+  }
+
+  byId(id: number): StreamRow | undefined {
+    return this.#byId.get(id);
+  }
+
+  all(): StreamRow[] {
+    return this.#database.query<StreamRow>(`SELECT ${columns} FROM {stream} ORDER BY id`).all();
+  }
+
+  log(id: number): Log {
+    let log = this.#logs.get(id);
+    if (log === undefined) this.#logs.set(id, (log = new Log(this.#database, id)));
+    return log;
+  }
+
+  /** The group need not exist. */
+  makeQueue(group: string): StreamRow {
+    const found = this.queueOf(group);
+    if (found !== undefined) return found;
+    const { partitions, max_age, max_bytes, idle_group } = queueDefaults;
+    return this.#make(1, group, [], partitions, max_age, max_bytes, null, "reject", idle_group);
+  }
+
+  ensure(options: StreamOptions): "created" | "unchanged" | "updated" {
+    const { name, topics, maxAgeMs = 7 * day, maxBytes = 2 ** 30, maxMessages = null, whenFull = "reject", idleGroupMs = 7 * day } = options;
+    if (whenFull === "wait") throw new DriverError("BUS_UNSUPPORTED", `sqlite: stream "${name}": whenFull "wait" is memory's only`);
+    if ((options.replicas ?? 1) > 1) throw new DriverError("BUS_UNSUPPORTED", `sqlite: stream "${name}": a file has no replicas`);
+    const found = this.#database.query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 AND name = ?").get(name);
+    if (found === undefined) {
+      this.#make(0, name, topics, options.partitions ?? 16, maxAgeMs, maxBytes, maxMessages, whenFull, idleGroupMs);
+      this.#touch();
+      return "created";
+    }
+    if (options.partitions !== undefined && options.partitions !== found.partitions)
+      throw new DriverError("BUS_CONFLICT", `sqlite: stream "${name}" has ${found.partitions} partitions and can't have ${options.partitions}: that is fixed when it is made`);
+    const text = JSON.stringify(topics);
+    if (
+      found.topics === text && found.max_age === maxAgeMs && found.max_bytes === maxBytes &&
+      found.max_messages === maxMessages && found.when_full === whenFull && found.idle_group === idleGroupMs
+    )
+      return "unchanged";
+    this.#database
+      .query("UPDATE {stream} SET topics = ?, max_age = ?, max_bytes = ?, max_messages = ?, when_full = ?, idle_group = ? WHERE id = ?")
+      .run(text, maxAgeMs, maxBytes, maxMessages, whenFull, idleGroupMs, found.id);
+    this.#touch();
+    return "updated";
+  }
+
+  /** Whether a stream of these options is there as it should be. */
+  missing(options: StreamOptions): string | undefined {
+    const found = this.#database.query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 AND name = ?").get(options.name);
+    if (found === undefined) return `stream "${options.name}" is missing`;
+    const topics = JSON.parse(found.topics) as readonly string[];
+    const absent = options.topics.filter((topic) => !topics.includes(topic));
+    return absent.length === 0 ? undefined : `stream "${options.name}" doesn't capture ${absent.join(", ")}`;
+  }
+
+  /** What appending and trimming changed in the row. */
+  save(stream: StreamRow): void {
+    this.#save.run(stream.first, stream.last, stream.last_at, stream.bytes, stream.largest, stream.id);
+  }
+
+  remove(stream: StreamRow): void {
+    this.#logs.delete(stream.id);
+    dropLog(this.#database, stream.id);
+    for (const table of ["cursor", "claim", "held", "own", "delayed"])
+      this.#database.query(`DELETE FROM {${table}} WHERE stream = ?`).run(stream.id);
+    this.#database.query("DELETE FROM {stream} WHERE id = ?").run(stream.id);
+    if (stream.queue === 0) this.#touch();
+  }
+
+  /** Moves whenever a stream comes, goes or captures other topics. */
+  routing(): number {
+    return this.#database.query<{ readonly value: number }>("SELECT value FROM {meta} WHERE key = 'routing'").get()?.value ?? 0;
+  }
+
+  info(): StreamInfo[] {
+    return this.#database
+      .query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 ORDER BY name")
+      .all()
+      .map((row) => ({
+        name: row.name,
+        topics: JSON.parse(row.topics) as readonly string[],
+        partitions: row.partitions,
+        messages: row.last - row.first + 1,
+        bytes: row.bytes,
+        first: dateOf(this.log(row.id).at(row.first)),
+        last: row.last < row.first ? undefined : dateOf(row.last_at),
+        groups: this.#groupsOf(row.id),
+      }));
+  }
+
+  #groupsOf(stream: number): string[] {
+    return this.#database
+      .query<{ readonly name: string }>(
+        `SELECT name FROM {grp} WHERE id IN (SELECT grp FROM {cursor} WHERE stream = ? UNION SELECT grp FROM {own} WHERE stream = ?) ORDER BY name`,
+      )
+      .all(stream, stream)
+      .map(({ name }) => name);
+  }
+
+  #make(queue: 0 | 1, name: string, topics: readonly string[], partitions: number, maxAge: number, maxBytes: number, maxMessages: number | null, whenFull: string, idleGroup: number): StreamRow {
+    const id = this.#database
+      .query("INSERT INTO {stream} (name, queue, topics, partitions, max_age, max_bytes, max_messages, when_full, idle_group) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .insert(name, queue, JSON.stringify(topics), partitions, maxAge, maxBytes, maxMessages, whenFull, idleGroup);
+    createLog(this.#database, id);
+    return this.byId(id)!;
+  }
+
+  #touch(): void {
+    this.#database.query("UPDATE {meta} SET value = value + 1 WHERE key = 'routing'").run();
+  }
+}
+
+function dateOf(at: number | undefined): Date | undefined {
+  return at === undefined ? undefined : new Date(at);
+}
+
+/** Of a message's `partition`: unique over a group's streams and lanes. */
+export function partitionName(stream: StreamRow, partition: number): string {
+  return stream.queue === 1 ? `queue:${stream.name}/${partition}` : `${stream.name}/${partition}`;
+}

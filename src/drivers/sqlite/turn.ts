@@ -1,0 +1,179 @@
+import type { Clock } from "../../clock.ts";
+import { isBusy, isFull } from "./classify.ts";
+import type { Database } from "./database.ts";
+
+/** One piece of a turn's transaction. */
+export interface Job {
+  /** Within the transaction. May be called again after a rollback: what it changes in memory waits for `committed`. */
+  run(): void;
+  /** After COMMIT returned, so after the fsync. */
+  committed(): void;
+  /** `unknown`: the commit itself failed, and may yet be found after a crash. */
+  failed(error: unknown, stored: "no" | "unknown"): void;
+}
+
+/** Settlements come before publishes, publishes before claims: so one commit serves a message from publisher to consumer. */
+export type Phase = "settle" | "write" | "claim";
+
+export interface TurnEvents {
+  /** Just after BEGIN: what another process did since is seen from here on. */
+  entered(): void;
+  blocked(): void;
+  unblocked(): void;
+  /** Neither a lock nor a full disk. */
+  trouble(error: unknown): void;
+}
+
+/**
+ * Group commit: everything asked for in one turn of the event loop goes into one transaction. A job that throws is rolled back
+ * with the others, and each is then tried by itself. While another process holds the lock the turn waits by the event loop.
+ */
+export class Turn {
+  readonly #database: Database;
+  readonly #clock: Clock;
+  readonly #events: TurnEvents;
+  readonly #busyTimeoutMs: number;
+  readonly #jobs: Readonly<Record<Phase, Set<Job>>> = { settle: new Set(), write: new Set(), claim: new Set() };
+  /** What was rolled back together, to be tried one by one. */
+  readonly #single: Job[] = [];
+  #scheduled = false;
+  #timer: Disposable | undefined;
+  #busySince: number | undefined;
+  #blocked = false;
+  #closed = false;
+  #idle: (() => void)[] = [];
+
+  constructor(database: Database, clock: Clock, busyTimeoutMs: number, events: TurnEvents) {
+    this.#database = database;
+    this.#clock = clock;
+    this.#busyTimeoutMs = busyTimeoutMs;
+    this.#events = events;
+  }
+
+  /** Once a turn, however often it is asked for. */
+  add(job: Job, phase: Phase): void {
+    if (this.#closed) return job.failed(closedError(), "no");
+    this.#jobs[phase].add(job);
+    this.#schedule();
+  }
+
+  /** Runs it in the next turn; rejects with what it threw. */
+  do<Result>(body: () => Result, phase: Phase = "write"): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      let result: Result;
+      this.add(
+        {
+          run: () => void (result = body()),
+          committed: () => resolve(result),
+          failed: (error) => reject(error instanceof Error ? error : new Error(String(error))),
+        },
+        phase,
+      );
+    });
+  }
+
+  /** Resolves when nothing waits any more. */
+  settled(): Promise<void> {
+    if (!this.#waiting()) return Promise.resolve();
+    return new Promise((resolve) => void this.#idle.push(resolve));
+  }
+
+  /** What waits now fails. */
+  close(): void {
+    this.#closed = true;
+    this.#timer?.[Symbol.dispose]();
+    for (const job of this.#take()) job.failed(closedError(), "no");
+    this.#emptied();
+  }
+
+  #waiting(): boolean {
+    return this.#single.length > 0 || this.#jobs.settle.size > 0 || this.#jobs.write.size > 0 || this.#jobs.claim.size > 0;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#timer !== undefined) return;
+    this.#scheduled = true;
+    this.#clock.soon(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    this.#scheduled = false;
+    this.#timer = undefined;
+    while (!this.#closed && this.#waiting()) {
+      try {
+        this.#database.begin();
+      } catch (error) {
+        if (isBusy(error)) return this.#later();
+        this.#events.trouble(error);
+        for (const job of this.#take()) job.failed(error, "no");
+        break;
+      }
+      this.#begun();
+      const next = this.#single.shift();
+      const jobs = next === undefined ? this.#take() : [next];
+      const done = this.#together(jobs);
+      if (!done) this.#single.push(...jobs);
+      else if (this.#single.length === 0) break;
+    }
+    if (this.#waiting()) this.#schedule();
+    else this.#emptied();
+  };
+
+  #take(): readonly Job[] {
+    const { settle, write, claim } = this.#jobs;
+    const jobs = [...this.#single.splice(0), ...settle, ...write, ...claim];
+    settle.clear();
+    write.clear();
+    claim.clear();
+    return jobs;
+  }
+
+  /** False when one of several threw: nothing was done, nobody was told. */
+  #together(jobs: readonly Job[]): boolean {
+    let committing = false;
+    try {
+      this.#events.entered();
+      for (const job of jobs) job.run();
+      committing = true;
+      this.#database.commit();
+    } catch (error) {
+      this.#database.rollback();
+      const full = isFull(error);
+      if ((!committing || full) && jobs.length > 1) return false;
+      if (!full) this.#events.trouble(error);
+      for (const job of jobs) job.failed(error, committing && !full ? "unknown" : "no");
+      return true;
+    }
+    for (const job of jobs) job.committed();
+    return true;
+  }
+
+  #later(): void {
+    const now = this.#clock.ticks();
+    this.#busySince ??= now;
+    if (!this.#blocked && now - this.#busySince >= this.#busyTimeoutMs) {
+      this.#blocked = true;
+      this.#events.blocked();
+    }
+    // Two that wait for the same lock must not keep step.
+    this.#timer = this.#clock.after(1 + this.#clock.random() * 3, this.#flush);
+  }
+
+  #begun(): void {
+    this.#busySince = undefined;
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#events.unblocked();
+  }
+
+  #emptied(): void {
+    if (this.#idle.length === 0 || this.#waiting()) return;
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+}
+
+function closedError(): Error {
+  return Object.assign(new Error("the connection is closed"), { code: "ERR_INVALID_STATE" });
+}

@@ -1,0 +1,307 @@
+import type { Core } from "./core.ts";
+import type { Consumption, DriverConnection, GroupSpec, Headers, InMessage, Source, StartAt, Window } from "./driver.ts";
+import { BusError } from "./errors.ts";
+import type { BaseRunner } from "./handler-runner.ts";
+import { decideHandOn } from "./hand-on.ts";
+import type { SubscribeOptions } from "./handler.ts";
+import type { Receiver } from "./fan-out.ts";
+import { Intake, type Outcomes } from "./intake.ts";
+import { letterOf } from "./letter.ts";
+import { historyHeaders } from "./message-history.ts";
+import { reportDead, reportFailed, reportHandled, reportRetried, reportUnhandled } from "./report.ts";
+import type { Routing } from "./routing.ts";
+import { RunAhead } from "./run-ahead.ts";
+import { Settler } from "./settler.ts";
+import { Supervisor, type Broker, type Consumer } from "./supervisor.ts";
+import { header } from "./wire-names.ts";
+import { Work, type Runner } from "./work.ts";
+
+const windowBytes = 64 * 1_048_576;
+const letterRetryMs = 1_000;
+
+export interface MemberOptions {
+  readonly group: string;
+  readonly live: boolean;
+  readonly order: SubscribeOptions["order"];
+  readonly from: SubscribeOptions["from"];
+  readonly runAhead: number;
+}
+
+/** This process in a group: one consumption, one intake, all the handlers that it has of the group. */
+export class GroupMember implements Consumer, Outcomes, Receiver {
+  readonly what: string;
+  readonly answers = false;
+  readonly options: MemberOptions;
+  readonly runners = new Set<BaseRunner>();
+  readonly supervisor: Supervisor;
+  readonly #core: Core;
+  readonly #routing: Routing;
+  readonly #settler: Settler;
+  readonly #runAhead: RunAhead;
+  #intake: Intake | undefined;
+  #ordered = false;
+  #window: Window = { messages: 0, bytes: 0 };
+  #closing = false;
+
+  constructor(core: Core, broker: Broker, routing: Routing, options: MemberOptions) {
+    this.#core = core;
+    this.#routing = routing;
+    this.options = options;
+    this.what = `group "${options.group}"`;
+    this.#settler = new Settler(core);
+    this.#runAhead = new RunAhead(options.runAhead);
+    this.supervisor = new Supervisor(core, broker, this);
+  }
+
+  get patterns(): readonly string[] {
+    return [...new Set([...this.runners].flatMap((runner) => runner.patterns))];
+  }
+  get intake(): Intake | undefined {
+    return this.#intake;
+  }
+
+  /** Opens it, with the handlers that were added so far. */
+  open(): Promise<void> {
+    return this.supervisor.open();
+  }
+
+  /** A handler of a member that is open: it is there before the group's definition asks for its patterns. */
+  async join(runner: BaseRunner, connection: DriverConnection): Promise<void> {
+    this.add(runner);
+    try {
+      await this.prepare(connection);
+    } catch (error) {
+      this.remove(runner);
+      throw error;
+    }
+  }
+
+  add(runner: BaseRunner): void {
+    this.runners.add(runner);
+    runner.resized = () => {
+      this.#intake?.resized();
+      this.load();
+    };
+    this.#intake?.add(runner);
+    this.load();
+  }
+
+  remove(runner: BaseRunner): void {
+    this.runners.delete(runner);
+    this.#intake?.remove(runner);
+    this.load();
+  }
+
+  /** At-most-once events: they come by the direct lane. */
+  take(message: InMessage): void {
+    if (this.#intake !== undefined && !this.#closing) this.#take(message);
+  }
+
+  taken(): void {
+    this.#intake?.pump();
+  }
+
+  /** Nothing is delivered any more, nothing starts; resolves when no handler runs. */
+  async stop(): Promise<void> {
+    this.#closing = true;
+    await this.supervisor.consumption?.stop();
+    await this.#intake?.stop();
+  }
+
+  /** Resolves when what was settled so far is at the broker. */
+  flush(): Promise<void> {
+    return this.#settler.flush();
+  }
+
+  /** After `stop`, or by force. How many handlers were cut off. */
+  async close(signal: AbortSignal): Promise<number> {
+    this.#closing = true;
+    const unfinished = [...this.runners].reduce((sum, runner) => sum + runner.running, 0);
+    if (unfinished > 0) for (const runner of this.runners) runner.abortAll(new BusError("BUS_CLOSED", "the bus closes"));
+    if (!signal.aborted) await this.#settler.flush();
+    this.#settler.use(undefined);
+    await this.supervisor.close(signal);
+    return unfinished;
+  }
+
+  // ── what the supervisor asks
+
+  async prepare(connection: DriverConnection): Promise<void> {
+    const { group, live, order, from } = this.options;
+    const spec = await connection.ensureGroup({ group, live, order, from: startAt(from), reads: this.#routing.reads(this.patterns) });
+    if (this.#intake !== undefined) return;
+    this.#ordered = spec.order !== "none";
+    this.#intake = new Intake(this.#core, this, this.#ordered);
+    for (const runner of this.runners) this.#intake.add(runner);
+  }
+
+  source(resume: ReadonlyMap<string, string> | undefined): Source {
+    return { kind: "group", group: this.options.group, resume };
+  }
+
+  window(): Window {
+    let messages = 0;
+    for (const runner of this.runners) messages += runner.prefetch;
+    return (this.#window = { messages: messages === 0 ? 0 : messages + (this.#intake?.parked ?? 0), bytes: messages === 0 ? 0 : windowBytes });
+  }
+
+  opened(consumption: Consumption): void {
+    this.#settler.use(consumption);
+  }
+
+  deliver(messages: readonly InMessage[]): void {
+    for (const message of messages) this.#take(message);
+    this.#intake!.pump();
+  }
+
+  revoked(which: readonly InMessage[] | { readonly partition: string } | "all"): void {
+    const lost = new BusError("BUS_LEASE_LOST", `${this.what}: the message belongs to another member now`);
+    if (which === "all") {
+      this.#settler.use(undefined);
+      this.#intake?.revoke((work) => !isDirect(work), lost);
+      return;
+    }
+    if ("partition" in which) {
+      this.#runAhead.forget(which.partition);
+      this.#intake?.revoke((work) => work.message.partition === which.partition, lost);
+      return;
+    }
+    const set = new Set(which);
+    this.#intake?.revoke((work) => set.has(work.message), lost);
+  }
+
+  // ── what becomes of a work
+
+  handled(work: Work): void {
+    reportHandled(this.#core, work);
+    if (!isDirect(work)) this.#settler.ack(work.message);
+    this.#intake!.leave(work);
+  }
+
+  again(work: Work, attempts: number, delayMs: number): void {
+    reportRetried(this.#core, work, this.options.group, delayMs);
+    if (work.local) {
+      work.attempts = attempts;
+      this.#intake!.park(work, delayMs);
+    } else if (this.#ordered) this.#keepInPlace(work, attempts, delayMs, historyHeaders(work));
+    else this.#giveBack(work, "retry", delayMs, attempts, historyHeaders(work));
+  }
+
+  unhandled(work: Work, why: string, handOnMs: number): void {
+    const { message } = work;
+    const error = new BusError("BUS_NO_HANDLER", `${this.what}: ${why}`);
+    const hops = message.header(header.hops);
+    if (hops === undefined) reportUnhandled(this.#core, work, this.options.group, error);
+    if (work.local) {
+      if (!isDirect(work)) this.#settler.ack(message);
+      return this.#intake!.leave(work);
+    }
+    const decision = decideHandOn(hops, message.header(header.handedOnSince), this.#core.clock.now(), handOnMs);
+    if (decision.kind === "dead") return this.dead(work, error);
+    const headers: Headers = [...historyHeaders(work), [header.hops, String(decision.hops)], [header.handedOnSince, String(decision.since)]];
+    if (this.#ordered) this.#keepInPlace(work, work.attempts, decision.delayMs, headers);
+    else this.#giveBack(work, "release", decision.delayMs, work.attempts, headers);
+  }
+
+  back(work: Work): void {
+    if (this.#closing || (work.local && isDirect(work))) this.#intake!.leave(work); // the consumption's close hands it back
+    else if (this.#ordered || work.local) this.#intake!.park(work, 0);
+    else this.#giveBack(work, "release", 0, work.attempts, historyHeaders(work));
+  }
+
+  dead(work: Work, error: unknown): void {
+    if (work.local) {
+      reportDead(this.#core, work, this.options.group, error);
+      if (!isDirect(work)) this.#settler.ack(work.message);
+      return this.#intake!.leave(work);
+    }
+    const letter = letterOf(work, this.options.group, error, this.#core.clock.now());
+    this.#settler.settle({ how: "dead", message: work.message, letter }, (result) => {
+      if (result === "done") {
+        reportDead(this.#core, work, this.options.group, error);
+        this.#intake!.leave(work);
+      } else if (result === "stale" || work.revoked) this.#lose(work);
+      else this.#core.wheel.set(letterRetryMs, () => (work.revoked || this.#closing ? this.#lose(work) : this.dead(work, error))); // the message stays until its letter is stored
+    });
+  }
+
+  dropped(work: Work, error: unknown): void {
+    this.#core.board.say({ type: "unhandled", event: undefined, group: this.options.group, attempt: work.attempts + 1, error });
+    this.#core.board.log("warn", "dropped after its last attempt", { event: work.envelope?.id, group: this.options.group });
+  }
+
+  failed(work: Work, runner: Runner, error: unknown): void {
+    reportFailed(this.#core, work, this.options.group, runner, error);
+  }
+
+  note(work: Work, attempts: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#settler.record({ message: work.message, attempts, notBefore: undefined, headers: historyHeaders(work) }, (result) => resolve(result === "done"));
+    });
+  }
+
+  load(): void {
+    const before = this.#window;
+    const { messages, bytes } = this.window();
+    if (messages !== before.messages || bytes !== before.bytes) this.supervisor.consumption?.window(this.#window);
+  }
+
+  gone(work: Work): void {
+    if (work.place !== undefined && this.#runAhead.settled(work.place)) this.supervisor.consumption?.window(this.#window, work.message.partition);
+  }
+
+  #take(message: InMessage): void {
+    this.#core.counters.delivered += 1;
+    const direct = message.lane === "direct";
+    const intake = this.#intake!;
+    const work = new Work(message, intake, this.#ordered ? message.key : undefined, direct || this.options.live);
+    if (message.deliveries > 1 && !work.local) work.suspect = !this.#holds(message);
+    if (this.#ordered && message.partition !== undefined) {
+      const { place, pause } = this.#runAhead.delivered(message.partition);
+      work.place = place;
+      if (pause) this.supervisor.consumption?.window({ messages: 0, bytes: 0 }, message.partition);
+    }
+    intake.take(work);
+  }
+
+  /** Delivered again although it never left this process: it did not kill it. */
+  #holds(message: InMessage): boolean {
+    for (const work of this.#intake!.works) {
+      if (work.message !== message && work.message.position === message.position && work.message.partition === message.partition) return true;
+    }
+    return false;
+  }
+
+  #keepInPlace(work: Work, attempts: number, delayMs: number, headers: Headers): void {
+    const notBefore = this.#core.clock.now() + delayMs;
+    this.#settler.record({ message: work.message, attempts, notBefore, headers }, (result) => {
+      if (result === "stale" || work.revoked) return this.#lose(work);
+      work.attempts = attempts;
+      this.#intake!.park(work, delayMs);
+    });
+  }
+
+  #giveBack(work: Work, how: "retry" | "release", delayMs: number, attempts: number, headers: Headers): void {
+    const { message } = work;
+    this.#settler.settle(how === "retry" ? { how, message, delayMs, attempts, headers } : { how, message, delayMs, headers }, (result) => {
+      if (result !== "unknown" || work.revoked) return result === "done" ? this.#intake!.leave(work) : this.#lose(work);
+      work.attempts = attempts; // not given back: it is retried here, where it still is
+      this.#intake!.park(work, Math.max(delayMs, letterRetryMs));
+    });
+  }
+
+  #lose(work: Work): void {
+    work.revoked = true;
+    this.#intake!.leave(work);
+  }
+}
+
+const isDirect = (work: Work): boolean => work.message.lane === "direct";
+
+export function startAt(from: SubscribeOptions["from"]): StartAt {
+  if (from === undefined || from === "oldest") return { at: "oldest" };
+  if (from === "newest") return { at: "newest" };
+  return from instanceof Date ? { time: from.getTime() } : { positions: from.positions };
+}
+
+export type { GroupSpec };

@@ -1,0 +1,365 @@
+import type { Core } from "./core.ts";
+import { BusError } from "./errors.ts";
+import type { BusEvent } from "./event.ts";
+import { Fifo } from "./internal/fifo.ts";
+import { TopicTrie } from "./internal/topic-trie.ts";
+import { noteFailure, readHistory, readNames } from "./message-history.ts";
+import { OrderGate } from "./order-gate.ts";
+import { open } from "./receiving.ts";
+import { decideRetry } from "./retry-decision.ts";
+import { Suspects } from "./suspects.ts";
+import { header } from "./wire-names.ts";
+import type { Runner, Work, WorkOwner } from "./work.ts";
+
+/** What becomes of a work, decided here and carried out by its owner: a group at the broker, or a subscriber on its own. */
+export interface Outcomes {
+  handled(work: Work): void;
+  /** Another attempt after `delayMs`; `attempts` are the runs so far. The owner calls `park`, or `leave` when it gave it back. */
+  again(work: Work, attempts: number, delayMs: number): void;
+  /** No handler here can take it. */
+  unhandled(work: Work, why: string, handOnMs: number): void;
+  /** Not handled, and not its fault: to another member, or dropped. */
+  back(work: Work): void;
+  dead(work: Work, error: unknown): void;
+  dropped(work: Work, error: unknown): void;
+  failed(work: Work, runner: Runner, error: unknown): void;
+  /** Notes durably that a suspect is about to run. False: it is no longer ours. */
+  note(work: Work, attempts: number): Promise<boolean>;
+  /** What waits here, and is not being handled, changed. */
+  load(): void;
+  /** It is no longer here. */
+  gone(work: Work): void;
+}
+
+/**
+ * From a delivered message to the end of its handlers: one of a key at a time, suspects alone, no more at once than the handlers
+ * have room for, one verdict for all of them. What the verdict means at the broker is the owner's.
+ */
+export class Intake implements WorkOwner {
+  readonly #core: Core;
+  readonly #outcomes: Outcomes;
+  readonly #runners = new TopicTrie<Runner>();
+  readonly #all = new Set<Runner>();
+  readonly #gate = new OrderGate<Work>();
+  readonly #suspects = new Suspects<Work>();
+  readonly #ready = new Fifo<Work>();
+  readonly #works = new Set<Work>();
+  readonly #ordered: boolean;
+  #running = 0;
+  #parked = 0;
+  #capacity = 0;
+  #stopped = false;
+  #pumping = false;
+
+  constructor(core: Core, outcomes: Outcomes, ordered: boolean) {
+    this.#core = core;
+    this.#outcomes = outcomes;
+    this.#ordered = ordered;
+  }
+
+  get works(): ReadonlySet<Work> {
+    return this.#works;
+  }
+  get running(): number {
+    return this.#running;
+  }
+  get capacity(): number {
+    return this.#capacity;
+  }
+  /** Delivered, and waiting for its key, its time or its turn as a suspect. */
+  get parked(): number {
+    return this.#parked + this.#gate.waiting;
+  }
+  get ready(): number {
+    return this.#ready.length;
+  }
+  get ordered(): boolean {
+    return this.#ordered;
+  }
+
+  add(runner: Runner): void {
+    this.#all.add(runner);
+    for (const pattern of runner.patterns) this.#runners.add(pattern, runner);
+    this.resized();
+  }
+
+  remove(runner: Runner): void {
+    this.#all.delete(runner);
+    for (const pattern of runner.patterns) this.#runners.remove(pattern, runner);
+    this.resized();
+  }
+
+  /** A runner's capacity changed. */
+  resized(): void {
+    this.#capacity = 0;
+    for (const runner of this.#all) this.#capacity += runner.capacity;
+    this.pump();
+  }
+
+  /** Takes it in; `pump` starts it. */
+  take(work: Work): void {
+    this.#works.add(work);
+    if (this.#ordered && work.key !== undefined && !this.#gate.enter(work.key, work)) {
+      work.state = "gated";
+      return;
+    }
+    this.#admit(work);
+  }
+
+  pump(): void {
+    if (this.#stopped || this.#pumping) return;
+    this.#pumping = true; // a handler that ends at once comes back here: the loop goes on, not deeper
+    const suspect = this.#suspects.waiting > 0 ? this.#suspects.take() : undefined;
+    if (suspect !== undefined) void this.#runSuspect(suspect);
+    while (!this.#suspects.blocking && this.#running < this.#capacity && this.#ready.length > 0) this.#start(this.#ready.shift()!);
+    this.#pumping = false;
+  }
+
+  /** Waits `delayMs`, in its place, then goes on as if it had just come. */
+  park(work: Work, delayMs: number): void {
+    if (work.revoked) return this.leave(work);
+    work.state = "parked";
+    this.#parked += 1;
+    work.timer = this.#core.wheel.set(delayMs, () => {
+      this.#parked -= 1;
+      work.timer = undefined;
+      const go = (): void => {
+        if (work.revoked) return this.leave(work);
+        work.suspect = false;
+        this.#admit(work);
+        this.pump();
+      };
+      if (work.lingering > 0) work.whenQuiet = go;
+      else go();
+      this.#outcomes.load();
+    });
+    this.#outcomes.load();
+  }
+
+  /** It is no longer here; the next of its key goes on, once no run of it lingers. */
+  leave(work: Work): void {
+    if (work.state === "gone") return;
+    work.state = "gone";
+    this.#works.delete(work);
+    if (work.suspect) this.#suspects.done(work);
+    if (work.timer !== undefined) {
+      work.timer.cancel();
+      work.timer = undefined;
+      this.#parked -= 1;
+    }
+    this.#outcomes.gone(work);
+    if (work.lingering > 0) work.whenQuiet = () => this.#free(work);
+    else this.#free(work);
+  }
+
+  quiet(): void {
+    this.pump();
+  }
+
+  /** Drops the oldest that waits for room; false when there is none. */
+  evict(): boolean {
+    const oldest = this.#ready.shift();
+    if (oldest !== undefined) this.leave(oldest);
+    return oldest !== undefined;
+  }
+
+  /** Aborts what runs of these, forgets what waits. */
+  revoke(unwanted: (work: Work) => boolean, reason: unknown): number {
+    const revoked = [...this.#works].filter((work) => !work.revoked && unwanted(work));
+    for (const work of revoked) work.revoked = true;
+    this.#gate.remove((work) => work.revoked);
+    this.#ready.remove((work) => work.revoked);
+    for (const work of revoked) {
+      if (work.state === "running") for (const runner of work.runners) runner.abort(work, reason);
+      else if (work.state === "gated") {
+        work.state = "gone";
+        this.#works.delete(work);
+        this.#outcomes.gone(work);
+      } else if (work.state !== "settling") this.leave(work);
+    }
+    this.pump();
+    this.#outcomes.load();
+    return revoked.length;
+  }
+
+  /** Nothing starts any more; resolves when nothing runs. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    for (const runner of this.#all) runner.giveBack();
+    return new Promise((resolve) => {
+      this.#idle.push(resolve);
+      this.#checkIdle();
+    });
+  }
+
+  readonly #idle: (() => void)[] = [];
+
+  #checkIdle(): void {
+    if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  finished(work: Work): void {
+    this.#running -= 1;
+    if (work.suspect) this.#suspects.done(work);
+    if (work.revoked) this.leave(work);
+    else if (work.failures === undefined && !work.handedBack && work.givenUp === undefined) {
+      work.state = "settling";
+      this.#outcomes.handled(work);
+    } else {
+      work.state = "settling";
+      this.#judge(work);
+    }
+    if (this.#stopped) this.#checkIdle();
+    this.pump();
+  }
+
+  #free(work: Work): void {
+    const next = this.#ordered && work.key !== undefined ? this.#gate.leave(work.key) : undefined;
+    if (next !== undefined) {
+      this.#admit(next);
+      this.#outcomes.load();
+    }
+    this.pump();
+  }
+
+  #admit(work: Work): void {
+    const wait = work.message.notBefore === undefined || work.attempts > work.message.attempts ? 0 : work.message.notBefore - this.#core.clock.now();
+    if (wait > 0) this.park(work, wait);
+    else if (work.suspect) {
+      work.state = "suspect";
+      this.#suspects.add(work);
+    } else {
+      work.state = "ready";
+      this.#ready.push(work);
+    }
+  }
+
+  /** Of one verdict for all handlers: while one is to be tried again the message stays; at the end one letter names who failed. */
+  #judge(work: Work): void {
+    const attempt = work.attempts + 1;
+    let delayMs = -1;
+    let lastError: unknown;
+    for (const { runner, error } of work.failures ?? []) {
+      this.#outcomes.failed(work, runner, error);
+      lastError = error;
+      const decision = decideRetry(runner.retry, work.envelope?.maxAttempts, attempt, error, this.#core.clock);
+      if (decision.kind === "retry") delayMs = Math.max(delayMs, decision.delayMs);
+      else if (decision.kind === "dead") (work.givenUp ??= new Set()).add(runner.name);
+      else {
+        (work.done ??= new Set()).add(runner.name);
+        this.#outcomes.dropped(work, error);
+      }
+    }
+    if (work.failures !== undefined) {
+      noteFailure(work, lastError, this.#core.clock.now());
+      for (const runner of work.runners) if (!work.failures.some((failure) => failure.runner === runner) && !work.handedBack) (work.done ??= new Set()).add(runner.name);
+    }
+    if (delayMs >= 0) this.#outcomes.again(work, attempt, delayMs);
+    else if (work.handedBack) this.#outcomes.back(work);
+    else if (work.givenUp !== undefined && work.givenUp.size > 0) {
+      work.attempts = attempt;
+      this.#outcomes.dead(work, lastError ?? new BusError("BUS_HANDLER", work.history.at(-1)?.error ?? "a handler gave it up"));
+    } else this.#outcomes.handled(work);
+  }
+
+  #start(work: Work): void {
+    this.#running += 1;
+    work.state = "running";
+    const prepared = this.#prepare(work);
+    if (prepared instanceof Promise) void prepared.then((run) => run && this.#run(work, run));
+    else if (prepared !== undefined) this.#run(work, prepared);
+  }
+
+  #run(work: Work, { runners, events }: Prepared): void {
+    if (work.revoked) return this.#unstart(work, () => this.leave(work));
+    work.begin(runners);
+    for (let index = 0; index < runners.length; index += 1) runners[index]!.start(work, events[index]!);
+  }
+
+  /** Prepared first, so that what is dead already never runs; then noted, so that a crash in it counts. */
+  async #runSuspect(work: Work): Promise<void> {
+    this.#running += 1;
+    work.state = "running";
+    const prepared = await this.#prepare(work);
+    if (prepared === undefined) return;
+    const limit = Math.max(...prepared.runners.map((runner) => work.envelope?.maxAttempts ?? runner.retry.maxAttempts));
+    if (work.attempts >= limit) {
+      for (const runner of prepared.runners) (work.givenUp ??= new Set()).add(runner.name);
+      const error = new BusError("BUS_HANDLER", `the process ended while it was being handled, ${work.attempts} times`);
+      noteFailure(work, error, this.#core.clock.now());
+      return this.#unstart(work, () => this.#outcomes.dead(work, error));
+    }
+    const ours = await this.#outcomes.note(work, work.attempts + 1).catch(() => false);
+    if (!ours || work.revoked) {
+      work.revoked = true;
+      return this.#unstart(work, () => this.leave(work));
+    }
+    this.#run(work, prepared);
+  }
+
+  /** Which handlers run, and what they get; undefined when the work ended here. */
+  #prepare(work: Work): Prepared | Promise<Prepared | undefined> | undefined {
+    const { message } = work;
+    try {
+      work.envelope ??= open(this.#core, message);
+    } catch (error) {
+      return this.#unstart(work, () => this.#outcomes.dead(work, error));
+    }
+    const envelope = work.envelope;
+    if (message.attempts > 0 || message.lane === "queue" || work.attempts > 0) readHistory(work);
+    const matching = this.#runners.match(message.topic);
+    let runners: readonly Runner[] = matching;
+    let newer = false;
+    let no = false;
+    for (const runner of matching) {
+      const answer = runner.accepts(envelope);
+      if (answer === "newer") newer = true;
+      else if (answer === "no") no = true;
+    }
+    if (no) runners = matching.filter((runner) => runner.accepts(envelope) === "yes");
+    if (newer || runners.length === 0) {
+      const why = newer ? `version ${envelope.version} of "${envelope.type}" is newer than the one known here` : `no handler here takes "${envelope.type}" on this topic`;
+      const handOnMs = Math.min(...[...this.#all].map((runner) => runner.handOnMs));
+      return this.#unstart(work, () => this.#outcomes.unhandled(work, why, handOnMs));
+    }
+    const only = message.lane === "queue" ? readNames(message.header(header.handlersOnly)) : undefined;
+    if (only !== undefined || work.done !== undefined || work.givenUp !== undefined) {
+      const wanted = only === undefined ? runners : runners.filter((runner) => only.has(runner.name));
+      const left = (wanted.length === 0 ? runners : wanted).filter((runner) => work.done?.has(runner.name) !== true && work.givenUp?.has(runner.name) !== true);
+      if (left.length === 0) return this.#unstart(work, () => (work.givenUp === undefined ? this.#outcomes.handled(work) : this.#judge(work)));
+      runners = left;
+    }
+    return this.#views(work, runners);
+  }
+
+  #views(work: Work, runners: readonly Runner[]): Prepared | Promise<Prepared | undefined> | undefined {
+    const dead = (error: unknown): undefined =>
+      this.#unstart(work, () => {
+        for (const runner of runners) (work.givenUp ??= new Set()).add(runner.name);
+        this.#outcomes.dead(work, error);
+      });
+    try {
+      const events = runners.map((runner) => runner.view(work.envelope!));
+      if (!events.some((event) => event instanceof Promise)) return { runners, events: events as BusEvent[] };
+      return Promise.all(events).then((all) => ({ runners, events: all }), dead);
+    } catch (error) {
+      return dead(error);
+    }
+  }
+
+  /** It was counted as running, but no handler ran. */
+  #unstart(work: Work, instead: () => void): undefined {
+    this.#running -= 1;
+    if (work.suspect) this.#suspects.done(work);
+    work.state = "settling";
+    if (work.revoked) this.leave(work);
+    else instead();
+    if (this.#stopped) this.#checkIdle();
+    this.pump();
+  }
+}
+
+interface Prepared {
+  readonly runners: readonly Runner[];
+  readonly events: readonly BusEvent[];
+}

@@ -1,0 +1,63 @@
+import { encodeEnvelope } from "./codec.ts";
+import type { Headers, StoredMessage } from "./driver.ts";
+import { BusError, isBusError } from "./errors.ts";
+import { historyHeaders, writeNames } from "./message-history.ts";
+import { isReject } from "./verdict.ts";
+import { header, headerPrefix } from "./wire-names.ts";
+import type { Work } from "./work.ts";
+import { reasonOf, redact } from "./wrap-error.ts";
+
+const stackLimit = 8_192;
+const messageLimit = 1_024;
+
+/** The dead letter of a work: the message as it came, and beside it why, who and when. */
+export function letterOf(work: Work, group: string, error: unknown, now: number): StoredMessage {
+  const { message } = work;
+  const eventId = work.envelope?.id ?? `${message.partition ?? message.lane}/${message.position ?? now}`;
+  const reason = describe(error);
+  const encoded = work.envelope !== undefined && message.value !== undefined ? encodeEnvelope(work.envelope, { mode: "structured", compression: undefined, maxMessageBytes: Number.MAX_SAFE_INTEGER }) : undefined;
+  const headers: [string, string][] = [
+    ...((encoded?.headers ?? message.headers()) as Headers).filter(([name]) => !name.startsWith(headerPrefix)).map(([name, value]): [string, string] => [name, value]),
+    ...historyHeaders(work).filter(([name]) => name !== header.handlersDone && name !== header.handlersOnly),
+    [header.letterEventId, eventId],
+    [header.letterAttempts, String(work.attempts)],
+    [header.failedAt, String(now)],
+    [header.reasonCode, reason.code],
+    [header.reasonName, reason.name],
+    [header.reasonMessage, reason.message],
+    [header.replays, message.header(header.replays) ?? "0"],
+  ];
+  if (reason.stack !== undefined) headers.push([header.reasonStack, reason.stack]);
+  if (work.firstFailedAt === undefined) headers.push([header.firstFailedAt, String(now)]);
+  if (message.partition !== undefined && message.lane === "stream") headers.push([header.letterStream, message.partition.slice(0, message.partition.lastIndexOf("/"))]);
+  if (message.position !== undefined) headers.push([header.letterPosition, `${message.partition ?? ""}:${message.position}`]);
+  if (work.givenUp === undefined) headers.push([header.handlersFailed, writeNames([])]);
+  return {
+    id: `${group}/${eventId}`,
+    to: { kind: "queue", group, topic: message.topic },
+    group,
+    topic: message.topic,
+    key: message.key,
+    headers,
+    body: encoded?.body ?? message.body,
+    storedAt: now,
+    notBefore: undefined,
+  };
+}
+
+function describe(error: unknown): { readonly code: string; readonly name: string; readonly message: string; readonly stack: string | undefined } {
+  const clean = (text: string, limit: number): string => redact(text).slice(0, limit);
+  const code = isBusError(error) ? error.code : isReject(error) ? "BUS_HANDLER" : ownCode(error);
+  return {
+    code,
+    name: error instanceof Error ? clean(error.name, 100) : typeof error,
+    message: clean(reasonOf(error), messageLimit),
+    stack: error instanceof Error && !(error instanceof BusError) && typeof error.stack === "string" ? clean(error.stack, stackLimit) : undefined,
+  };
+}
+
+/** A handler's own error code, where it has one that looks like a code. */
+function ownCode(error: unknown): string {
+  const { code } = Object(error) as { readonly code?: unknown };
+  return typeof code === "string" && /^[\w.-]{1,60}$/.test(code) ? code : "BUS_HANDLER";
+}

@@ -1,0 +1,87 @@
+import { createRequire } from "node:module";
+import { builtinModules } from "node:module";
+import type { Driver } from "./driver.ts";
+import { BusError } from "./errors.ts";
+import { checkOptions, invalidOption, nearest, printable } from "./option-check.ts";
+
+/** A driver of this package: loaded when a url names it, so that what is not used costs nothing. */
+interface DriverEntry {
+  readonly schemes: readonly string[];
+  /** The module that its client is in, and the command that brings it. */
+  readonly client: { readonly module: string; readonly install: string } | undefined;
+  /** From the url without its query, the query and the section of the options. */
+  load(url: string, options: Readonly<Record<string, unknown>>): Promise<Driver>;
+}
+
+const drivers: Readonly<Record<string, DriverEntry>> = {
+  memory: {
+    schemes: ["memory"],
+    client: undefined,
+    load: async (url, options) => {
+      const { memory } = await import("./drivers/memory/index.ts");
+      const name = restOf(url);
+      return memory(name === "" ? options : { name, ...options });
+    },
+  },
+  sqlite: {
+    schemes: ["sqlite"],
+    client: { module: "node:sqlite", install: "a Node of at least 22.22" },
+    load: async (url, options) => {
+      const { sqlite } = await import("./drivers/sqlite/index.ts");
+      const path = restOf(url);
+      if (path === "" && options["path"] === undefined) throw invalidOption("the url needs a path: sqlite:./bus.db");
+      return sqlite({ path: decodeURIComponent(path), ...options });
+    },
+  },
+};
+
+export const driverNames: readonly string[] = Object.keys(drivers);
+
+/** `sqlite:./bus.db`, `sqlite:/var/bus.db`, `sqlite:///var/bus.db` */
+const restOf = (url: string): string => url.slice(url.indexOf(":") + 1).replace(/^\/\/(?=\/)/, "");
+
+/**
+ * Whether the client package of a driver is installed, so that connecting to it can be tried.
+ *
+ * @example
+ * if (available("sqlite")) await connect("sqlite:./bus.db");
+ */
+export function available(driver: string): boolean {
+  const entry = Object.hasOwn(drivers, driver) ? drivers[driver] : undefined;
+  return entry !== undefined && (entry.client === undefined || installed(entry.client.module));
+}
+
+function installed(module: string): boolean {
+  if (module.startsWith("node:")) return builtinModules.includes(module) || builtinModules.includes(module.slice(5));
+  try {
+    createRequire(import.meta.url).resolve(module);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The driver that a url names. Rejects with BUS_INVALID_OPTION at a scheme that is none, BUS_CLIENT_MISSING without its client. */
+export async function loadDriver(url: string, sections: Readonly<Record<string, unknown>>, table: Readonly<Record<string, DriverEntry>> = drivers): Promise<Driver> {
+  if (typeof url !== "string" || url === "") throw invalidOption("the url must be a string that is not empty");
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
+  const found = Object.entries(table).find(([, entry]) => scheme !== undefined && entry.schemes.includes(scheme));
+  if (found === undefined) {
+    const schemes = Object.values(table).flatMap((entry) => entry.schemes);
+    const near = scheme === undefined ? undefined : nearest(scheme, schemes);
+    throw invalidOption(`the url's scheme must be one of ${schemes.join(", ")}${scheme === undefined ? "" : `, not "${printable(scheme)}"`}${near === undefined ? "" : `; did you mean "${near}:"?`}`);
+  }
+  const [name, entry] = found;
+  if (entry.client !== undefined && !installed(entry.client.module)) throw new BusError("BUS_CLIENT_MISSING", `the driver "${name}" needs ${entry.client.module}: ${entry.client.install}`);
+  const question = url.indexOf("?");
+  const section = sections[name];
+  checkOptions(name, section, Object.fromEntries(Object.keys(Object(section) as object).map((key) => [key, () => undefined])));
+  const query = question < 0 ? {} : Object.fromEntries([...new URLSearchParams(url.slice(question + 1))].map(([key, value]) => [key, parsed(value)]));
+  return entry.load(question < 0 ? url : url.slice(0, question), { ...query, ...(section as object | undefined) });
+}
+
+/** A query's values are text; what reads as a number or a truth value is one. */
+function parsed(value: string): unknown {
+  if (value === "true" || value === "false") return value === "true";
+  return value !== "" && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+}

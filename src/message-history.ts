@@ -1,0 +1,68 @@
+import type { Headers, InMessage } from "./driver.ts";
+import { header } from "./wire-names.ts";
+import { reasonOf, redact } from "./wrap-error.ts";
+import type { Work } from "./work.ts";
+
+const historyLimit = 5;
+const errorLimit = 500;
+
+export const writeNames = (names: Iterable<string>): string => [...names].map(encodeURIComponent).join(",");
+
+/** Broken or forged lists read as what can be read of them. */
+export function readNames(value: string | undefined): Set<string> | undefined {
+  if (value === undefined || value === "") return undefined;
+  const names = new Set<string>();
+  for (const each of value.slice(0, 16_384).split(",")) {
+    try {
+      names.add(decodeURIComponent(each));
+    } catch {
+      names.add(each);
+    }
+  }
+  return names;
+}
+
+/** What earlier attempts left in the message's headers; read once per delivery. */
+export function readHistory(work: Work): void {
+  const { message } = work;
+  work.done ??= readNames(message.header(header.handlersDone));
+  work.givenUp ??= readNames(message.header(header.handlersFailed));
+  work.firstFailedAt ??= readTime(message, header.firstFailedAt);
+  if (work.history.length === 0) work.history = readErrors(message.header(header.history));
+}
+
+/** The headers that carry it on: to the next attempt, or into a letter. */
+export function historyHeaders(work: Work): [string, string][] {
+  const headers: [string, string][] = [];
+  if (work.done !== undefined && work.done.size > 0) headers.push([header.handlersDone, writeNames(work.done)]);
+  if (work.givenUp !== undefined && work.givenUp.size > 0) headers.push([header.handlersFailed, writeNames(work.givenUp)]);
+  if (work.firstFailedAt !== undefined) headers.push([header.firstFailedAt, String(work.firstFailedAt)]);
+  if (work.history.length > 0) headers.push([header.history, JSON.stringify(work.history)]);
+  const only = work.message.header(header.handlersOnly);
+  if (only !== undefined) headers.push([header.handlersOnly, only]);
+  return headers;
+}
+
+export function noteFailure(work: Work, error: unknown, now: number): void {
+  work.firstFailedAt ??= now;
+  work.history = [...work.history, { at: now, error: redact(reasonOf(error)).slice(0, errorLimit) }].slice(-historyLimit);
+}
+
+export function readTime(message: Pick<InMessage, "header">, name: string): number | undefined {
+  const value = Number(message.header(name));
+  return Number.isFinite(value) && value > 0 ? value : undefined;
+}
+
+export function readErrors(value: string | undefined): { readonly at: number; readonly error: string }[] {
+  if (value === undefined || value.length > 65_536) return [];
+  try {
+    const list: unknown = JSON.parse(value);
+    if (!Array.isArray(list)) return [];
+    return list.flatMap((each: unknown) => {
+      const { at, error } = Object(each) as { readonly at?: unknown; readonly error?: unknown };
+      return typeof at === "number" && typeof error === "string" ? [{ at, error }] : [];
+    });
+  } catch {
+    return []; // forged or cut: the message itself is whole
+  }
+}

@@ -1,0 +1,233 @@
+import { ambient, type Cause } from "./context.ts";
+import type { Core } from "./core.ts";
+import { encodeEnvelope } from "./codec.ts";
+import type { Address, DriverConnection, Headers } from "./driver.ts";
+import type { Envelope } from "./envelope.ts";
+import { BusError, PublishError } from "./errors.ts";
+import type { EventDefinition, Outgoing, PublishOptions } from "./event.ts";
+import { encodeForeign } from "./foreign.ts";
+import { murmur2 } from "./internal/murmur2.ts";
+import { matchesPattern } from "./internal/topic-trie.ts";
+import { publishShape } from "./normalise.ts";
+import { checkOptions, invalidOption } from "./option-check.ts";
+import type { Outbound } from "./outbound.ts";
+import type { OutParts } from "./publish-op.ts";
+import type { Receipt } from "./receipt.ts";
+import { ReceivedEvent } from "./received-event.ts";
+import type { Routing } from "./routing.ts";
+import { check } from "./schema-check.ts";
+import { validateName, validateTopic } from "./topic.ts";
+
+/** How the publisher reaches the broker: at once when connected, else by connecting first. */
+export interface Link {
+  readonly active: DriverConnection | undefined;
+  readonly driverName: string;
+  ready(): Promise<unknown>;
+}
+/** An envelope and its bytes; `body` is empty where messages are not encoded. */
+export interface Encoded {
+  readonly envelope: Envelope;
+  readonly headers: Headers;
+  readonly body: Uint8Array;
+}
+type Options = (PublishOptions & { readonly type?: string | undefined }) | undefined;
+
+const priorities = { low: 0, normal: 1, high: 2, critical: 3 } as const;
+const noHeaders: Headers = [];
+const noBody = new Uint8Array(0);
+
+/** From a call of `publish` to a message on its way: options, schema, envelope, bytes, route. */
+export class Publisher {
+  readonly #core: Core;
+  readonly #outbound: Outbound;
+  readonly #link: Link;
+  readonly #routing: Routing;
+  #turn = 0; // keyless messages go round the partitions
+  /** Publishes that wait for a schema or for the connection; later ones queue behind them, so that call order holds. */
+  #slow = 0;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(core: Core, outbound: Outbound, link: Link, routing: Routing) {
+    this.#core = core;
+    this.#outbound = outbound;
+    this.#link = link;
+    this.#routing = routing;
+  }
+
+  /** `group`: to its queue instead of the topic's stream. */
+  publish(event: EventDefinition | undefined, topic: string | undefined, data: unknown, options: Options, group?: string, cause?: Cause): Promise<Receipt> {
+    let checked: unknown;
+    let definition = event;
+    try {
+      if (options !== undefined) checkPublish(options);
+      if (group !== undefined) validateName("group", group);
+      if (topic !== undefined) validateTopic(topic);
+      if (definition === undefined) {
+        const type = options?.type ?? topic!.slice(topic!.lastIndexOf(".") + 1);
+        definition = this.#core.options.registry.latest(type);
+      }
+      checked = definition === undefined || !this.#core.options.validateOnPublish ? data : check(definition.schema, data, `event "${definition.type}"`);
+      if (this.#slow === 0 && !(checked instanceof Promise) && this.#link.active !== undefined) {
+        const encoded = this.encode(this.#envelope(definition, topic, data, checked, options, cause));
+        return this.#submit(encoded, options, group);
+      }
+      return this.#publishSlowly(definition, topic, data, checked, options, group, cause);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  publishItem(item: Outgoing): Promise<Receipt> {
+    return this.publish(item.event, item.event === undefined ? item.topic : undefined, item.data, item.options);
+  }
+
+  /** Resolves when every publish so far is on its way, or has failed. */
+  idle(): Promise<void> {
+    return this.#tail;
+  }
+
+  /** With the bytes, unless the connection takes values. */
+  encode(envelope: Envelope): Encoded {
+    const active = this.#link.active;
+    if (active?.unencoded === true) return { envelope, headers: noHeaders, body: noBody };
+    const { wire, maxMessageBytes } = this.#core.options;
+    for (const foreign of wire.foreign) {
+      if (foreign.write === true && matchesPattern(foreign.topics, envelope.topic)) return { envelope, ...encodeForeign(foreign.format, new ReceivedEvent(envelope, envelope.data)) };
+    }
+    const limit = active?.capabilities.maxMessageBytes;
+    const encoded = encodeEnvelope(envelope, { mode: wire.mode, compression: wire.compression, maxMessageBytes: limit === undefined ? maxMessageBytes : Math.min(limit, maxMessageBytes) });
+    return { envelope, headers: encoded.headers, body: encoded.body };
+  }
+
+  /** By its key, or in turn. */
+  hash(key: string | undefined): number {
+    return key === undefined ? (this.#turn = (this.#turn + 1) & 0x7fff_ffff) : murmur2(key);
+  }
+
+  /** What goes to `to` with these bytes. */
+  parts(encoded: Encoded, to: Address, durable: boolean, more: { readonly replyTo?: string; readonly expiresAt?: number; readonly notBefore?: number; readonly brokerId?: string; readonly headers?: Headers } = {}): OutParts {
+    const { envelope } = encoded;
+    return {
+      to,
+      id: envelope.id,
+      brokerId: more.brokerId ?? envelope.id,
+      key: envelope.key,
+      hash: this.hash(envelope.key),
+      replyTo: more.replyTo,
+      notBefore: more.notBefore,
+      expiresAt: more.expiresAt,
+      durable,
+      priority: priorities[envelope.priority],
+      headers: more.headers === undefined ? encoded.headers : [...encoded.headers, ...more.headers],
+      body: encoded.body,
+      value: this.#link.active === undefined || this.#link.active.unencoded ? envelope : undefined,
+    };
+  }
+
+  #envelope(definition: EventDefinition | undefined, topic: string | undefined, input: unknown, output: unknown, options: Options, given: Cause | undefined): Envelope {
+    const around = ambient();
+    const cause = given ?? (this.#core.options.correlateByItself ? around?.cause : undefined);
+    const scope = around?.scope;
+    const at = topic ?? definition!.topicOf(output);
+    const metadata = scope?.metadata === undefined ? options?.metadata : { ...scope.metadata, ...options?.metadata };
+    return {
+      id: options?.id ?? this.#core.ids.next(),
+      type: options?.type ?? definition?.type ?? at.slice(at.lastIndexOf(".") + 1),
+      version: definition?.version ?? 1,
+      topic: at,
+      source: options?.source ?? scope?.source ?? this.#core.options.name,
+      time: options?.time?.getTime() ?? this.#core.clock.now(),
+      key: options?.key ?? (definition === undefined ? undefined : definition.keyOf(output)),
+      session: scope?.session,
+      correlationId: options?.correlationId ?? scope?.correlationId ?? cause?.correlationId,
+      causationId: options?.causationId ?? cause?.id,
+      priority: options?.priority ?? definition?.priority ?? "normal",
+      metadata,
+      maxAttempts: options?.maxAttempts,
+      data: input,
+    };
+  }
+
+  async #publishSlowly(definition: EventDefinition | undefined, topic: string | undefined, data: unknown, checked: unknown, options: Options, group: string | undefined, cause: Cause | undefined): Promise<Receipt> {
+    // what is published is what was given at the call, whatever the caller does to the object meanwhile
+    const encoded = checked instanceof Promise ? undefined : this.encode(this.#envelope(definition, topic, data, checked, options, cause));
+    const snapshot = encoded === undefined ? snapshotOf(data) : undefined;
+    const before = this.#tail;
+    let release: () => void = () => undefined;
+    this.#tail = new Promise((resolve) => (release = resolve));
+    this.#slow += 1;
+    let sent: Promise<Receipt>;
+    try {
+      const output: unknown = await checked;
+      await before;
+      await this.#ready(options, encoded?.envelope.id ?? options?.id ?? "", encoded?.envelope.topic ?? topic ?? definition?.pattern ?? "");
+      sent = this.#submit(encoded ?? this.encode(this.#envelope(definition, topic, snapshot, output, options, cause)), options, group);
+    } finally {
+      this.#slow -= 1;
+      release();
+    }
+    return sent;
+  }
+
+  #submit(encoded: Encoded, options: Options, group: string | undefined): Promise<Receipt> {
+    const { envelope } = encoded;
+    const active = this.#link.active;
+    const durable = options?.delivery !== "at-most-once";
+    let notBefore: number | undefined;
+    if (options !== undefined && (options.delayMs !== undefined || options.at !== undefined)) {
+      const due = options.at?.getTime() ?? this.#core.clock.now() + options.delayMs!;
+      if (due > this.#core.clock.now()) notBefore = due;
+      if (notBefore !== undefined && active?.capabilities.delay !== "native") throw new BusError("BUS_UNSUPPORTED", `publishing "${envelope.topic}" later: the driver "${this.#link.driverName}" has no delays`);
+    }
+    let stream: string | undefined;
+    let to: Address;
+    if (!durable) to = { kind: "direct", topic: envelope.topic };
+    else if (group !== undefined) to = { kind: "queue", group, topic: envelope.topic };
+    else {
+      stream = this.#routing.streamOf(envelope.topic);
+      if (stream === undefined) throw new BusError("BUS_NOT_FOUND", `publishing to "${envelope.topic}": no stream captures this topic; declare one with the bus's "streams" or bus.streams.ensure`);
+      to = { kind: "topic", stream, topic: envelope.topic };
+    }
+    const stored = durable && active?.capabilities.durable === true ? "broker" : "not-durable";
+    this.#core.counters.lastPublishAt = envelope.time;
+    const sent = this.#outbound.send(this.parts(encoded, to, durable, notBefore === undefined ? undefined : { notBefore }), options);
+    return sent.then(({ position, duplicate }) => ({ id: envelope.id, driver: this.#link.driverName, stored, stream, position, duplicate }));
+  }
+
+  /** Connects if need be, within the limits of this publish: nothing is sent before, so giving up is a certain "not stored". */
+  async #ready(options: Options, id: string, topic: string): Promise<void> {
+    if (this.#link.active !== undefined) return;
+    const { retry, attemptTimeoutMs } = this.#core.options.publishing;
+    const timeoutMs = options?.timeoutMs ?? retry.maxAttempts * attemptTimeoutMs;
+    await new Promise<void>((resolve, reject) => {
+      const giveUp = (code: "BUS_TIMEOUT" | "BUS_ABORTED", why: string): void => reject(new PublishError(code, `publishing to "${topic}": ${why}, never connected`, { outcome: "rejected", id, topic, attempts: 0, retryable: true }));
+      const abort = (): void => giveUp("BUS_ABORTED", "aborted by the caller");
+      const timer = this.#core.wheel.set(timeoutMs, () => giveUp("BUS_TIMEOUT", `not within ${timeoutMs} ms`));
+      if (options?.signal?.aborted === true) abort();
+      options?.signal?.addEventListener("abort", abort, { once: true });
+      this.#link
+        .ready()
+        .then(() => resolve(), reject)
+        .finally(() => {
+          timer.cancel();
+          options?.signal?.removeEventListener("abort", abort);
+        });
+    });
+  }
+}
+
+function checkPublish(options: NonNullable<Options>): void {
+  checkOptions("publish", options, publishShape);
+  const { key, delayMs, at, delivery } = options;
+  if (key !== undefined && (typeof key !== "string" || key === "" || Buffer.byteLength(key) > 255)) throw invalidOption('publish: "key" must be a string of 1 to 255 bytes');
+  if (delayMs !== undefined && at !== undefined) throw invalidOption('publish: "delayMs" and "at" exclude each other');
+  if (delivery === "at-most-once" && (delayMs !== undefined || at !== undefined)) throw invalidOption('publish: an "at-most-once" event is not stored, so it can\'t be delayed');
+}
+
+function snapshotOf(data: unknown): unknown {
+  try {
+    return structuredClone(data);
+  } catch (error) {
+    throw new BusError("BUS_INVALID_DATA", "publishing: the data holds what can't be copied, so it can't be encoded either", { cause: error });
+  }
+}

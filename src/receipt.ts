@@ -1,0 +1,12 @@
+export interface Receipt {
+  readonly id: string;
+  readonly driver: string;
+  readonly stored: "broker" | "not-durable";
+  readonly stream: string | undefined;
+  /** Opaque, for people and logs; `streams.positions` gives what `from` takes. */
+  readonly position: string | undefined;
+  /** The broker had it already, from an earlier try with this id. */
+  readonly duplicate: boolean;
+}
+
+export type PublishOutcome = { readonly ok: true; readonly receipt: Receipt } | { readonly ok: false; readonly id: string; readonly error: Error };

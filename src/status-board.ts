@@ -1,0 +1,50 @@
+import { BusError } from "./errors.ts";
+import type { Logger } from "./options.ts";
+import type { BusStatus } from "./status.ts";
+
+/**
+ * Where everything that should not be silent is said: to the listeners of `onStatus`, and to the logger in one structured line.
+ * Neither can break the bus: what they throw is dropped, because there is nobody left to tell.
+ */
+export class StatusBoard {
+  readonly #listeners = new Set<(status: BusStatus) => void>();
+  readonly #logger: Logger | undefined;
+  readonly #bus: string;
+
+  constructor(bus: string, logger: Logger | undefined) {
+    this.#bus = bus;
+    this.#logger = logger;
+  }
+
+  listen(listener: (status: BusStatus) => void): Disposable {
+    const own = (status: BusStatus): void => listener(status); // the same function may listen twice
+    this.#listeners.add(own);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(own) };
+  }
+
+  say(status: BusStatus): void {
+    for (const listener of this.#listeners) quietly(() => listener(status));
+  }
+
+  log(level: keyof Logger, message: string, fields: Record<string, unknown> = {}): void {
+    if (this.#logger !== undefined) quietly(() => this.#logger?.[level]({ bus: this.#bus, ...fields }, message));
+  }
+}
+
+function quietly(work: () => unknown): void {
+  try {
+    const result = work();
+    if (result instanceof Promise) result.catch(ignored);
+  } catch (error) {
+    ignored(error);
+  }
+}
+
+const ignored = (_: unknown): void => undefined;
+
+/** The fields of an error for a log line; a code is enough to find the page. */
+export function errorFields(error: unknown): Record<string, unknown> {
+  if (!(error instanceof Error)) return { error: typeof error };
+  const code = error instanceof BusError ? error.code : undefined;
+  return { error: error.name, ...(code === undefined ? {} : { code }), reason: error.message, stack: error.stack };
+}

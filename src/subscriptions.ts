@@ -1,0 +1,233 @@
+import type { Core } from "./core.ts";
+import { within } from "./deadline.ts";
+import type { DriverConnection, StartAt } from "./driver.ts";
+import { Ephemeral } from "./ephemeral.ts";
+import { BusError } from "./errors.ts";
+import { FanOut, type FanOutSource, type Receiver } from "./fan-out.ts";
+import { GroupMember } from "./group-member.ts";
+import type { BaseRunner } from "./handler-runner.ts";
+import type { ResolvedSubscribe } from "./normalise.ts";
+import type { Routing } from "./routing.ts";
+import { BusSubscription } from "./subscription.ts";
+import type { Broker } from "./supervisor.ts";
+
+/** One subscription, and how to start and to end it. */
+interface Entry {
+  readonly subscription: BusSubscription;
+  readonly options: ResolvedSubscribe;
+  state: "declared" | "starting" | "started" | "closed";
+  member: GroupMember | undefined;
+  ephemeral: Ephemeral | undefined;
+}
+
+/** Everything of this bus that receives events: members of groups, subscribers on their own, and the consumptions they share. */
+export class Subscriptions {
+  readonly #core: Core;
+  readonly #broker: Broker;
+  readonly #routing: Routing;
+  readonly #entries = new Set<Entry>();
+  readonly #members = new Map<string, { readonly member: GroupMember; readonly opened: Promise<void> }>();
+  readonly #tails = new Map<string, FanOut>();
+  readonly #directs = new Map<string | undefined, FanOut>();
+  #count = 0;
+
+  constructor(core: Core, broker: Broker, routing: Routing) {
+    this.#core = core;
+    this.#broker = broker;
+    this.#routing = routing;
+  }
+
+  get all(): readonly BusSubscription[] {
+    return [...this.#entries].map((entry) => entry.subscription);
+  }
+  get members(): readonly GroupMember[] {
+    return [...this.#members.values()].map(({ member }) => member);
+  }
+  get fanOuts(): readonly FanOut[] {
+    return [...this.#tails.values(), ...this.#directs.values()];
+  }
+
+  /** A handler's name in its group: given and unique, or made unique. */
+  nameFor(group: string | undefined, given: string | undefined, base: string): string {
+    const taken = new Set([...this.#entries].filter((entry) => entry.options.group === group).map((entry) => entry.subscription.runner.name));
+    if (given !== undefined) {
+      if (taken.has(given)) throw new BusError("BUS_CONFLICT", `the handler name "${given}" is taken in ${group === undefined ? "this bus" : `group "${group}" of this bus`}`);
+      return given;
+    }
+    let name = base;
+    for (let ordinal = 2; taken.has(name); ordinal += 1) name = `${base}#${ordinal}`;
+    return name;
+  }
+
+  /** Declared only while the bus has never connected; else it runs when it resolves. */
+  async add(runner: BaseRunner, options: ResolvedSubscribe, declareOnly: boolean): Promise<BusSubscription> {
+    this.#checkAlike(options);
+    const entry: Entry = { options, state: "declared", member: undefined, ephemeral: undefined, subscription: new BusSubscription(`sub-${++this.#count}`, options.group, runner, { state: () => this.#stateOf(entry), unsubscribe: (timeoutMs) => this.#remove(entry, timeoutMs) }) };
+    if (options.signal?.aborted === true) throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
+    this.#entries.add(entry);
+    this.#core.counters.subscriptions += 1;
+    if (!declareOnly) await this.#start(entry);
+    options.signal?.addEventListener("abort", () => void this.#remove(entry, 30_000).catch((error: unknown) => this.#core.board.log("error", "unsubscribing failed", { reason: String(error) })), { once: true });
+    this.#core.board.log("info", "subscribed", { subscription: entry.subscription.id, handler: runner.name, group: options.group, patterns: runner.patterns });
+    return entry.subscription;
+  }
+
+  /** Starts what is declared; resolves when all of it runs. */
+  async startAll(): Promise<void> {
+    await Promise.all([...this.#entries].filter((entry) => entry.state === "declared").map((entry) => this.#start(entry)));
+  }
+
+  /** The routing table changed: groups and tails read the streams that are new, from their oldest. */
+  async rerouted(connection: DriverConnection): Promise<void> {
+    await Promise.all([...this.#members.values()].map(({ member }) => member.prepare(connection)));
+    for (const entry of this.#entries) if (entry.ephemeral !== undefined) await this.#tail(entry.ephemeral, { at: "oldest" });
+  }
+
+  /** Nothing is delivered or started any more; resolves when no handler runs. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.members.map((member) => member.stop()), ...[...this.#entries].map((entry) => entry.ephemeral?.stop())]);
+  }
+
+  /** How many handlers were cut off. */
+  async close(signal: AbortSignal): Promise<number> {
+    let unfinished = 0;
+    for (const entry of this.#entries) {
+      entry.state = "closed";
+      if (entry.ephemeral === undefined) continue;
+      unfinished += entry.ephemeral.runner.running;
+      entry.ephemeral.runner.abortAll(new BusError("BUS_CLOSED", "the bus closes"));
+    }
+    for (const count of await Promise.all(this.members.map((member) => member.close(signal)))) unfinished += count;
+    await Promise.all(this.fanOuts.map((fanOut) => fanOut.close(signal)));
+    this.#entries.clear();
+    this.#members.clear();
+    return unfinished;
+  }
+
+  /** The end of the direct lane for a group, or for those without one. */
+  async listenDirect(group: string | undefined, receiver: Receiver): Promise<void> {
+    await this.#fanOut(this.#directs, group, { kind: "direct", group }).add(receiver);
+  }
+
+  async leaveDirect(group: string | undefined, receiver: Receiver): Promise<void> {
+    await this.#leave(this.#directs, group, receiver);
+  }
+
+  #stateOf(entry: Entry): "declared" | "running" | "recovering" | "closed" {
+    if (entry.state === "closed") return "closed";
+    if (entry.state !== "started") return "declared";
+    const states = [entry.member?.supervisor.state, ...[...(entry.ephemeral?.sources ?? [])].map((source) => source.supervisor.state)].filter((state) => state !== undefined);
+    if (states.includes("closed")) return "closed";
+    return states.every((state) => state === "running") ? "running" : "recovering";
+  }
+
+  #checkAlike(options: ResolvedSubscribe): void {
+    const alike = [...this.#entries].find((entry) => options.group !== undefined && entry.options.group === options.group);
+    if (alike === undefined) return;
+    const what = `group "${options.group}" of this bus has another handler with`;
+    if (alike.options.live !== options.live) throw new BusError("BUS_CONFLICT", `${what} "live": ${alike.options.live}`);
+    if (options.order !== undefined && alike.options.order !== undefined && alike.options.order !== options.order) throw new BusError("BUS_CONFLICT", `${what} "order": "${alike.options.order}"`);
+  }
+
+  async #start(entry: Entry): Promise<void> {
+    entry.state = "starting";
+    try {
+      if (entry.options.group === undefined) await this.#startEphemeral(entry);
+      else await this.#startMember(entry, entry.options.group);
+      if (entry.state === "starting") entry.state = "started";
+    } catch (error) {
+      entry.state = "closed";
+      this.#entries.delete(entry);
+      this.#core.counters.subscriptions -= 1;
+      throw error;
+    }
+  }
+
+  async #startMember(entry: Entry, group: string): Promise<void> {
+    const { runner } = entry.subscription;
+    const existing = this.#members.get(group);
+    if (existing !== undefined) {
+      entry.member = existing.member;
+      await existing.opened;
+      await existing.member.join(runner, await this.#broker.ready());
+      await this.listenDirect(group, existing.member);
+      return;
+    }
+    const { live, order, from, runAhead } = entry.options;
+    const member = new GroupMember(this.#core, this.#broker, this.#routing, { group, live, order, from, runAhead });
+    member.add(runner);
+    entry.member = member;
+    const opened = this.listenDirect(group, member).then(() => member.open());
+    this.#members.set(group, { member, opened });
+    try {
+      await opened;
+    } catch (error) {
+      this.#members.delete(group);
+      await this.leaveDirect(group, member);
+      throw error;
+    }
+  }
+
+  async #startEphemeral(entry: Entry): Promise<void> {
+    const ephemeral = new Ephemeral(this.#core, entry.subscription.runner, { ordered: entry.options.order !== "none", bufferSize: entry.options.bufferSize });
+    entry.ephemeral = ephemeral;
+    await this.#broker.ready(); // the routing table comes with the connection
+    const direct = this.#fanOut(this.#directs, undefined, { kind: "direct", group: undefined });
+    await Promise.all([ephemeral.listen(direct), this.#tail(ephemeral, { at: "newest" })]);
+  }
+
+  async #tail(ephemeral: Ephemeral, from: StartAt): Promise<void> {
+    for (const { stream } of this.#routing.reads(ephemeral.patterns)) {
+      const fanOut = this.#fanOut(this.#tails, stream, { kind: "tail", stream }, from);
+      if (!ephemeral.sources.has(fanOut)) await ephemeral.listen(fanOut);
+    }
+  }
+
+  async #remove(entry: Entry, timeoutMs: number): Promise<boolean> {
+    if (!this.#entries.delete(entry)) return false;
+    this.#core.counters.subscriptions -= 1;
+    const { runner } = entry.subscription;
+    const started = entry.state === "started";
+    entry.state = "closed";
+    if (!started) return true;
+    const closing = new BusError("BUS_CLOSED", "the subscription ends");
+    if (entry.ephemeral !== undefined) {
+      const { ephemeral } = entry;
+      const sources = [...ephemeral.sources];
+      if (!(await within(this.#core.wheel, timeoutMs, ephemeral.stop()))) runner.abortAll(closing);
+      this.#sweep(sources);
+      return true;
+    }
+    const member = entry.member!;
+    const group = entry.options.group!;
+    if (member.runners.size > 1) {
+      member.remove(runner);
+      runner.giveBack();
+      if (!(await within(this.#core.wheel, timeoutMs, runner.quiet()))) runner.abortAll(closing);
+      await this.listenDirect(group, member);
+      return true;
+    }
+    this.#members.delete(group);
+    await this.leaveDirect(group, member);
+    await within(this.#core.wheel, timeoutMs, member.stop());
+    await member.close(new AbortController().signal);
+    return true;
+  }
+
+  #fanOut<Key>(map: Map<Key, FanOut>, key: Key, source: FanOutSource, from?: StartAt): FanOut {
+    let fanOut = map.get(key);
+    if (fanOut === undefined) map.set(key, (fanOut = new FanOut(this.#core, this.#broker, source, from)));
+    return fanOut;
+  }
+
+  async #leave<Key>(map: Map<Key, FanOut>, key: Key, receiver: Receiver): Promise<void> {
+    const fanOut = map.get(key);
+    if (fanOut === undefined) return;
+    await fanOut.remove(receiver);
+    if (fanOut.empty) map.delete(key);
+  }
+
+  #sweep(fanOuts: readonly FanOut[]): void {
+    for (const map of [this.#tails, this.#directs] as readonly Map<string | undefined, FanOut>[]) for (const [key, fanOut] of map) if (fanOuts.includes(fanOut) && fanOut.empty) map.delete(key);
+  }
+}

@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { rejection } from "./rejection.ts";
+import { Runs, upTo } from "./runs.ts";
+import type { Suite } from "./suite.ts";
+import { until } from "./until.ts";
+
+/** Streams: who captures what, how much they keep, and what they say when they drop. */
+export function streamTests({ test }: Suite): void {
+  test({ name: "the most specific stream captures a topic, in every process", needs: ["groups"] }, async (lab) => {
+    const [bus, other] = [await lab.bus(), await lab.bus()];
+    const orders = { name: lab.group("orders"), topics: [lab.topic("orders.>")] };
+    const placed = { name: lab.group("placed"), topics: [lab.topic("orders.*.placed")] };
+    assert.equal(await bus.streams.ensure(orders), "created");
+    assert.equal(await bus.streams.ensure(placed), "created");
+    assert.equal(await bus.streams.ensure(placed), "unchanged");
+    const streamOf = async (topic: string): Promise<string | undefined> =>
+      (await other.publishTopic(lab.topic(topic), {})).stream;
+    await until(async () => (await streamOf("orders.eu.placed")) === placed.name, "the other process to know");
+    assert.deepEqual([await streamOf("orders.eu.paid"), await streamOf("else")], [orders.name, "events"]);
+    const names = (await bus.streams.list()).map((stream) => stream.name);
+    assert.deepEqual(names.filter((name) => name === orders.name || name === placed.name).length, 2);
+    const info = await bus.streams.info(placed.name);
+    assert.deepEqual([info.name, info.topics, info.partitions], [placed.name, placed.topics, 16]);
+    assert.ok(info.messages >= 1);
+  });
+
+  test({ name: "refuses two streams with one pattern, and changing what is fixed" }, async (lab) => {
+    const bus = await lab.bus();
+    const stream = { name: lab.group("a"), topics: [lab.topic("a.>")], partitions: 4 };
+    await bus.streams.ensure(stream);
+    await rejection(bus.streams.ensure({ name: lab.group("b"), topics: [lab.topic("a.>")] }), "BUS_CONFLICT");
+    await rejection(bus.streams.ensure({ ...stream, partitions: 8 }), "BUS_CONFLICT");
+    assert.equal(await bus.streams.ensure({ ...stream, maxAgeMs: 60_000 }, { dryRun: true }), "updated");
+    assert.equal(await bus.streams.ensure({ ...stream, maxAgeMs: 60_000 }), "updated");
+    assert.equal(await bus.streams.ensure({ ...stream, maxAgeMs: 60_000 }), "unchanged");
+    await rejection(bus.streams.info(lab.group("none")), "BUS_NOT_FOUND");
+  });
+
+  test(
+    { name: "a group reads a stream that was added later from its oldest", needs: ["groups", "replay"] },
+    async (lab) => {
+      const [bus, other] = [await lab.bus(), await lab.bus()];
+      const item = lab.event("item", "new.item");
+      const runs = new Runs();
+      await bus.subscribePattern(lab.topic(">"), runs.handler() as never, { group: lab.group() });
+      await bus.publish(item, { n: 1 });
+      await other.streams.ensure({ name: lab.group("new"), topics: [lab.topic("new.>")] });
+      await until(
+        async () => (await other.publish(item, { n: 2 })).stream === lab.group("new"),
+        "the new stream to capture it",
+      );
+      await until(
+        () => runs.numbers().includes(1) && runs.numbers().includes(2),
+        () => `both; ${runs.numbers().join(" ")} came`,
+      );
+    },
+  );
+
+  test(
+    {
+      name: "trims what is handled and never what a group has not",
+      needs: ["groups", "replay", "trim"],
+      short: { messages: 30 },
+    },
+    async (lab, { messages }) => {
+      const name = lab.group("trimmed");
+      const bus = await lab.bus({ streams: [{ name, topics: [lab.topic(">")], partitions: 1 }] });
+      const item = lab.event();
+      const [quick, lagging] = [new Runs(), new Runs()];
+      await bus.subscribe(item, quick.handler(), { group: lab.group("quick") });
+      const gate = Promise.withResolvers<void>();
+      await bus.subscribe(
+        item,
+        lagging.handler("m1", ({ n }) => (n >= 10 ? gate.promise : undefined)),
+        { group: lab.group("lagging"), concurrency: 1 },
+      );
+      for (const n of upTo(messages)) await bus.publish(item, { n }, { key: "one" });
+      await quick.until(messages);
+      await lagging.untilStarted(11);
+      await until(
+        async () =>
+          (await bus.groups.info(lab.group("lagging"))).waiting +
+            (await bus.groups.info(lab.group("lagging"))).inFlight ===
+          messages - 10,
+        "ten to be settled",
+      );
+      const trimmed = await bus.streams.trim(name, new Date(Date.now() + 1_000));
+      assert.ok(trimmed <= 10, `${trimmed} went, and only 10 were handled by all`);
+      assert.equal((await bus.streams.info(name)).messages, messages - trimmed);
+      gate.resolve();
+      await lagging.until(messages);
+      lagging.assertOnce(upTo(messages));
+      await until(async () => (await bus.groups.info(lab.group("lagging"))).inFlight === 0, "all settled");
+      assert.equal((await bus.streams.trim(name, new Date(Date.now() + 1_000))) + trimmed, messages);
+    },
+  );
+
+  test(
+    { name: "drops by age, handled or not, and says what was not", needs: ["groups"], short: { maxAgeMs: 300 } },
+    async (lab, { maxAgeMs }) => {
+      const name = lab.group("short");
+      const bus = await lab.bus({ streams: [{ name, topics: [lab.topic(">")], maxAgeMs }] });
+      const item = lab.event();
+      const runs = new Runs();
+      const said: string[] = [];
+      using _ = bus.onStatus((status) => status.type === "messages-lost" && said.push(status.reason));
+      const subscription = await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await subscription.unsubscribe();
+      for (const n of upTo(5)) await bus.publish(item, { n });
+      await until(async () => (await bus.streams.info(name)).messages === 0, "the stream to be empty");
+      await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await bus.publish(item, { n: 5 });
+      await runs.until(1);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce([5]);
+      await until(() => said.length > 0, "messages-lost");
+    },
+  );
+
+  test(
+    {
+      name: "refuses above its size, typed, and takes more when there is room",
+      needs: ["groups"],
+      short: { maxMessages: 10 },
+    },
+    async (lab, { maxMessages }) => {
+      const name = lab.group("full");
+      const bus = await lab.bus({
+        streams: [{ name, topics: [lab.topic(">")], maxMessages, whenFull: "reject" }],
+        publishing: { retry: { maxAttempts: 1 } },
+      });
+      const item = lab.event();
+      const runs = new Runs();
+      const subscription = await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await subscription.unsubscribe();
+      for (const n of upTo(maxMessages)) await bus.publish(item, { n });
+      const error = await rejection(bus.publish(item, { n: -1 }), "BUS_FULL");
+      assert.equal((error as { outcome?: string }).outcome, "rejected");
+      await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await runs.until(maxMessages);
+      let n = maxMessages;
+      await until(
+        async () =>
+          await bus.publish(item, { n }).then(
+            () => true,
+            () => false,
+          ),
+        "room after handling",
+      );
+      await runs.until(++n);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce(upTo(n));
+    },
+  );
+
+  test(
+    {
+      name: "drops the oldest above its size where that was asked, and says so",
+      needs: ["groups"],
+      short: { messages: 30, maxMessages: 10 },
+    },
+    async (lab, { messages, maxMessages }) => {
+      const name = lab.group("ring");
+      const bus = await lab.bus({
+        streams: [{ name, topics: [lab.topic(">")], maxMessages, whenFull: "drop-oldest", partitions: 1 }],
+      });
+      const item = lab.event();
+      const runs = new Runs();
+      let lost = 0;
+      using _ = bus.onStatus((status) => {
+        if (status.type === "messages-lost") lost += status.count ?? 1;
+      });
+      const subscription = await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await subscription.unsubscribe();
+      for (const n of upTo(messages)) await bus.publish(item, { n }, { key: "one" });
+      await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await until(() => runs.numbers().includes(messages - 1), "the newest");
+      await runs.silence(lab.quietMs);
+      assert.deepEqual(runs.numbers(), upTo(messages).slice(messages - runs.numbers().length), "the newest, in order");
+      assert.ok(runs.numbers().length <= maxMessages);
+      await until(() => lost > 0, "messages-lost");
+    },
+  );
+
+  test({ name: "deletes a stream, once" }, async (lab) => {
+    const bus = await lab.bus();
+    const name = lab.group("gone");
+    await bus.streams.ensure({ name, topics: [lab.topic("gone.>")] });
+    assert.equal(await bus.streams.delete(name), true);
+    assert.equal(await bus.streams.delete(name), false);
+    await rejection(bus.streams.info(name), "BUS_NOT_FOUND");
+    await until(
+      async () => (await bus.publishTopic(lab.topic("gone.x"), {})).stream === "events",
+      "the catch-all to take over",
+    );
+  });
+}

@@ -1,0 +1,49 @@
+import { adminTests } from "./admin.ts";
+import { batchTests } from "./batches.ts";
+import { closingTests } from "./closing.ts";
+import { deadLetterTests } from "./dead-letters.ts";
+import { delayTests } from "./delay.ts";
+import { directTests } from "./direct.ts";
+import { faultTests } from "./faults.ts";
+import { givingUpTests } from "./giving-up.ts";
+import { groupLifeTests } from "./group-life.ts";
+import { groupTests } from "./groups.ts";
+import { handlingTests } from "./handling.ts";
+import { looserOrderTests } from "./looser-order.ts";
+import { membershipTests } from "./membership.ts";
+import { orderTests } from "./order.ts";
+import { payloadTests } from "./payload.ts";
+import { publishTests } from "./publish.ts";
+import { recoveryTests } from "./recovery.ts";
+import { replayTests } from "./replay.ts";
+import { requestTests } from "./request.ts";
+import { retryTests } from "./retry.ts";
+import { streamTests } from "./streams.ts";
+import type { Suite } from "./suite.ts";
+import { tailTests } from "./tails.ts";
+
+/** The suite's parts, by the heading they run under. */
+export const topics: Readonly<Record<string, (suite: Suite) => void>> = {
+  publishing: publishTests,
+  "what is published": payloadTests,
+  delay: delayTests,
+  groups: groupTests,
+  "the life of a group": groupLifeTests,
+  membership: membershipTests,
+  handling: handlingTests,
+  retry: retryTests,
+  "giving up": givingUpTests,
+  "batches, pull and iterators": batchTests,
+  order: orderTests,
+  "looser order": looserOrderTests,
+  "dead letters": deadLetterTests,
+  replay: replayTests,
+  direct: directTests,
+  request: requestTests,
+  tails: tailTests,
+  streams: streamTests,
+  admin: adminTests,
+  closing: closingTests,
+  recovery: recoveryTests,
+  faults: faultTests,
+};

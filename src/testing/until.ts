@@ -1,0 +1,46 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { isFull } from "./settings.ts";
+
+/** How long a condition may take. Generous: it costs nothing when the condition comes true. */
+export const deadlineMs: number = isFull ? 60_000 : 15_000;
+
+/**
+ * Resolves when the condition holds; looks again every few milliseconds. Rejects after the deadline with what it waited
+ * for: give a function, and the message tells the last state.
+ */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string | (() => string),
+  withinMs: number = deadlineMs,
+): Promise<void> {
+  const from = performance.now();
+  while (!(await condition())) {
+    if (performance.now() - from > withinMs) {
+      throw new Error(`not within ${withinMs} ms: ${typeof what === "string" ? what : what()}`);
+    }
+    await sleep(2);
+  }
+}
+
+/** Watches a count for a while, and rejects when it moves: what must not happen did not happen. */
+export async function silence(count: () => number, what: string, ms: number): Promise<void> {
+  const before = count();
+  const from = performance.now();
+  do {
+    await sleep(Math.min(5, ms));
+    if (count() !== before) throw new Error(`${what}: ${before}, then ${count()}`);
+  } while (performance.now() - from < ms);
+}
+
+/** Resolves as the promise does, or rejects after the deadline: no test hangs without saying on what. */
+export async function within<T>(promise: Promise<T>, what: string, withinMs: number = deadlineMs): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${withinMs} ms: ${what}`)), withinMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

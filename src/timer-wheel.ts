@@ -1,0 +1,79 @@
+import type { Clock } from "./clock.ts";
+
+/** One appointment. Cancelling it twice, or after it was kept, does nothing. */
+export class WheelTimer {
+  /** In ticks of the wheel. */
+  due = 0;
+  callback: (() => void) | undefined;
+  previous: WheelTimer | undefined;
+  next: WheelTimer | undefined;
+
+  cancel(): void {
+    this.callback = undefined;
+    if (this.previous === undefined) return;
+    this.previous.next = this.next;
+    if (this.next !== undefined) this.next.previous = this.previous;
+    this.previous = undefined;
+    this.next = undefined;
+  }
+}
+
+const slots = 512;
+
+/**
+ * Many coarse timers on one real one: setting and cancelling cost no timer of the machine. A callback comes at its time or up
+ * to one tick (10 ms) later, never before. Nothing is kept alive while no timer is set.
+ */
+export class TimerWheel {
+  readonly #clock: Clock;
+  readonly #tickMs: number;
+  readonly #heads: WheelTimer[] = Array.from({ length: slots }, () => new WheelTimer());
+  #tick: number;
+  #running: Disposable | undefined;
+
+  constructor(clock: Clock, tickMs = 10) {
+    this.#clock = clock;
+    this.#tickMs = tickMs;
+    this.#tick = Math.floor(clock.ticks() / tickMs);
+  }
+
+  /** Calls back once, `ms` from now; what throws there is the caller's bug and ends the process. */
+  set(ms: number, callback: () => void): WheelTimer {
+    const now = this.#clock.ticks() / this.#tickMs;
+    if (this.#running === undefined) this.#tick = Math.floor(now);
+    const timer = new WheelTimer();
+    timer.callback = callback;
+    timer.due = Math.max(Math.ceil(now + Math.max(ms, 0) / this.#tickMs), this.#tick + 1);
+    const head = this.#heads[timer.due % slots]!;
+    timer.previous = head;
+    timer.next = head.next;
+    if (head.next !== undefined) head.next.previous = timer;
+    head.next = timer;
+    this.#running ??= this.#clock.after(this.#tickMs, this.#turn);
+    return timer;
+  }
+
+  /** Forgets every timer. */
+  clear(): void {
+    for (const head of this.#heads) head.next = undefined;
+    this.#running?.[Symbol.dispose]();
+    this.#running = undefined;
+  }
+
+  readonly #turn = (): void => {
+    this.#running = undefined;
+    const until = Math.floor(this.#clock.ticks() / this.#tickMs);
+    const from = Math.max(this.#tick, until - slots); // after a long pause one round sees every slot
+    const kept: WheelTimer[] = [];
+    for (let tick = from + 1; tick <= until; tick += 1) {
+      for (let timer = this.#heads[tick % slots]!.next; timer !== undefined; timer = timer.next) if (timer.due <= until) kept.push(timer);
+    }
+    this.#tick = Math.max(until, this.#tick);
+    for (const timer of kept) {
+      const callback = timer.callback;
+      timer.cancel();
+      callback?.();
+    }
+    if (this.#heads.some((head) => head.next !== undefined)) this.#running ??= this.#clock.after(this.#tickMs, this.#turn);
+  };
+}

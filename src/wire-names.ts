@@ -1,0 +1,50 @@
+/** Names on the wire, in one place. CloudEvents attributes are lower-case letters and digits; headers carry a prefix. */
+export const headerPrefix = "omnibus-";
+
+/** CloudEvents extension attributes that we write and read. */
+export const extension = {
+  key: "partitionkey",
+  version: "dataversion",
+  correlation: "correlationid",
+  causation: "causationid",
+  session: "sessionid",
+  priority: "priority",
+  metadata: "busmetadata",
+  maxAttempts: "maxattempts",
+} as const;
+
+/** Headers beside the body. `record` and `settle` rewrite those of a message's history. */
+export const header = {
+  contentType: "content-type",
+  contentEncoding: "content-encoding",
+  /** Handlers of this group that are done with the message: their names, comma-separated, each percent-encoded. */
+  handlersDone: "omnibus-done",
+  /** Handlers that gave it up, with the same encoding. */
+  handlersFailed: "omnibus-failed",
+  /** Only these handlers are to run: a replay of a dead letter. */
+  handlersOnly: "omnibus-only",
+  /** How often it was handed on to another member, and since when (ms since the epoch). */
+  hops: "omnibus-hops",
+  handedOnSince: "omnibus-handed-on-since",
+  /** When the first attempt failed (ms since the epoch), and the errors so far as JSON: `[{at, error}]`. */
+  firstFailedAt: "omnibus-first-failed-at",
+  history: "omnibus-history",
+  /** A dead letter's. */
+  letterEventId: "omnibus-letter-event-id",
+  letterStream: "omnibus-letter-stream",
+  letterPosition: "omnibus-letter-position",
+  letterAttempts: "omnibus-letter-attempts",
+  reasonCode: "omnibus-reason-code",
+  reasonName: "omnibus-reason-name",
+  reasonMessage: "omnibus-reason-message",
+  reasonStack: "omnibus-reason-stack",
+  failedAt: "omnibus-failed-at",
+  /** How often the letter was replayed. */
+  replays: "omnibus-replays",
+  /** A reply's: the id of the request. */
+  answerTo: "omnibus-answer-to",
+  /** A reply that is an error: its code, name and message (the last two percent-encoded). */
+  errorCode: "omnibus-error-code",
+  errorName: "omnibus-error-name",
+  errorMessage: "omnibus-error-message",
+} as const;

@@ -1,0 +1,25 @@
+import type { Driver } from "./driver.ts";
+import { BusError, busErrorCodes, isBusError, type BusErrorCode } from "./errors.ts";
+
+/**
+ * The driver's own error as the bus's: once, here. The driver says the code; its message is quoted (drivers keep secrets and
+ * payloads out of theirs, urls are redacted), the error itself is the cause.
+ */
+export function wrapError(driver: Driver, what: string, error: unknown): BusError {
+  if (isBusError(error)) return error;
+  const { code, retryable } = driver.classify(error);
+  return new BusError(knownCode(code), `${what} (${driver.name}): ${redact(reasonOf(error))}`, { cause: error, retryable });
+}
+
+export const knownCode = (code: string): BusErrorCode => ((busErrorCodes as readonly string[]).includes(code) ? (code as BusErrorCode) : "BUS_SERVER");
+
+/** The words of anything that was thrown, undefined included. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof Error) return error.message === "" ? error.name : error.message;
+  if (typeof error === "string") return error === "" ? "an empty string was thrown" : error;
+  if (error === undefined || error === null) return `${error} was thrown`;
+  return `a value of type ${typeof error} was thrown`;
+}
+
+/** Takes user names and passwords out of urls. */
+export const redact = (text: string): string => text.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, "$1***@");

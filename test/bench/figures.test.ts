@@ -1,0 +1,76 @@
+import { describe, expect, it } from "vitest";
+import { cpuAdded, flat, latencyAdded, latencyBelow, ratioOf } from "../../bench/budgets.ts";
+import type { Measured } from "../../bench/measure.ts";
+import { cells, markdownTable } from "../../bench/report.ts";
+import type { Sample } from "../../bench/side.ts";
+import { median, quantile, spread } from "../../bench/spread.ts";
+
+const sample = (value: number, cpuMicros = 1, notes?: Record<string, number>): Sample => ({
+  value,
+  cpuMicros,
+  ...(notes === undefined ? {} : { notes }),
+});
+
+function measured(ours: readonly Sample[], bare: readonly Sample[]): Measured {
+  const values = (samples: readonly Sample[]): number[] => samples.map(({ value }) => value);
+  const row = {
+    name: "latency, x",
+    driver: "memory",
+    unit: "µs (p50)",
+    ours: spread(values(ours)),
+    bare: spread(values(bare)),
+    ratio: spread([0.5, 0.7, 0.9]),
+    cpuMicros: { ours: median(ours.map((each) => each.cpuMicros)), bare: median(bare.map((each) => each.cpuMicros)) },
+    runs: ours.length,
+    settings: {},
+  };
+  const scenario = {
+    name: row.name,
+    unit: row.unit,
+    better: "lower",
+    ours: "",
+    bare: "",
+    settings: { messages: 1, window: 1 },
+    about: "",
+    budgets: [latencyBelow(2), latencyAdded(50)],
+  } as const;
+  return { scenario, row, pairs: ours.map((each, at) => ({ ours: each, bare: bare[at]! })) };
+}
+
+describe("figures", () => {
+  it("takes medians and quantiles of unsorted values", () => {
+    expect(spread([9, 1, 5])).toEqual({ min: 1, median: 5, max: 9 });
+    expect(median([4, 1, 3, 2])).toBe(2.5);
+    expect(quantile([10, 2, 9, 1, 8, 3, 7, 4, 6, 5], 0.5)).toBe(5);
+    expect(quantile([1, 2, 3, 4], 0.99)).toBe(4);
+  });
+
+  it("judges added latency by the median of the pairs, not of the sides", () => {
+    const found = measured([sample(110), sample(210), sample(1_000)], [sample(100), sample(200), sample(300)]);
+    expect(latencyAdded(50).judge(found)).toEqual({ figure: "10 µs", met: true });
+    expect(latencyAdded(5).judge(found).met).toBe(false);
+    expect(latencyBelow(2).judge(found)).toEqual({ figure: "0.21 ms", met: true });
+  });
+
+  it("judges ratios, CPU and growth", () => {
+    const found = measured([sample(1, 7, { from: 100 })], [sample(1, 3)]);
+    expect(ratioOf(0.6).judge(found)).toEqual({ figure: "0.70", met: true });
+    expect(ratioOf(0.8).judge(found).met).toBe(false);
+    expect(cpuAdded(3).judge(found)).toEqual({ figure: "4.00 µs", met: false });
+    expect(flat(0.05).judge(measured([sample(104, 1, { from: 100 })], [sample(1)])).met).toBe(true);
+    expect(flat(0.05).judge(measured([sample(110, 1, { from: 100 })], [sample(1)])).met).toBe(false);
+  });
+
+  it("writes a row for people", () => {
+    const found = measured([sample(110, 7)], [sample(100, 3)]);
+    expect(cells(found)).toEqual([
+      "latency, x",
+      "110 µs",
+      "100 µs",
+      "0.70 (0.50–0.90)",
+      "7.00 / 3.00",
+      "p50 < 2 ms: 0.11 ms met; p50 < 50 µs added: 10 µs met",
+    ]);
+    expect(markdownTable([cells(found)]).split("\n")).toHaveLength(3);
+  });
+});

@@ -1,0 +1,116 @@
+import { connect } from "../../src/index.ts";
+import { describe, expect, it } from "vitest";
+import { cli, jsonLines, startCli, temporaryBus } from "./run-cli.ts";
+
+describe("publish", () => {
+  it("prints the receipt, and groups get the event", async () => {
+    using temporary = temporaryBus();
+    const { url } = temporary;
+    const published = await cli([
+      "publish",
+      "orders.placed",
+      '{"orderId":"o-1"}',
+      "--key",
+      "o-1",
+      "--type",
+      "placed",
+      "--id",
+      "id-1",
+      "--url",
+      url,
+    ]);
+    expect(published.stderr).toBe("");
+    expect(published.code).toBe(0);
+    expect(jsonLines(published.stdout)).toMatchObject([{ id: "id-1", driver: "sqlite", stored: "broker" }]);
+
+    const tail = await cli(["tail", "orders.>", "--group", "look", "--count", "1", "--json"], {
+      env: { OMNIBUS_URL: url },
+    });
+    expect(tail.code).toBe(0);
+    expect(jsonLines(tail.stdout)).toMatchObject([
+      {
+        id: "id-1",
+        type: "placed",
+        topic: "orders.placed",
+        key: "o-1",
+        source: "omnibus-cli",
+        data: { orderId: "o-1" },
+      },
+    ]);
+  });
+
+  it("reads one value from standard input", async () => {
+    using temporary = temporaryBus();
+    const args = ["--url", temporary.url];
+    const published = await cli(["publish", "orders.placed", ...args, "--table"], {
+      input: '{\n  "orderId": "o-1"\n}\n',
+    });
+    expect(published.stdout).toMatch(/^published [0-9a-f-]{36} to stream events\n$/u);
+    const tail = await cli(["tail", ">", "--group", "look", "-n", "1", ...args]);
+    expect(jsonLines(tail.stdout)).toMatchObject([{ data: { orderId: "o-1" } }]);
+  });
+
+  it("reads an event from each line, and says which line is broken", async () => {
+    using temporary = temporaryBus();
+    const args = ["--lines", "--key", "k", "--url", temporary.url];
+    const published = await cli(["publish", "a.b", ...args], { input: "1\n\n2\nthree\n4\n" });
+    expect(published.code).toBe(2);
+    expect(published.stderr).toContain("line 4 must be JSON");
+    expect(jsonLines(published.stdout)).toHaveLength(2);
+    const tail = await cli(["tail", "a.*", "--group", "look", "-n", "2", "--url", temporary.url]);
+    expect(jsonLines(tail.stdout).map(({ data }) => data)).toEqual([1, 2]);
+  });
+
+  it("fails in one line with the code, with the stack only when asked", async () => {
+    using temporary = temporaryBus();
+    const args = ["publish", "a.*", "1", "--url", temporary.url];
+    const short = await cli(args);
+    expect(short.code).toBe(1);
+    expect(short.stderr).toMatch(/^omnibus: BUS_INVALID_TOPIC: [^\n]+\n$/u);
+    const long = await cli([...args, "--verbose"]);
+    expect(long.stderr).toMatch(/\n +at /u);
+  });
+});
+
+describe("tail", () => {
+  it("shows what is published from now on until Ctrl-C, and exits with 130", async () => {
+    using temporary = temporaryBus();
+    const { url } = temporary;
+    await cli(["publish", "a.before", "0", "--url", url]);
+    const tail = startCli(["tail", "a.*", "--table", "--url", url]);
+    await tail.saw("Waiting for events");
+    await cli(["publish", "b.other", "1", "--url", url]);
+    await cli(["publish", "a.seen", '"\\u001b[31mred\\u202e"', "--key", "k", "--url", url]);
+    await tail.saw("a.seen");
+    tail.child.kill("SIGINT");
+    const { code, stdout } = await tail.ended;
+    expect(code).toBe(130);
+    expect(stdout).toMatch(/^\S+Z {2}a\.seen key=k {2}[0-9a-f-]{36} {2}"\\u001b\[31mred\\u202e"\n$/u);
+  });
+
+  it("settles what it has shown and hands back the rest", async () => {
+    using temporary = temporaryBus();
+    const { url } = temporary;
+    await cli(["publish", "a.b", "--lines", "--url", url, "--key", "k"], { input: "1\n2\n3\n4\n5\n" });
+    const args = ["tail", ">", "--group", "look", "--url", url];
+    expect(jsonLines((await cli([...args, "-n", "2"])).stdout).map(({ data }) => data)).toEqual([1, 2]);
+    expect(jsonLines((await cli([...args, "-n", "3"])).stdout).map(({ data }) => data)).toEqual([3, 4, 5]);
+    await using bus = await connect(url);
+    expect(await bus.groups.info("look")).toMatchObject({ waiting: 0, inFlight: 0, deadLetters: 0 });
+  });
+
+  it("ends quietly when its reader goes away", async () => {
+    using temporary = temporaryBus();
+    const { url } = temporary;
+    const tail = startCli(["tail", ">", "--json", "--group", "look", "--url", url]);
+    await cli(["publish", "a.b", "1", "--url", url]);
+    await tail.saw("a.b");
+    tail.child.stdout?.destroy();
+    await cli(["publish", "a.b", "2", "--url", url]);
+    const { code, stderr } = await tail.ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    // Nobody has seen the second one: it is not settled.
+    const again = await cli(["tail", ">", "--group", "look", "-n", "1", "--url", url]);
+    expect(jsonLines(again.stdout).map(({ data }) => data)).toEqual([2]);
+  });
+});

@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { cli } from "./run-cli.ts";
+
+const url = ["--url", "sqlite:./never-made.db"];
+
+describe("wrong use of the command line", () => {
+  it.each([
+    ["no url", ["streams"], "Give --url <url> or set OMNIBUS_URL"],
+    ["an unknown command", ["stream", ...url], "unknown command 'stream' (Did you mean streams?)"],
+    ["an unknown option", ["streams", "--jsno", ...url], "unknown option '--jsno' (Did you mean --json?)"],
+    ["--json and --table", ["streams", "--json", "--table", ...url], "--json and --table exclude each other."],
+    [
+      "a replay of -1",
+      ["dead-letters", "replay", "--all", "--limit", "-1", ...url],
+      "argument '-1' is invalid. It must be a whole number from 1.",
+    ],
+    ["a replay of nothing", ["dead-letters", "replay", ...url], "Give an id, a filter such as --group, or --all."],
+    [
+      "a replay of several with one's data",
+      ["dead-letters", "replay", "--all", "--data", "{}", ...url],
+      "--data is for one dead letter",
+    ],
+    ["a dead letter without an id", ["dead-letters", "show", ...url], "missing required argument 'id'"],
+    ["discarding all without --yes", ["dead-letters", "discard", "--all", ...url], "say --yes."],
+    ["discarding a group's without --yes", ["dead-letters", "discard", "--group", "g", ...url], "say --yes."],
+    ["data that is no JSON", ["publish", "a.b", "{oops", ...url], "the data must be JSON"],
+    ["no data", ["publish", "a.b", ...url], "the data must be JSON: it is empty."],
+    ["an id for many lines", ["publish", "a.b", "--lines", "--id", "x", ...url], "--id names one event"],
+    ["a start without a group", ["tail", ">", "--from", "oldest", ...url], "give --group, too."],
+    [
+      "a start that is none",
+      ["tail", ">", "--group", "g", "--from", "first", ...url],
+      "It must be oldest, newest or a date",
+    ],
+  ])("%s is refused with a sentence and exit code 2", async (_name, args, sentence) => {
+    const { code, stdout, stderr } = await cli(args);
+    expect(stderr).toContain(sentence);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  });
+
+  it("shows the help when nothing is asked, and fails", async () => {
+    const { code, stderr } = await cli([]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("Usage: omnibus");
+  });
+});
+
+describe("--help", () => {
+  it.each([
+    [[], "omnibus dead-letters list --group shipping"],
+    [["publish"], "omnibus publish orders.placed"],
+    [["tail"], "omnibus tail"],
+    [["streams"], "omnibus streams"],
+    [["groups"], "omnibus groups"],
+    [["dead-letters"], "omnibus dead-letters"],
+    [["dead-letters", "list"], "omnibus dead-letters list"],
+    [["dead-letters", "show"], "omnibus dead-letters show"],
+    [["dead-letters", "replay"], "omnibus dead-letters replay"],
+    [["dead-letters", "discard"], "omnibus dead-letters discard"],
+    [["health"], "omnibus health"],
+  ])("of %j has an example", async (command, example) => {
+    const { code, stdout } = await cli([...command, "--help"]);
+    expect(code).toBe(0);
+    expect(stdout.slice(stdout.indexOf("Example"))).toContain(`$ ${example}`);
+  });
+});

@@ -1,0 +1,59 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const main = fileURLToPath(new URL("../../scripts/demo/main.ts", import.meta.url));
+
+function demo(
+  args: readonly string[],
+  fault?: string,
+): Promise<{ readonly code: number | null; readonly output: string }> {
+  const env = { ...process.env, OMNIBUS_DEMO_FAULT: fault };
+  const child = spawn(process.execPath, [main, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text));
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, output })));
+}
+
+const small = ["--events", "400", "--repositories", "40"];
+
+describe("npm run demo", () => {
+  it("proves every event of every group although it kills its worker", async () => {
+    const { code, output } = await demo(small);
+    expect(output).toMatch(/^killed +worker 1 by SIGKILL, \d+ of 1,200 handled/mu);
+    expect(output).toMatch(/^letters +\d+ dead letters of the indexer \(milestone\)/mu);
+    for (const group of ["audit", "notifier", "indexer"]) {
+      expect(output).toMatch(new RegExp(`^${group} +ok {2}400 of 400 ids · in order in 40 repositories`, "mu"));
+    }
+    expect(output).toContain("Every event was handled by every group, in order per repository.");
+    // oxlint-disable-next-line no-control-regex
+    expect(output).not.toMatch(/[\u001b\r]/u);
+    expect(code).toBe(0);
+  });
+
+  it("runs on memory in one process, and says that nothing is killed", async () => {
+    const { code, output } = await demo([...small, "--url", "memory:"]);
+    expect(output).toContain("the kill is skipped");
+    expect(output.match(/ok {2}400 of 400 ids/gu)).toHaveLength(3);
+    expect(code).toBe(0);
+  });
+
+  it.each([
+    ["lose", "missing: "],
+    ["twice", "twice: "],
+    ["swap", "order: "],
+  ])("fails with exit code 1 when its journals are made to %s an event", async (fault, problem) => {
+    const { code, output } = await demo([...small, "--url", "memory:"], fault);
+    expect(output).toMatch(/^audit +NOT OK/mu);
+    expect(output).toContain(problem);
+    expect(output).toContain("Something is missing or out of order.");
+    expect(code).toBe(1);
+  });
+
+  it("refuses wrong options with exit code 2", async () => {
+    expect((await demo(["--events", "-1"])).code).toBe(2);
+    expect((await demo(["--event", "1"])).code).toBe(2);
+    expect((await demo(["--help"])).output).toContain("--repositories <n>");
+  });
+});

@@ -1,0 +1,25 @@
+import { defineConfig } from "vitest/config";
+
+const results = process.env["OMNIBUS_RESULTS"];
+
+export default defineConfig({
+  test: {
+    include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+    pool: "forks",
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+    reporters: [
+      "default",
+      "./scripts/closing-line-reporter.ts",
+      ...(results ? [["json", { outputFile: results }] as ["json", { outputFile: string }]] : []),
+    ],
+    coverage: {
+      provider: "v8",
+      include: ["src/**/*.ts"],
+      exclude: ["src/**/*.test.ts"],
+      reporter: ["text-summary", "json-summary"],
+      reportsDirectory: "coverage",
+      thresholds: { lines: 85 },
+    },
+  },
+});
