@@ -15,7 +15,7 @@ const bus = await connect(process.argv[2] ?? "memory:");
 
 await bus.respond(CheckStock, async ({ sku }, { signal }) => {
   if (sku === "unknown") throw new Error("there is no such thing");
-  if (sku === "slow") await sleep(5_000, undefined, { signal }); // aborted when nobody waits any more
+  if (sku === "slow") await sleep(1_000, undefined, { signal }); // aborted when nobody waits any more
   return { left: 3 };
 });
 

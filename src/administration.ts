@@ -46,12 +46,9 @@ export class StreamOffice implements StreamAdmin {
   async ensure(stream: StreamOptions, options: { readonly dryRun?: boolean | undefined } = {}): Promise<"created" | "unchanged" | "updated"> {
     checkOptions("streams.ensure", options, { dryRun: boolean });
     checkStream(stream);
-    if (options.dryRun === true) {
-      const existing = (await this.list()).find(({ name }) => name === stream.name);
-      if (existing === undefined) return "created";
-      return [...existing.topics].sort().join(" ") === [...stream.topics].sort().join(" ") ? "unchanged" : "updated";
-    }
-    const result = await this.#office.ask(`stream "${stream.name}"`, (connection) => connection.ensureStream(stream));
+    const dryRun = options.dryRun === true;
+    const result = await this.#office.ask(`stream "${stream.name}"`, (connection) => connection.ensureStream(stream, dryRun));
+    if (dryRun) return result;
     if (result !== "unchanged") await this.#refresh();
     return result;
   }

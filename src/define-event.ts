@@ -5,7 +5,7 @@ import { type DefineEventOptions, type EventDefinition, made, type PublishOption
 import { describeKind } from "./internal/describe.ts";
 import { parseTemplate, type TemplateToken } from "./internal/topic-template.ts";
 import { any, callable, checkOptions, integer, oneOf, printable, record, text } from "./option-check.ts";
-import { tokenProblem, validatePattern, validateTopic } from "./topic.ts";
+import { tokenProblem, topicProblem, validatePattern, validateTopic } from "./topic.ts";
 
 type Out<Schema extends StandardSchemaV1> = StandardSchemaV1.InferOutput<Schema>;
 /** An unchecked view of the options: what callers without types give. */
@@ -96,12 +96,12 @@ export function checkType(what: string, type: unknown): void {
 }
 
 /** Refuses what is no Standard Schema. */
-export function checkSchema(where: string, schema: unknown): void {
+export function checkSchema(where: string, schema: unknown, field = "schema"): void {
   const holder = typeof schema === "object" || typeof schema === "function" ? schema : null;
   const standard = (holder as Partial<StandardSchemaV1> | null)?.["~standard"];
   if (typeof standard?.validate === "function") return;
   const why = `must be a Standard Schema (zod 3.24, valibot 1, arktype 2 or newer, or typed<T>()), not ${describeKind(schema)}`;
-  throw new BusError("BUS_INVALID_OPTION", `${where}: "schema" ${why}`);
+  throw new BusError("BUS_INVALID_OPTION", `${where}: "${field}" ${why}`);
 }
 
 function checkUpcast(where: string, upcast: Given["upcast"], version: number): void {
@@ -133,7 +133,12 @@ function fill(where: string, template: string, tokens: readonly TemplateToken[],
     if (topic !== "") topic += ".";
     topic += "field" in token ? tokenFrom(where, template, token.field, data) : token.literal;
   }
-  return validateTopic(topic);
+  try {
+    return validateTopic(topic);
+  } catch {
+    // That error repeats the topic, which is the data's now.
+    throw new BusError("BUS_INVALID_TOPIC", `${where}: no topic from the data (${template}): ${topicProblem(topic)}`);
+  }
 }
 
 function tokenFrom(where: string, template: string, field: string, data: unknown): string {

@@ -24,8 +24,8 @@ export function defineRequest<const Type extends string, Req extends StandardSch
   validateTopic(type);
   const where = `request "${type}"`;
   checkOptions(where, schemas, { request: any, response: any });
-  checkSchema(`${where}: "request"`, schemas?.request);
-  checkSchema(`${where}: "response"`, schemas?.response);
+  checkSchema(where, schemas?.request, "request");
+  checkSchema(where, schemas?.response, "response");
   return Object.freeze({ type, request: schemas.request, response: schemas.response }) as RequestDefinition<
     Type,
     In<Req>,

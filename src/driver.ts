@@ -120,8 +120,11 @@ export interface DriverConnection {
    * of `body`, and the driver hands it back as `InMessage.value`.
    */
   readonly unencoded: boolean;
-  /** Idempotent; keeps the routing table (topic pattern → stream) and the layout version at the broker. Rejects what can't be changed. */
-  ensureStream(stream: StreamOptions): Promise<"created" | "unchanged" | "updated">;
+  /**
+   * Idempotent; keeps the routing table (topic pattern → stream) and the layout version at the broker. Rejects what can't be
+   * changed. `dryRun`: only says what it would do.
+   */
+  ensureStream(stream: StreamOptions, dryRun?: boolean): Promise<"created" | "unchanged" | "updated">;
   /**
    * The group's definition lives at the broker and changes by compare-and-set, so two members that grow it at once both win.
    * Patterns only grow. Resolves when every active member has the grown definition or lost its ownership; until then nothing

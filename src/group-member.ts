@@ -37,7 +37,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   readonly #core: Core;
   readonly #routing: Routing;
   readonly #settler: Settler;
-  readonly #runAhead: RunAhead;
+  readonly #runAhead: RunAhead<Work>;
   #intake: Intake | undefined;
   #ordered = false;
   #window: Window = { messages: 0, bytes: 0 };
@@ -113,15 +113,22 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     return this.#settler.flush();
   }
 
-  /** After `stop`, or by force. How many handlers were cut off. */
-  async close(signal: AbortSignal): Promise<number> {
+  /** Aborts what still runs; how many handlers that cut off. */
+  cutOff(reason: unknown): number {
+    let running = 0;
+    for (const runner of this.runners) {
+      running += runner.running;
+      runner.abortAll(reason);
+    }
+    return running;
+  }
+
+  /** After `stop`, or by force. */
+  async close(signal: AbortSignal): Promise<void> {
     this.#closing = true;
-    const unfinished = [...this.runners].reduce((sum, runner) => sum + runner.running, 0);
-    if (unfinished > 0) for (const runner of this.runners) runner.abortAll(new BusError("BUS_CLOSED", "the bus closes"));
     if (!signal.aborted) await this.#settler.flush();
     this.#settler.use(undefined);
     await this.supervisor.close(signal);
-    return unfinished;
   }
 
   // ── what the supervisor asks
@@ -142,7 +149,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   window(): Window {
     let messages = 0;
     for (const runner of this.runners) messages += runner.prefetch;
-    return (this.#window = { messages: messages === 0 ? 0 : messages + (this.#intake?.parked ?? 0), bytes: messages === 0 ? 0 : windowBytes });
+    return (this.#window = { messages: messages === 0 ? 0 : messages + (this.#intake?.parked ?? 0) + (this.#ordered ? this.#runAhead.held : 0), bytes: messages === 0 ? 0 : windowBytes });
   }
 
   opened(consumption: Consumption): void {
@@ -158,6 +165,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     const lost = new BusError("BUS_LEASE_LOST", `${this.what}: the message belongs to another member now`);
     if (which === "all") {
       this.#settler.use(undefined);
+      this.#runAhead.forget();
       this.#intake?.revoke((work) => !isDirect(work), lost);
       return;
     }
@@ -167,6 +175,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       return;
     }
     const set = new Set(which);
+    this.#runAhead.drop((work) => set.has(work.message));
     this.#intake?.revoke((work) => set.has(work.message), lost);
   }
 
@@ -247,7 +256,12 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   }
 
   gone(work: Work): void {
-    if (work.place !== undefined && this.#runAhead.settled(work.place)) this.supervisor.consumption?.window(this.#window, work.message.partition);
+    if (work.place === undefined) return;
+    const { go, resume } = this.#runAhead.settled(work.place);
+    if (resume) this.supervisor.consumption?.window(this.#window, work.place.partition);
+    if (this.#closing) return;
+    for (const each of go) this.#intake!.take(each);
+    if (go.length > 0) this.load();
   }
 
   #take(message: InMessage): void {
@@ -256,10 +270,11 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     const intake = this.#intake!;
     const work = new Work(message, intake, this.#ordered ? message.key : undefined, direct || this.options.live);
     if (message.deliveries > 1 && !work.local) work.suspect = !this.#holds(message);
-    if (this.#ordered && message.partition !== undefined) {
-      const { place, pause } = this.#runAhead.delivered(message.partition);
+    if (message.partition !== undefined && !direct) {
+      const { place, hold, pause } = this.#runAhead.delivered(message.partition, work);
       work.place = place;
       if (pause) this.supervisor.consumption?.window({ messages: 0, bytes: 0 }, message.partition);
+      if (hold) return this.load();
     }
     intake.take(work);
   }

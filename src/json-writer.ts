@@ -152,16 +152,16 @@ export class JsonWriter {
       if (value === undefined) continue;
       this.#byte(separator);
       separator = 0x2c;
-      this.raw(keys.get(name) ?? this.#key(name));
+      this.raw(keys.get(name) ?? this.#key(name, depth));
       this.#write(value, depth + 1);
     }
     if (separator === 0x7b) this.#byte(0x7b);
     this.#byte(0x7d);
   }
 
-  #key(name: string): Uint8Array {
-    if (name === "__proto__") this.#refusePath('the key "__proto__" is refused by readers', this.#depth);
-    if (!name.isWellFormed()) this.#refusePath("a key with half a surrogate pair", this.#depth);
+  #key(name: string, depth: number): Uint8Array {
+    if (name === "__proto__") this.#refusePath('the key "__proto__", which readers refuse', depth);
+    if (!name.isWellFormed()) this.#refusePath("a key with half a surrogate pair", depth);
     const bytes = Buffer.from(`${JSON.stringify(name)}:`);
     if (name.length > longString) return bytes;
     if (keys.size >= knownKeys) keys.clear();

@@ -42,8 +42,8 @@ export function parseStrictText(text: string, envelopes = 0): unknown {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    // The engine's message quotes the text, so it goes no further.
-    const position = /position (\d+)/.exec((error as Error).message)?.[1];
+    // The engine's message may quote the text, so no more of it is passed on than the position, where it has one.
+    const position = / at position (\d+)(?: \(line \d+ column \d+\))?$/.exec((error as Error).message)?.[1];
     throw undecodable(
       text === "" ? "it is empty" : `not JSON${position === undefined ? "" : ` (position ${position})`}`,
     );

@@ -266,8 +266,12 @@ export class MessageBus implements Bus {
   }
 
   async #prepare(connection: DriverConnection): Promise<void> {
-    for (const stream of this.#core.options.streams) await connection.ensureStream(stream);
-    this.#routing.update(await connection.admin.streams());
+    const { streams, manage } = this.#core.options;
+    if (manage === "create") for (const stream of streams) await connection.ensureStream(stream, false);
+    const existing = await connection.admin.streams();
+    const missing = manage === "verify" ? streams.filter(({ name }) => !existing.some((stream) => stream.name === name)) : [];
+    if (missing.length > 0) throw new BusError("BUS_NOT_FOUND", `missing at the broker: ${missing.map(({ name, topics }) => `stream "${name}" (${topics.join(", ")})`).join(", ")}; connect once with manage: "create", or call bus.streams.ensure`);
+    this.#routing.update(existing);
   }
 
   async #refresh(): Promise<void> {
@@ -301,8 +305,9 @@ export class MessageBus implements Bus {
     const connected = this.#connector.active !== undefined;
     if (!connected) await inTime(() => this.#connector.close(force.signal)); // ends a try that is under way, and whatever waits for it
     await inTime(() => Promise.all([this.#subscriptions.stop(), this.#responders.stop()]));
-    let unfinished = this.#responders.abort(closed());
-    await inTime(async () => (unfinished += await this.#subscriptions.close(force.signal)));
+    const unfinished = this.#subscriptions.cutOff(closed()) + this.#responders.abort(closed());
+    const closing = this.#subscriptions.close(force.signal);
+    await inTime(() => closing);
     if (connected) await inTime(() => this.flush());
     await inTime(() => this.#requester.close(force.signal));
     this.#closed = true;

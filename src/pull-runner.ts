@@ -82,14 +82,16 @@ export class PullRunner extends BaseRunner {
   }
 
   abortAll(reason: unknown): void {
-    for (const { delivery, end } of [...this.#open.values()]) {
-      delivery.abort(reason);
-      void end(handBack);
-    }
+    for (const { delivery } of this.#open.values()) delivery.abort(reason);
     this.giveBack();
   }
 
+  /** What the caller holds too: nobody knows whether it will ever be settled. */
   giveBack(): void {
+    for (const { delivery, end } of [...this.#open.values()]) {
+      delivery.abort(new BusError("BUS_CLOSED", "the pull ends"));
+      void end(handBack);
+    }
     for (const { work } of this.#held.splice(0)) work.ended(this, handBack);
     for (const waiter of [...this.#waiters]) waiter.resolve(waiter.taken);
   }
@@ -108,13 +110,11 @@ export class PullRunner extends BaseRunner {
   #deliver(work: Work, event: BusEvent): PulledDelivery {
     this.counters.delivered += 1;
     this.counters.lastDeliveryAt = this.core.counters.lastDeliveryAt;
-    let over = false;
+    let over: "settled" | "lost" | undefined;
     const end = async (how: RunEnd): Promise<void> => {
-      if (over) {
-        if (how === handBack) return;
-        throw new BusError("BUS_LEASE_LOST", `settling event ${event.id}: it was settled before, or is no longer ours`);
-      }
-      over = true;
+      if (over === "lost" && how !== handBack) throw new BusError("BUS_LEASE_LOST", `settling event ${event.id}: it is no longer ours`);
+      if (over !== undefined) return; // the first settlement counts
+      over = how === handBack ? "lost" : "settled";
       this.#open.delete(work);
       work.ended(this, how);
       this.resized();

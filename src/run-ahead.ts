@@ -1,57 +1,89 @@
-interface Entry {
-  settled: boolean;
-}
-interface Track {
-  entries: Entry[];
-  head: number;
+import { Fifo } from "./internal/fifo.ts";
+
+interface Track<Item> {
+  readonly partition: string;
+  /** Of the places from `first` on: whether each is settled. */
+  settled: boolean[];
+  first: number;
+  next: number;
+  readonly held: Fifo<{ readonly place: Place; readonly item: Item }>;
   paused: boolean;
 }
 
-/** Where a message stands in its partition; given back to `settled`. */
+/** Where a message stands in its partition. */
 export interface Place {
-  readonly track: object;
-  readonly entry: object;
+  readonly partition: string;
+  readonly number: number;
 }
 
 /**
- * How far the newest delivered message of each partition is ahead of the oldest unsettled one. Above the bound the partition is
- * to be paused; at nine tenths of it, resumed. Pure: no time, no I/O.
+ * How far a partition may run ahead of its oldest unsettled message: what is delivered beyond the bound is held until the oldest
+ * is settled, and the partition is to be paused meanwhile. Pure: no time, no I/O.
  */
-export class RunAhead {
+export class RunAhead<Item> {
   readonly #bound: number;
-  readonly #tracks = new Map<string, Track>();
+  readonly #tracks = new Map<string, Track<Item>>();
+  #held = 0;
 
   constructor(bound: number) {
     this.#bound = bound;
   }
 
-  /** `pause`: the partition has just reached the bound. */
-  delivered(partition: string): { readonly place: Place; readonly pause: boolean } {
+  get held(): number {
+    return this.#held;
+  }
+
+  /** `hold`: it waits here. `pause`: it is the first that has to. */
+  delivered(partition: string, item: Item): { readonly place: Place; readonly hold: boolean; readonly pause: boolean } {
     let track = this.#tracks.get(partition);
-    if (track === undefined) this.#tracks.set(partition, (track = { entries: [], head: 0, paused: false }));
-    const entry: Entry = { settled: false };
-    track.entries.push(entry);
-    const pause = !track.paused && track.entries.length - track.head >= this.#bound;
-    if (pause) track.paused = true;
-    return { place: { track, entry }, pause };
-  }
-
-  /** True when the partition may go on again. */
-  settled(place: Place): boolean {
-    const track = place.track as Track;
-    (place.entry as Entry).settled = true;
-    while (track.entries[track.head]?.settled === true) track.head += 1;
-    if (track.head > 256 && track.head * 2 > track.entries.length) {
-      track.entries = track.entries.slice(track.head);
-      track.head = 0;
+    if (track === undefined) this.#tracks.set(partition, (track = { partition, settled: [], first: 0, next: 0, held: new Fifo(), paused: false }));
+    const place = { partition, number: track.next++ };
+    track.settled.push(false);
+    const hold = place.number - track.first > this.#bound;
+    const pause = hold && !track.paused;
+    if (hold) {
+      track.paused = true;
+      track.held.push({ place, item });
+      this.#held += 1;
     }
-    if (!track.paused || track.entries.length - track.head > this.#bound * 0.9) return false;
-    track.paused = false;
-    return true;
+    return { place, hold, pause };
   }
 
-  /** Ownership of the partition ended; what was delivered of it no longer counts. */
-  forget(partition: string): void {
-    this.#tracks.delete(partition);
+  /** Who goes on now, in order, and whether the partition may be delivered again. */
+  settled(place: Place): { readonly go: readonly Item[]; readonly resume: boolean } {
+    const track = this.#tracks.get(place.partition);
+    if (track === undefined || place.number < track.first) return { go: [], resume: false };
+    track.settled[place.number - track.first] = true;
+    let done = 0;
+    while (track.settled[done] === true) done += 1;
+    if (done === 0) return { go: [], resume: false };
+    track.settled.splice(0, done);
+    track.first += done;
+    const go: Item[] = [];
+    for (let head = track.held.peek(); head !== undefined && head.place.number - track.first <= this.#bound; head = track.held.peek()) {
+      track.held.shift();
+      this.#held -= 1;
+      go.push(head.item);
+    }
+    const resume = track.paused && track.held.length === 0;
+    if (resume) track.paused = false;
+    return { go, resume };
+  }
+
+  /** Ownership ended: of one partition, or of all. What was held of it is dropped. */
+  forget(partition?: string): void {
+    for (const track of partition === undefined ? [...this.#tracks.values()] : [this.#tracks.get(partition)]) {
+      if (track === undefined) continue;
+      this.#held -= track.held.length;
+      this.#tracks.delete(track.partition);
+    }
+  }
+
+  /** Drops held ones that are no longer ours; their places count as settled. */
+  drop(unwanted: (item: Item) => boolean): void {
+    for (const track of this.#tracks.values()) {
+      for (const { place, item } of [...track.held]) if (unwanted(item)) track.settled[place.number - track.first] = true;
+      this.#held -= track.held.remove(({ item }) => unwanted(item));
+    }
   }
 }

@@ -88,20 +88,23 @@ export class Subscriptions {
     await Promise.all([...this.members.map((member) => member.stop()), ...[...this.#entries].map((entry) => entry.ephemeral?.stop())]);
   }
 
-  /** How many handlers were cut off. */
-  async close(signal: AbortSignal): Promise<number> {
-    let unfinished = 0;
-    for (const entry of this.#entries) {
-      entry.state = "closed";
-      if (entry.ephemeral === undefined) continue;
-      unfinished += entry.ephemeral.runner.running;
-      entry.ephemeral.runner.abortAll(new BusError("BUS_CLOSED", "the bus closes"));
+  /** Aborts what still runs; how many handlers that cut off. */
+  cutOff(reason: unknown): number {
+    let running = this.members.reduce((sum, member) => sum + member.cutOff(reason), 0);
+    for (const { ephemeral } of this.#entries) {
+      if (ephemeral === undefined) continue;
+      running += ephemeral.runner.running;
+      ephemeral.runner.abortAll(reason);
     }
-    for (const count of await Promise.all(this.members.map((member) => member.close(signal)))) unfinished += count;
-    await Promise.all(this.fanOuts.map((fanOut) => fanOut.close(signal)));
+    return running;
+  }
+
+  /** After `stop` or `cutOff`: hands back what is unsettled. */
+  async close(signal: AbortSignal): Promise<void> {
+    for (const entry of this.#entries) entry.state = "closed";
+    await Promise.all([...this.members.map((member) => member.close(signal)), ...this.fanOuts.map((fanOut) => fanOut.close(signal))]);
     this.#entries.clear();
     this.#members.clear();
-    return unfinished;
   }
 
   /** The end of the direct lane for a group, or for those without one. */
@@ -209,7 +212,7 @@ export class Subscriptions {
     }
     this.#members.delete(group);
     await this.leaveDirect(group, member);
-    await within(this.#core.wheel, timeoutMs, member.stop());
+    if (!(await within(this.#core.wheel, timeoutMs, member.stop()))) member.cutOff(closing);
     await member.close(new AbortController().signal);
     return true;
   }

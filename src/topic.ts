@@ -65,12 +65,17 @@ export function tokenProblem(token: string): string | undefined {
 function validate(what: "topic" | "pattern", topic: unknown, valid: Set<string>): string {
   if (typeof topic !== "string")
     throw new BusError("BUS_INVALID_TOPIC", `invalid ${what}: it must be a string, not ${describeKind(topic)}`);
-  const problem = charactersProblem(topic, what === "pattern") ?? tokensProblem(topic);
+  const problem = topicProblem(topic, what === "pattern");
   if (problem !== undefined)
     throw new BusError("BUS_INVALID_TOPIC", `invalid ${what} "${printable(topic)}": ${problem}`);
   if (valid.size >= cacheLimit) valid.clear();
   valid.add(topic);
   return topic;
+}
+
+/** What is wrong with a topic; no more of it is repeated than one character or a reserved word. */
+export function topicProblem(topic: string, wildcards = false): string | undefined {
+  return charactersProblem(topic, wildcards) ?? tokensProblem(topic);
 }
 
 function charactersProblem(topic: string, wildcards: boolean): string | undefined {

@@ -74,7 +74,11 @@ describe("TopicTrie", () => {
 
 describe("matchesPattern", () => {
   it("says what a naive matcher says", () => {
-    fc.assert(fc.property(pattern, topic, (one, two) => expect(matchesPattern(one, two)).toBe(reference(one, two))));
+    fc.assert(
+      fc.property(pattern, topic, (one, two) => {
+        expect(matchesPattern(one, two)).toBe(reference(one, two));
+      }),
+    );
   });
 });
 

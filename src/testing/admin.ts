@@ -183,7 +183,7 @@ export function adminTests({ test }: Suite): void {
     },
   );
 
-  test({ name: "verify names what is missing instead of making it" }, async (lab) => {
+  test({ name: "verify names what is missing instead of making it", needs: ["verify"] }, async (lab) => {
     const bus = lab.config({ manage: "verify", prefix: `v${lab.group()}`.slice(0, 24).replaceAll("-", "") });
     const { createBus } = await import("../index.ts");
     const verifying = lab.adopt(createBus({ ...bus, connectTimeoutMs: 2_000 }));

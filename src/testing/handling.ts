@@ -253,40 +253,42 @@ export function handlingTests({ test }: Suite): void {
     },
   );
 
-  test(
-    {
-      name: "runs ahead of the oldest unhandled only as far as the bound",
-      needs: ["groups"],
-      short: { messages: 60, runAhead: 10 },
-    },
-    async (lab, { messages, runAhead }) => {
-      const topic = lab.topic("bound");
-      const bus = await lab.bus({ streams: [{ name: "single", topics: [`${lab.topic(">")}`], partitions: 1 }] });
-      const item = defineEvent(topic, { schema: typed<Item>() });
-      const runs = new Runs();
-      const gate = Promise.withResolvers<void>();
-      const work = ({ n }: { n: number }) => (n === 0 ? gate.promise : undefined);
-      await bus.subscribe(item, runs.handler("m1", work), {
-        group: lab.group(),
-        runAhead,
-        order: "none",
-        concurrency: 4,
-      });
-      for (const n of upTo(messages)) await bus.publish(item, { n }, { key: `k${n}` });
-      await until(
-        () => runs.all.length >= runAhead,
-        () => `${runAhead} runs; ${runs.all.length} have begun`,
-      );
-      await runs.silence(lab.quietMs);
-      assert.ok(
-        Math.max(...runs.all.map((run) => run.n)) <= runAhead + 1,
-        `${runs.all.length} begun, the bound is ${runAhead}`,
-      );
-      gate.resolve();
-      await runs.until(messages);
-      runs.assertOnce(upTo(messages));
-    },
-  );
+  for (const order of ["process", "none"] as const) {
+    test(
+      {
+        name: `runs ahead of the oldest unhandled only as far as the bound (order: ${order})`,
+        needs: ["groups"],
+        short: { messages: 60, runAhead: 10 },
+      },
+      async (lab, { messages, runAhead }) => {
+        const topic = lab.topic("bound");
+        const bus = await lab.bus({ streams: [{ name: "single", topics: [`${lab.topic(">")}`], partitions: 1 }] });
+        const item = defineEvent(topic, { schema: typed<Item>() });
+        const runs = new Runs();
+        const gate = Promise.withResolvers<void>();
+        const work = ({ n }: { n: number }) => (n === 0 ? gate.promise : undefined);
+        await bus.subscribe(item, runs.handler("m1", work), {
+          group: lab.group(),
+          runAhead,
+          order,
+          concurrency: 4,
+        });
+        for (const n of upTo(messages)) await bus.publish(item, { n }, { key: `k${n}` });
+        await until(
+          () => runs.all.length >= runAhead,
+          () => `${runAhead} runs; ${runs.all.length} have begun`,
+        );
+        await runs.silence(lab.quietMs);
+        assert.ok(
+          Math.max(...runs.all.map((run) => run.n)) <= runAhead + 1,
+          `${runs.all.length} begun, the bound is ${runAhead}`,
+        );
+        gate.resolve();
+        await runs.until(messages);
+        runs.assertOnce(upTo(messages));
+      },
+    );
+  }
 
   test({ name: "refuses two handlers of one name in one group", needs: ["groups"] }, async (lab) => {
     const bus = await lab.bus();

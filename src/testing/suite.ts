@@ -15,6 +15,7 @@ export type Need =
   | "trim"
   | "reset"
   | "recover"
+  | "verify"
   | "restart"
   | "own driver";
 
@@ -59,6 +60,7 @@ export function lack(need: Need, { capabilities, unsupported, restart, ownDriver
     case "trim":
     case "reset":
     case "recover":
+    case "verify":
       return unsupported?.includes(need) ? `has no ${need}` : undefined;
     case "restart":
       return restart === true ? undefined : "has no broker to restart";

@@ -26,8 +26,8 @@ export interface DriverUnderTest {
   readonly restart?: boolean | undefined;
   /** Whether `config()` has a `driver`, so that a test can stand between it and the bus. @default false */
   readonly ownDriver?: boolean | undefined;
-  /** Administration that the broker lacks and the bus must refuse. @default none */
-  readonly unsupported?: readonly ("trim" | "reset" | "recover")[] | undefined;
+  /** Administration that the broker lacks: the bus must refuse it. `verify`: there is nothing to verify. @default none */
+  readonly unsupported?: readonly ("trim" | "reset" | "recover" | "verify")[] | undefined;
   /** How long a delivery is kept for a member that fell silent: what a world is configured with. @default 10_000 */
   readonly leaseMs?: number | undefined;
 }

@@ -32,7 +32,8 @@ export class Group implements TurnTaker, Reader {
   readonly maker: object;
   readonly #readings = new Map<string, Reading>();
   readonly #merge: LaneMerge<GroupLane> = new LaneMerge(() => this.wake());
-  readonly #ownership: Ownership | undefined;
+  /** Of an ordered group, by number of partitions. */
+  readonly #ownerships = new Map<number, Ownership>();
   readonly #releases = new Releases();
   readonly #floors: GroupLane[] = [];
   readonly #lost = new Map<string, number>();
@@ -50,7 +51,6 @@ export class Group implements TurnTaker, Reader {
     this.maker = maker;
     this.#stuck = stuck;
     this.#idleSince = time.ticks();
-    this.#ownership = this.ordered ? new Ownership(this) : undefined;
     this.read(queue, [">"], { at: "oldest" });
     if (queue.unsaid > 0) this.lost(queue.unsaid, "full");
     queue.unsaid = 0;
@@ -73,8 +73,8 @@ export class Group implements TurnTaker, Reader {
       return new GroupLane(log, filter, this, start.position, this.ordered, stream === this.queue ? () => stream.drop(log, "") : undefined);
     });
     this.#readings.set(stream.name, { stream, filter, lanes });
-    if (this.#ownership === undefined) for (const lane of lanes) lane.join(this.#merge);
-    else this.#ownership.resize();
+    if (this.ordered) this.#ownership(lanes.length).admit(lanes);
+    else for (const lane of lanes) lane.join(this.#merge);
   }
 
   /** Stops reading a stream; what is unsettled of it is nobody's any more. */
@@ -91,7 +91,6 @@ export class Group implements TurnTaker, Reader {
       for (const member of this.members) if (member.forget(lane)) member.sink.revoked({ partition: lane.log.partition });
       lane.seek(lane.next);
     }
-    this.#ownership?.resize();
   }
 
   /** Of a group that nobody joined yet: goes on where it was when it was lost. */
@@ -124,17 +123,11 @@ export class Group implements TurnTaker, Reader {
     for (const { stream, filter } of this.#readings.values()) for (const later of stream.scheduled) if (filter.matches(later.topic)) yield later;
   }
 
-  get partitions(): number {
-    let most = 0;
-    for (const { lanes } of this.#readings.values()) most = Math.max(most, lanes.length);
-    return most;
-  }
-
-  *lanesOf(number: number): Generator<GroupLane> {
-    for (const { lanes } of this.#readings.values()) {
-      const lane = lanes[number];
-      if (lane !== undefined) yield lane;
-    }
+  /** Those of one number, of all streams with that many partitions. */
+  lanesOf(partitions: number, number: number): readonly GroupLane[] {
+    const found: GroupLane[] = [];
+    for (const { lanes } of this.#readings.values()) if (lanes.length === partitions) found.push(lanes[number]!);
+    return found;
   }
 
   needs(idleMs: number): boolean {
@@ -146,13 +139,13 @@ export class Group implements TurnTaker, Reader {
   join(member: GroupMember): void {
     this.#joined = true;
     this.members.push(member);
-    this.#ownership?.rebalance();
+    for (const ownership of this.#ownerships.values()) ownership.rebalance();
     this.wake();
   }
 
   /** It takes nothing more: its partitions go over as they drain. */
   stopped(): void {
-    this.#ownership?.rebalance();
+    for (const ownership of this.#ownerships.values()) ownership.rebalance();
     this.wake();
   }
 
@@ -169,7 +162,7 @@ export class Group implements TurnTaker, Reader {
       }
     }
     if (this.members.length === 0) this.#idleSince = this.time.ticks();
-    this.#ownership?.left(member);
+    for (const ownership of this.#ownerships.values()) ownership.left(member);
     this.wake();
   }
 
@@ -195,8 +188,20 @@ export class Group implements TurnTaker, Reader {
     return count;
   }
 
+  /** Which partitions of its streams a member has; undefined where any member gets any. */
   ownedBy(member: GroupMember): readonly number[] | undefined {
-    return this.#ownership?.ownedBy(member);
+    if (!this.ordered) return undefined;
+    const owned = new Set<number>();
+    for (const { stream, lanes } of this.#readings.values()) {
+      if (stream !== this.queue) for (const number of this.#ownership(lanes.length).ownedBy(member)) owned.add(number);
+    }
+    return [...owned].toSorted((left, right) => left - right);
+  }
+
+  #ownership(partitions: number): Ownership {
+    let ownership = this.#ownerships.get(partitions);
+    if (ownership === undefined) this.#ownerships.set(partitions, (ownership = new Ownership(this, partitions)));
+    return ownership;
   }
 
   // ── Settling ──
@@ -259,8 +264,8 @@ export class Group implements TurnTaker, Reader {
 
   #handOut(): void {
     const ticks = this.time.ticks();
-    if (this.#ownership !== undefined) {
-      this.#ownership.advance();
+    if (this.ordered) {
+      for (const ownership of this.#ownerships.values()) ownership.advance();
       for (const member of [...this.members]) member.fill(member.merge, ticks);
       return;
     }

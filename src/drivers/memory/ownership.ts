@@ -1,34 +1,35 @@
 import { balance } from "../../internal/partition-balance.ts";
 import type { Group } from "./group.ts";
+import type { GroupLane } from "./group-lane.ts";
 import type { GroupMember } from "./group-member.ts";
 import type { MemoryMessage } from "./memory-message.ts";
 
 /**
- * Which member of an ordered group owns which partition number, over all its streams and its queue. A partition changes
- * hands when the old owner has nothing of it in hand any more, or only what waits for its next attempt.
+ * Which member of an ordered group owns which partition, over all its streams (and its queue) that have as many of them: a
+ * key that is in several is with one member, and each stream is shared out evenly. A partition changes hands when the old
+ * owner has nothing of it in hand any more, or only what waits for its next attempt.
  */
 export class Ownership {
+  readonly partitions: number;
   readonly #group: Group;
-  readonly #owners: (GroupMember | undefined)[] = [];
+  readonly #owners: (GroupMember | undefined)[];
   /** Partitions that are drained, and whom they go to. */
   readonly #moving = new Map<number, GroupMember>();
 
-  constructor(group: Group) {
+  constructor(group: Group, partitions: number) {
     this.#group = group;
+    this.partitions = partitions;
+    this.#owners = new Array<GroupMember | undefined>(partitions).fill(undefined);
+    this.rebalance();
   }
 
   ownedBy(member: GroupMember): readonly number[] {
     return this.#owners.flatMap((owner, number) => (owner === member ? [number] : []));
   }
 
-  /** The group's lanes changed. */
-  resize(): void {
-    this.#owners.length = this.#group.partitions;
-    for (const number of this.#moving.keys()) if (number >= this.#owners.length) this.#moving.delete(number);
-    for (const [number, owner] of this.#owners.entries()) {
-      if (!this.#moving.has(number)) for (const lane of this.#group.lanesOf(number)) lane.join(owner?.merge);
-    }
-    this.rebalance();
+  /** A stream came: its lanes go where the others of their number are. */
+  admit(lanes: readonly GroupLane[]): void {
+    for (const [number, owner] of this.#owners.entries()) if (!this.#moving.has(number)) lanes[number]!.join(owner?.merge);
   }
 
   rebalance(): void {
@@ -64,18 +65,22 @@ export class Ownership {
       return;
     }
     this.#moving.set(number, next);
-    for (const lane of this.#group.lanesOf(number)) lane.join(undefined);
+    for (const lane of this.#lanes(number)) lane.join(undefined);
   }
 
   #assign(number: number, owner: GroupMember | undefined): void {
     this.#moving.delete(number);
     this.#owners[number] = owner;
-    for (const lane of this.#group.lanesOf(number)) lane.join(owner?.merge);
+    for (const lane of this.#lanes(number)) lane.join(owner?.merge);
     if (owner !== undefined) this.#group.wake();
   }
 
+  #lanes(number: number): readonly GroupLane[] {
+    return this.#group.lanesOf(this.partitions, number);
+  }
+
   #giveUp(number: number, owner: GroupMember, now: number): boolean {
-    const lanes = [...this.#group.lanesOf(number)];
+    const lanes = this.#lanes(number);
     for (const lane of lanes) if (lane.inFlight > 0 && !resting(lane.unsettled(), owner, now)) return false;
     for (const lane of lanes) {
       for (const message of lane.unsettled()) {

@@ -34,6 +34,9 @@ export function storedMessage(row: StoredRow): StoredMessage {
   };
 }
 
+/** How long a page's cursor outlives its letter. */
+const rememberMs = 3_600_000;
+
 /** Dead letters: one for each id, whatever copies there are. Synchronous; within the caller's transaction. */
 export class LetterStore {
   readonly #database: Database;
@@ -76,13 +79,16 @@ export class LetterStore {
     return ids.filter((id) => claim.run(token, now + leaseMs, id, now) === 1);
   }
 
-  remove(ids: readonly string[], token: string): string[] {
+  remove(ids: readonly string[], token: string, now: number): string[] {
+    const remember = this.#database.query("INSERT OR REPLACE INTO {letter_gone} SELECT id, n, ? FROM {letter} WHERE id = ? AND token = ?");
     const remove = this.#database.query("DELETE FROM {letter} WHERE id = ? AND token = ?");
-    return ids.filter((id) => remove.run(id, token) === 1);
+    this.#database.query("DELETE FROM {letter_gone} WHERE at < ?").run(now - rememberMs);
+    return ids.filter((id) => remember.run(now, id, token) === 1 && remove.run(id, token) === 1);
   }
 
-  /** A cursor whose letter is gone by now still has its place: those after it are newer. */
+  /** A cursor whose letter is gone by now still has its place. */
   #place(id: string): number {
-    return this.#database.query<{ readonly n: number }>("SELECT n FROM {letter} WHERE id = ?").get(id)?.n ?? 0;
+    const place = this.#database.query<{ readonly n: number }>("SELECT n FROM {letter} WHERE id = ?1 UNION ALL SELECT n FROM {letter_gone} WHERE id = ?1 LIMIT 1");
+    return place.get(id)?.n ?? 0;
   }
 }

@@ -2,36 +2,27 @@ import type { Clock } from "../../clock.ts";
 import type { Member } from "../../driver.ts";
 import type { Database, Query } from "./database.ts";
 import type { GroupStore } from "./group-store.ts";
+import { isOpenIn, type ClaimRow } from "./claim-store.ts";
 import { addOwner, type HandedOut } from "./handed-out.ts";
-import { isDead, ownIdentity, type ProcessIdentity } from "./process-identity.ts";
+import type { OwnRow } from "./own-store.ts";
+import { decodeSequences } from "./sequence-set.ts";
+import { Liveness, type LivingRow } from "./liveness.ts";
 
-interface ProcessRow {
-  readonly id: number;
+interface ProcessRow extends LivingRow {
   readonly member: string;
   readonly name: string;
   readonly host: string;
-  readonly pid: number;
-  readonly started: string;
-  readonly space: string;
   readonly since: number;
   readonly seen: number;
-  readonly beat: number;
 }
 
-/**
- * The processes that share the file and their seats in groups. A lease is a beat that moves: others take a member for gone when
- * its process is dead, or when they saw the same beat for a whole lease by their own steady clock; no wall clock is compared.
- * Synchronous; within the caller's transaction.
- */
+/** The processes that share the file and their seats in groups. Synchronous; within the caller's transaction. */
 export class Members {
   readonly #database: Database;
   readonly #clock: Clock;
   readonly #groups: GroupStore;
   readonly #self: Member;
-  readonly #identity: ProcessIdentity = ownIdentity();
-  readonly #leaseMs: number;
-  /** When each beat was first seen, by our own clock. */
-  readonly #beats = new Map<number, { readonly beat: number; readonly since: number }>();
+  readonly #liveness: Liveness;
   readonly #there: Query;
   readonly #beat: Query;
   readonly #all: Query<ProcessRow>;
@@ -41,7 +32,7 @@ export class Members {
     this.#clock = clock;
     this.#groups = groups;
     this.#self = self;
-    this.#leaseMs = leaseMs;
+    this.#liveness = new Liveness(clock, leaseMs);
     this.#there = database.query("SELECT 1 FROM {process} WHERE id = ?");
     this.#beat = database.query("UPDATE {process} SET beat = beat + 1, seen = ? WHERE id = ?");
     this.#all = database.query("SELECT * FROM {process}");
@@ -50,7 +41,7 @@ export class Members {
   /** This connection's row. */
   join(): number {
     const { id, name, host, since } = this.#self;
-    const { pid, started, space } = this.#identity;
+    const { pid, started, space } = this.#liveness.self;
     return this.#database
       .query("INSERT INTO {process} (member, name, host, pid, started, space, since, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
       .insert(id, name, host, pid, started, space, since.getTime(), this.#clock.now());
@@ -103,15 +94,11 @@ export class Members {
     const seats = this.#database.query<{ readonly id: number }>("SELECT id FROM {member} WHERE process = ?").all(process);
     for (const { id } of seats) this.leave(id, true);
     this.#database.query("DELETE FROM {process} WHERE id = ?").run(process);
-    this.#beats.delete(process);
   }
 
-  /** Those that can't be waited for any longer. Reads only; `quick` looks at process numbers alone. */
+  /** Those that can't be waited for any longer. Reads only. */
   dead(own: number): number[] {
-    const now = this.#clock.ticks();
-    const rows = this.#all.all();
-    for (const id of this.#beats.keys()) if (!rows.some((row) => row.id === id)) this.#beats.delete(id);
-    return rows.filter((row) => row.id !== own && this.#gone(row, now)).map(({ id }) => id);
+    return this.#liveness.gone(this.#all.all().filter(({ id }) => id !== own));
   }
 
   /** Those with a seat in the group that were not seen for `idleMs` by the wall clock, or are dead. */
@@ -119,9 +106,24 @@ export class Members {
     const before = this.#clock.now() - idleMs;
     return this.#all
       .all()
-      .filter((row) => row.id !== own && (row.seen < before || isDead(row, this.#identity)))
+      .filter((row) => row.id !== own && (row.seen <= before || this.#liveness.isDead(row)))
       .map(({ id }) => id)
       .filter((id) => this.#database.query("SELECT 1 FROM {member} WHERE grp = ? AND process = ?").get(group, id) !== undefined);
+  }
+
+  /** How many messages its members hold. */
+  inHands(group: number): number {
+    const claims = this.#database.query<ClaimRow>("SELECT * FROM {claim} WHERE grp = ? AND member IS NOT NULL").all(group);
+    let count = 0;
+    for (const row of claims) for (let seq = row.low; seq <= row.last; seq += 1) if (isOpenIn(row, seq)) count += 1;
+    count += this.#database.query<{ readonly count: number }>("SELECT count(*) AS count FROM {held} WHERE grp = ? AND member IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {own} WHERE grp = ?1)").get(group)!.count;
+    const owned = this.#database.query<OwnRow>("SELECT * FROM {own} WHERE grp = ? AND member IS NOT NULL").all(group);
+    for (const { stream, partition, cursor, out, done } of owned) {
+      if (out <= cursor) continue;
+      const rows = this.#database.query<{ readonly count: number }>(`SELECT count(*) AS count FROM {log_${stream}} WHERE seq > ? AND seq <= ? AND partition = ?`).get(cursor, out, partition);
+      count += (rows?.count ?? 0) - decodeSequences(cursor, done).size;
+    }
+    return count;
   }
 
   /** For people. */
@@ -147,14 +149,6 @@ export class Members {
       .query<{ readonly partition: number }>("SELECT DISTINCT partition FROM {own} WHERE member = ? ORDER BY partition")
       .all(member)
       .map(({ partition }) => partition);
-  }
-
-  #gone(row: ProcessRow, now: number): boolean {
-    if (isDead(row, this.#identity)) return true;
-    const known = this.#beats.get(row.id);
-    if (known?.beat === row.beat) return now - known.since > this.#leaseMs;
-    this.#beats.set(row.id, { beat: row.beat, since: now });
-    return false;
   }
 
   #abandon(member: number, counted: boolean): void {

@@ -71,6 +71,13 @@ export class SqliteMessage<Handle = unknown> implements InMessage {
   header(name: string): string | undefined {
     return (this.#notes === null ? undefined : find(decodeHeaders(this.#notes), name)) ?? find(decodeHeaders(this.#headers), name);
   }
+
+  headers(): Headers {
+    const own = decodeHeaders(this.#headers);
+    if (this.#notes === null) return own;
+    const notes = decodeHeaders(this.#notes);
+    return [...own.filter(([name]) => find(notes, name) === undefined), ...notes];
+  }
 }
 
 function find(headers: Headers, name: string): string | undefined {

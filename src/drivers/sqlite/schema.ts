@@ -85,6 +85,8 @@ const statements = [
     n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,${storedColumns},
     token TEXT, claimed_until INTEGER NOT NULL DEFAULT 0)`,
   "CREATE INDEX {letter_grp} ON {letter} (grp)",
+  // Where a removed letter stood, for whoever pages through them.
+  "CREATE TABLE {letter_gone} (id TEXT PRIMARY KEY, n INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
 
   // A deleted key stays for an hour as a row without a value, so that watchers hear of it.
   `CREATE TABLE {state} (bucket TEXT, key TEXT, value BLOB, revision INTEGER NOT NULL, expires INTEGER, PRIMARY KEY (bucket, key)) WITHOUT ROWID`,

@@ -20,7 +20,7 @@ export class Tail implements Consumption, Watcher {
   readonly #stream: number;
   readonly #names: readonly string[];
   readonly #skips: ReadonlyMap<number, number>;
-  #filter = new TopicFilter([]);
+  #filter = new TopicFilter([">"]);
   #next: number;
   #state: "open" | "stopped" | "closed" = "open";
   #scheduled = false;
@@ -54,11 +54,9 @@ export class Tail implements Consumption, Watcher {
     this.#later();
   }
 
-  /** What was published before this is not looked at again. */
   wants(patterns: readonly string[]): Promise<void> {
-    const first = this.#filter.patterns.length === 0;
     this.#filter = new TopicFilter(patterns);
-    if (first) this.#later();
+    this.#later();
     return Promise.resolve();
   }
 
@@ -111,7 +109,6 @@ export class Tail implements Consumption, Watcher {
   }
 
   #read(): void {
-    if (this.#filter.patterns.length === 0) return;
     try {
       this.#readOnce();
     } catch (error) {
@@ -128,6 +125,7 @@ export class Tail implements Consumption, Watcher {
       this.#sink.lost(stream.first - 1 - this.#next, "dropped by retention before the tail came to it");
       this.#next = stream.first - 1;
     }
+    if (this.#filter.patterns.length === 0) this.#next = stream.last; // nobody listens
     if (this.#next >= stream.last) return;
     const upper = Math.min(stream.last, this.#next + scanAtOnce);
     const limit = Math.min(this.#credit.messages, mostAtOnce);

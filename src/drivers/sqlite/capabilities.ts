@@ -1,0 +1,24 @@
+import type { Capabilities } from "../../driver.ts";
+import { maxMessageBytes } from "./append.ts";
+import { dedupeWindowMs } from "./seen.ts";
+
+export const capabilities: Capabilities = {
+  durable: true,
+  groups: true,
+  replay: true,
+  order: true,
+  publishOrder: "prefix",
+  publishRetry: "core",
+  retry: "in-place",
+  delay: "native",
+  state: "native",
+  filter: "native",
+  dedupeWindowMs,
+  fencing: true,
+  handover: "drained",
+  noResponder: true,
+  transactions: false,
+  priorities: false,
+  maxHoldMs: undefined,
+  maxMessageBytes,
+};

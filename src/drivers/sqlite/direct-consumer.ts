@@ -1,0 +1,109 @@
+import type { Consumption, InMessage, Sink, Window } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import { Fifo } from "../../internal/fifo.ts";
+import { Credit } from "./credit.ts";
+import type { DirectLane } from "./direct-lane.ts";
+import type { SqliteMessage } from "./message.ts";
+
+interface Waiting {
+  readonly message: SqliteMessage;
+  readonly expires: number | undefined;
+}
+
+const mostWaiting = 10_000;
+const mostWaitingBytes = 64 * 1_048_576;
+
+/** A listener on the direct lane, or an inbox. What its window has no room for waits here, within bounds. */
+export class DirectConsumer implements Consumption {
+  readonly group: string | undefined;
+  readonly address: string | undefined;
+  /** Of its row; another one after the file was deleted. */
+  id = 0;
+  patterns: readonly string[] = [];
+  answers: readonly string[] = [];
+  readonly #lane: DirectLane;
+  readonly #sink: Sink;
+  readonly #credit: Credit;
+  readonly #waiting = new Fifo<Waiting>();
+  #waitingBytes = 0;
+  #state: "open" | "stopped" | "closed" = "open";
+
+  constructor(lane: DirectLane, group: string | undefined, address: string | undefined, sink: Sink, window: Window) {
+    this.#lane = lane;
+    this.group = group;
+    this.address = address;
+    this.#sink = sink;
+    this.#credit = new Credit(window);
+  }
+
+  /** There is room for more. */
+  get open(): boolean {
+    return this.#state === "open" && this.#waiting.length < mostWaiting && this.#waitingBytes < mostWaitingBytes;
+  }
+
+  offer(messages: readonly Waiting[]): void {
+    for (const each of messages) {
+      this.#waiting.push(each);
+      this.#waitingBytes += each.message.size;
+    }
+    this.#pump();
+  }
+
+  window(window: Window): void {
+    this.#credit.window = window;
+    this.#pump();
+  }
+
+  wants(patterns: readonly string[], answers: readonly string[]): Promise<void> {
+    this.patterns = patterns;
+    this.answers = answers;
+    return this.#lane.wants(this);
+  }
+
+  ack(messages: readonly InMessage[]): void {
+    for (const each of messages) {
+      const message = each as SqliteMessage;
+      if (message.over) continue;
+      message.over = true;
+      this.#credit.give(message.size);
+    }
+    this.#pump();
+  }
+
+  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
+    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "sqlite: a direct message can only be acknowledged"));
+  }
+
+  record(): Promise<readonly ("done" | "stale")[]> {
+    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "sqlite: a direct message has no notes"));
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Nobody chooses it any more; what waits is gone, as is said of this lane. */
+  async stop(): Promise<void> {
+    if (this.#state !== "open") return;
+    this.#state = "stopped";
+    await this.#lane.leave(this);
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    this.#state = "closed";
+  }
+
+  #pump(): void {
+    const now = this.#lane.now();
+    const messages: SqliteMessage[] = [];
+    while (this.#state === "open" && this.#waiting.length > 0 && this.#credit.messages > 0) {
+      const { message, expires } = this.#waiting.shift()!;
+      this.#waitingBytes -= message.size;
+      if (expires !== undefined && expires <= now) continue;
+      this.#credit.take(message.size);
+      messages.push(message);
+    }
+    if (messages.length > 0) this.#sink.deliver(messages);
+  }
+}

@@ -1,0 +1,54 @@
+import type { ConnectContext, Driver, DriverConnection } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import { capabilities } from "./capabilities.ts";
+import { classify, isBusy } from "./classify.ts";
+import { SqliteConnection } from "./connection.ts";
+import { Database } from "./database.ts";
+import { prepareLayout } from "./migrate.ts";
+import { resolveOptions, type ResolvedOptions, type SqliteOptions } from "./options.ts";
+
+export type { SqliteOptions } from "./options.ts";
+
+/**
+ * The embedded durable driver: everything in one file, shared by the processes of one machine. What it maps to what, what it
+ * promises and what it costs stands in docs/sqlite.md.
+ *
+ * @example
+ * const bus = await connect({ driver: sqlite({ path: "./bus.db" }) });
+ */
+export function sqlite(options: SqliteOptions): Driver {
+  const resolved = resolveOptions(options);
+  return { name: "sqlite", capabilities, classify, connect: (context) => connect(resolved, context) };
+}
+
+async function connect(options: ResolvedOptions, context: ConnectContext): Promise<DriverConnection> {
+  if (context.prefix.toLowerCase().startsWith("sqlite"))
+    throw new DriverError("BUS_INVALID_OPTION", 'sqlite: "prefix" must not begin with "sqlite"');
+  const until = context.clock.ticks() + options.busyTimeoutMs;
+  for (;;) {
+    context.signal.throwIfAborted();
+    try {
+      return await open(options, context);
+    } catch (error) {
+      // Others may be making the file, or recovering it.
+      if (!isBusy(error) || context.clock.ticks() >= until) throw error;
+    }
+    await new Promise<void>((resolve) => void context.clock.after(2 + context.clock.random() * 8, resolve));
+  }
+}
+
+async function open(options: ResolvedOptions, context: ConnectContext): Promise<DriverConnection> {
+  const { path, maxFileBytes } = options;
+  const database = new Database({ path, prefix: context.prefix, synchronous: "FULL", create: context.manage === "create", maxFileBytes });
+  let connection: SqliteConnection | undefined;
+  try {
+    prepareLayout(database, context.manage);
+    connection = new SqliteConnection(database, capabilities, context, options);
+    await connection.join();
+    return connection;
+  } catch (error) {
+    connection?.destroy();
+    database.close();
+    throw error;
+  }
+}
