@@ -81,7 +81,8 @@ export function decodeBinary(
 function namesIn(message: EncodedMessage, prefix: string): Iterable<string> {
   const all = message.headers?.();
   if (all === undefined) return names;
-  const named = all.flatMap(([name]) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
+  const lower = prefix.toLowerCase();
+  const named = all.flatMap(([name]) => (name.toLowerCase().startsWith(lower) ? [name.slice(prefix.length)] : []));
   return named.filter((name) => attributeName.test(name) && name !== "data");
 }
 

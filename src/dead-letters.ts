@@ -109,7 +109,7 @@ export class DeadLetterOffice implements DeadLetters {
       ];
       const body = changed?.body ?? stored.body;
       const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
-      await this.#outbound.send({ hash: this.#publisher.hash(stored.key), to, id: eventId, brokerId: `${eventId}:replay:${replays}`, key: stored.key, replyTo: undefined, notBefore: undefined, expiresAt: undefined, durable: true, priority: 1, headers, body, value: changed?.value }, undefined);
+      await this.#outbound.send({ hash: this.#publisher.hash(stored.key), to, id: eventId, brokerId: `${eventId}:replay:${replays}`, key: stored.key, replyTo: undefined, notBefore: undefined, expiresAt: undefined, durable: true, priority: 1, headers, body, value: changed?.value, driver: this.#broker.driver.name, storedAs: "broker" }, undefined);
       await admin.removeLetters([id], token);
       return "replayed";
     } catch (error) {

@@ -1,6 +1,5 @@
 import { systemClock } from "./clock.ts";
 import { decodeEnvelope } from "./codec.ts";
-import type { Headers } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import type { BusEvent, EventDefinition } from "./event.ts";
 import { any, checkOptions, integer, type Shape } from "./option-check.ts";
@@ -12,7 +11,7 @@ import { lift } from "./upcast.ts";
 /** A message as another client received it. */
 export interface WireMessage {
   readonly body: Uint8Array;
-  /** Names in lower case. @default none */
+  /** Names in any case. @default none */
   readonly headers?: Readonly<Record<string, string | undefined>> | undefined;
   /** @default the CloudEvent's subject */
   readonly topic?: string | undefined;
@@ -40,14 +39,15 @@ const shape: Shape = { registry: any, maxDecompressedBytes: integer(1) };
 export async function decodeEvent(message: WireMessage, options: DecodeEventOptions = {}): Promise<BusEvent> {
   checkOptions("decodeEvent", options, shape);
   const { registry, maxDecompressedBytes = 16_777_216 } = options;
-  const headers = new Map(Object.entries(message.headers ?? {}));
+  const headers = new Map<string, string>();
+  for (const [name, value] of Object.entries(message.headers ?? {})) if (value !== undefined) headers.set(name.toLowerCase(), value);
   const envelope = decodeEnvelope(
     {
       topic: message.topic ?? "",
       body: message.body,
       key: message.key,
-      header: (name) => headers.get(name),
-      headers: () => [...headers].filter((entry) => entry[1] !== undefined) as unknown as Headers,
+      header: (name) => headers.get(name.toLowerCase()),
+      headers: () => [...headers],
     },
     { maxDecompressedBytes, now: systemClock.now() },
   );

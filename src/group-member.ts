@@ -256,12 +256,12 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   }
 
   gone(work: Work): void {
-    if (work.place === undefined) return;
-    const { go, resume } = this.#runAhead.settled(work.place);
-    if (resume) this.supervisor.consumption?.window(this.#window, work.place.partition);
+    const change = this.#runAhead.settled(work);
+    if (change === undefined) return;
+    if (change.resume !== undefined) this.supervisor.consumption?.window(this.#window, change.resume);
     if (this.#closing) return;
-    for (const each of go) this.#intake!.take(each);
-    if (go.length > 0) this.load();
+    for (const each of change.go) this.#intake!.take(each);
+    this.load();
   }
 
   #take(message: InMessage): void {
@@ -270,11 +270,11 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     const intake = this.#intake!;
     const work = new Work(message, intake, this.#ordered ? message.key : undefined, direct || this.options.live);
     if (message.deliveries > 1 && !work.local) work.suspect = !this.#holds(message);
-    if (message.partition !== undefined && !direct) {
-      const { place, hold, pause } = this.#runAhead.delivered(message.partition, work);
-      work.place = place;
-      if (pause) this.supervisor.consumption?.window({ messages: 0, bytes: 0 }, message.partition);
-      if (hold) return this.load();
+    const { partition } = message;
+    if (partition !== undefined && !direct) {
+      const may = this.#runAhead.delivered(partition, work);
+      if (may === "pause") this.supervisor.consumption?.window({ messages: 0, bytes: 0 }, partition);
+      if (may !== "go") return this.load();
     }
     intake.take(work);
   }

@@ -11,7 +11,7 @@ import type { ResolvedRetry, ResolvedSubscribe } from "./normalise.ts";
 import { invalidOption } from "./option-check.ts";
 import type { Receipt } from "./receipt.ts";
 import { view } from "./receiving.ts";
-import type { TimerWheel, WheelTimer } from "./timer-wheel.ts";
+import { WheelTimer, type TimerWheel } from "./timer-wheel.ts";
 import { handBack, type RunEnd, type Runner, type Work } from "./work.ts";
 
 /** Which events a handler takes: of these definitions, or everything on a pattern. */
@@ -98,10 +98,10 @@ export abstract class BaseRunner implements Runner {
 }
 
 /** Runs a handler for one event at a time, `concurrency` of them at once. */
-export class HandlerRunner extends BaseRunner {
+export class HandlerRunner extends BaseRunner implements RunHost {
   readonly #handle: (event: BusEvent, delivery: HandlerDelivery) => unknown;
   readonly #canHandle: ((event: BusEvent) => boolean) | undefined;
-  readonly #publish: PublishCaused;
+  readonly publish: PublishCaused;
   readonly #waiting = new Fifo<{ readonly work: Work; readonly event: BusEvent }>();
   readonly #runs = new Set<Run>();
   #running = 0;
@@ -110,9 +110,15 @@ export class HandlerRunner extends BaseRunner {
     super(core, name, interest, options);
     this.#handle = typeof handler === "function" ? handler : (event, delivery) => handler.handle(event, delivery);
     this.#canHandle = typeof handler === "object" && handler.canHandle !== undefined ? (event) => handler.canHandle!(event) : undefined;
-    this.#publish = publish;
+    this.publish = publish;
   }
 
+  get group(): string | undefined {
+    return this.options.group;
+  }
+  get wheel(): TimerWheel {
+    return this.core.wheel;
+  }
   get capacity(): number {
     return this.options.concurrency;
   }
@@ -156,9 +162,8 @@ export class HandlerRunner extends BaseRunner {
     counters.inFlight += 1;
     counters.lastDeliveryAt = core.counters.lastDeliveryAt;
     core.counters.inFlight += 1;
-    const run = new Run(this.core.wheel, this.options, work, event, this.#publish, this.#overdue);
-    const timed = (counters.delivered & 15) === 1;
-    if (timed) run.startedAt = core.clock.ticks();
+    const run = new Run(this, this.options.timeoutMs, work, event);
+    if ((counters.delivered & 15) === 1) run.startedAt = core.clock.ticks();
     let result: unknown;
     try {
       if (this.#canHandle !== undefined && !this.#canHandle(event)) result = undefined;
@@ -179,7 +184,7 @@ export class HandlerRunner extends BaseRunner {
   }
 
   #end(run: Run, end: RunEnd): void {
-    if (run.startedAt !== undefined) {
+    if (run.startedAt >= 0) {
       const tookMs = this.core.clock.ticks() - run.startedAt;
       this.counters.tookMs(tookMs);
       this.core.counters.tookMs(tookMs);
@@ -197,14 +202,14 @@ export class HandlerRunner extends BaseRunner {
   }
 
   /** First at the limit: the attempt has failed. Then at twice the limit: it hangs, and its slot goes to others. */
-  readonly #overdue = (run: Run): void => {
+  overdue(run: Run): void {
     const limit = this.options.timeoutMs;
     if (!run.over) {
       run.over = true;
       const error = new BusError("BUS_TIMEOUT", `the handler "${this.name}" took longer than ${limit} ms`, { retryable: true });
       run.delivery.abort(error);
       run.work.lingers();
-      run.again(limit);
+      this.core.wheel.start(run, limit);
       run.work.ended(this, { kind: "failed", error });
       return;
     }
@@ -213,7 +218,7 @@ export class HandlerRunner extends BaseRunner {
     run.work.settled();
     this.pump();
     this.checkQuiet();
-  };
+  }
 
   #free(run: Run): void {
     this.#running -= 1;
@@ -223,32 +228,31 @@ export class HandlerRunner extends BaseRunner {
   }
 }
 
-class Run implements DeliveryRun {
+/** One run: the timer of its limit, and what the handler's delivery asks for. */
+class Run extends WheelTimer implements DeliveryRun {
   readonly work: Work;
-  readonly group: string | undefined;
   readonly delivery: HandlerDelivery;
-  readonly #wheel: TimerWheel;
-  readonly #publish: PublishCaused;
-  readonly #overdue: (run: Run) => void;
+  readonly #runner: RunHost;
   #limitMs: number;
-  #timer: WheelTimer | undefined;
   #watched = false;
-  startedAt: number | undefined;
+  startedAt = -1;
   over = false;
   freed = false;
 
-  constructor(wheel: TimerWheel, options: ResolvedSubscribe, work: Work, event: BusEvent, publish: PublishCaused, overdue: (run: Run) => void) {
+  constructor(runner: RunHost, limitMs: number, work: Work, event: BusEvent) {
+    super();
     this.work = work;
-    this.group = options.group;
-    this.#wheel = wheel;
-    this.#limitMs = options.timeoutMs;
-    this.#publish = publish;
-    this.#overdue = overdue;
+    this.#runner = runner;
+    this.#limitMs = limitMs;
     this.delivery = new HandlerDelivery(event, work.attempts + 1, this);
   }
 
+  get group(): string | undefined {
+    return this.#runner.group;
+  }
+
   publish(delivery: HandlerDelivery, event: EventDefinition, data: unknown, options: PublishOptions | undefined): Promise<Receipt> {
-    return this.#publish(delivery.event, event, data, options);
+    return this.#runner.publish(delivery.event, event, data, options);
   }
 
   extend(ms: number): void {
@@ -260,18 +264,24 @@ class Run implements DeliveryRun {
 
   watch(): void {
     this.#watched = true;
-    this.#timer?.cancel();
-    this.#timer = this.#wheel.set(this.#limitMs, () => this.#overdue(this));
+    this.#runner.wheel.start(this, this.#limitMs);
   }
 
-  again(ms: number): void {
-    this.#timer = this.#wheel.set(ms, () => this.#overdue(this));
+  override fire(): void {
+    this.#runner.overdue(this);
   }
 
   stop(): void {
-    this.#timer?.cancel();
+    this.cancel();
     this.over = true;
   }
+}
+
+interface RunHost {
+  readonly group: string | undefined;
+  readonly wheel: TimerWheel;
+  readonly publish: PublishCaused;
+  overdue(run: Run): void;
 }
 
 export const isThenable = (value: unknown): value is PromiseLike<unknown> => typeof value === "object" && value !== null && typeof (value as { readonly then?: unknown }).then === "function";

@@ -310,13 +310,13 @@ export class Intake implements WorkOwner {
     const matching = this.#runners.match(message.topic);
     let runners: readonly Runner[] = matching;
     let newer = false;
-    let no = false;
+    let no = 0;
     for (const runner of matching) {
       const answer = runner.accepts(envelope);
       if (answer === "newer") newer = true;
-      else if (answer === "no") no = true;
+      else if (answer === "no") no += 1;
     }
-    if (no) runners = matching.filter((runner) => runner.accepts(envelope) === "yes");
+    if (no > 0) runners = no === matching.length ? [] : matching.filter((runner) => runner.accepts(envelope) === "yes");
     if (newer || runners.length === 0) {
       const why = newer ? `version ${envelope.version} of "${envelope.type}" is newer than the one known here` : `no handler here takes "${envelope.type}" on this topic`;
       const handOnMs = Math.min(...[...this.#all].map((runner) => runner.handOnMs));
@@ -339,6 +339,11 @@ export class Intake implements WorkOwner {
         this.#outcomes.dead(work, error);
       });
     try {
+      if (runners.length === 1) {
+        const event = runners[0]!.view(work.envelope!);
+        if (!(event instanceof Promise)) return { runners, events: [event] };
+        return event.then((seen) => ({ runners, events: [seen] }), dead);
+      }
       const events = runners.map((runner) => runner.view(work.envelope!));
       if (!events.some((event) => event instanceof Promise)) return { runners, events: events as BusEvent[] };
       return Promise.all(events).then((all) => ({ runners, events: all }), dead);

@@ -3,16 +3,13 @@ import type { Address, Driver, DriverConnection, OutMessage } from "./driver.ts"
 import { BusError, PublishError, type BusErrorCode } from "./errors.ts";
 import { Fifo } from "./internal/fifo.ts";
 import { PublishOp, type Completion, type Epoch, type OutParts } from "./publish-op.ts";
+import type { Receipt } from "./receipt.ts";
 import { decideRetry } from "./retry-decision.ts";
 import { wrapError } from "./wrap-error.ts";
 
 export interface SendLimits {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-export interface Stored {
-  readonly position: string | undefined;
-  readonly duplicate: boolean;
 }
 
 /**
@@ -51,11 +48,9 @@ export class Outbound implements Completion {
     this.#schedule();
   }
 
-  send(parts: OutParts, limits: SendLimits | undefined): Promise<Stored> {
+  send(parts: OutParts, limits: SendLimits | undefined): Promise<Receipt> {
     return new Promise((resolve, reject) => {
-      const op = new PublishOp(parts, this, resolve, reject);
-      op.sequence = this.#sequence++;
-      op.epoch = this.#epoch;
+      const op = new PublishOp(parts, this, this.#epoch, this.#sequence++, resolve, reject);
       this.#epoch.outstanding += 1;
       if (this.#closed !== undefined) return this.#reject(op, this.#closed, "rejected");
       if (limits !== undefined) this.#limit(op, limits);
@@ -95,7 +90,7 @@ export class Outbound implements Completion {
     this.#end(op);
     this.#core.counters.published += 1;
     if (duplicate && !op.doubtful) this.#core.counters.duplicates += 1;
-    op.resolve({ position, duplicate });
+    op.resolve(position, duplicate);
     if (ahead) this.#releaseKey(op);
   }
 
@@ -182,7 +177,7 @@ export class Outbound implements Completion {
       if (op.state === "done") continue; // given up in the same turn: never sent
       op.state = "sent";
       op.attempt += 1;
-      messages.push(op.attempt === 1 ? op : op.again(op.attempt));
+      messages.push(op.again(op.attempt));
     }
     if (messages.length === 0) return;
     connection.send(messages);
@@ -230,7 +225,7 @@ export class Outbound implements Completion {
       this.#inFlight -= 1;
       this.#inFlightBytes -= op.body.byteLength;
     }
-    if (op.epoch !== undefined && --op.epoch.outstanding === 0) op.epoch.emptied?.();
+    if (--op.epoch.outstanding === 0) op.epoch.emptied?.();
     while (this.#waiting.length > 0 && this.#inFlight < this.#core.options.publishing.maxInFlight && this.#inFlightBytes < this.#core.options.publishing.maxInFlightBytes) {
       const next = this.#waiting.shift()!;
       if (next.state === "queued") this.#admit(next);

@@ -30,10 +30,17 @@ export interface Encoded {
   readonly headers: Headers;
   readonly body: Uint8Array;
 }
+interface PartsOptions {
+  readonly replyTo?: string;
+  readonly expiresAt?: number;
+  readonly notBefore?: number | undefined;
+  readonly headers?: Headers;
+}
 type Options = (PublishOptions & { readonly type?: string | undefined }) | undefined;
 
 const priorities = { low: 0, normal: 1, high: 2, critical: 3 } as const;
 const noHeaders: Headers = [];
+const none: PartsOptions = {};
 const noBody = new Uint8Array(0);
 
 /** From a call of `publish` to a message on its way: options, schema, envelope, bytes, route. */
@@ -105,12 +112,13 @@ export class Publisher {
   }
 
   /** What goes to `to` with these bytes. */
-  parts(encoded: Encoded, to: Address, durable: boolean, more: { readonly replyTo?: string; readonly expiresAt?: number; readonly notBefore?: number; readonly brokerId?: string; readonly headers?: Headers } = {}): OutParts {
+  parts(encoded: Encoded, to: Address, durable: boolean, more: PartsOptions = none): OutParts {
     const { envelope } = encoded;
+    const active = this.#link.active;
     return {
       to,
       id: envelope.id,
-      brokerId: more.brokerId ?? envelope.id,
+      brokerId: envelope.id,
       key: envelope.key,
       hash: this.hash(envelope.key),
       replyTo: more.replyTo,
@@ -120,7 +128,9 @@ export class Publisher {
       priority: priorities[envelope.priority],
       headers: more.headers === undefined ? encoded.headers : [...encoded.headers, ...more.headers],
       body: encoded.body,
-      value: this.#link.active === undefined || this.#link.active.unencoded ? envelope : undefined,
+      value: active === undefined || active.unencoded ? envelope : undefined,
+      driver: this.#link.driverName,
+      storedAs: durable && active?.capabilities.durable === true ? "broker" : "not-durable",
     };
   }
 
@@ -179,19 +189,13 @@ export class Publisher {
       if (due > this.#core.clock.now()) notBefore = due;
       if (notBefore !== undefined && active?.capabilities.delay !== "native") throw new BusError("BUS_UNSUPPORTED", `publishing "${envelope.topic}" later: the driver "${this.#link.driverName}" has no delays`);
     }
-    let stream: string | undefined;
-    let to: Address;
+    let to: Address | undefined;
     if (!durable) to = { kind: "direct", topic: envelope.topic };
     else if (group !== undefined) to = { kind: "queue", group, topic: envelope.topic };
-    else {
-      stream = this.#routing.streamOf(envelope.topic);
-      if (stream === undefined) throw new BusError("BUS_NOT_FOUND", `publishing to "${envelope.topic}": no stream captures this topic; declare one with the bus's "streams" or bus.streams.ensure`);
-      to = { kind: "topic", stream, topic: envelope.topic };
-    }
-    const stored = durable && active?.capabilities.durable === true ? "broker" : "not-durable";
+    else to = this.#routing.addressOf(envelope.topic);
+    if (to === undefined) throw new BusError("BUS_NOT_FOUND", `publishing to "${envelope.topic}": no stream captures this topic; declare one with the bus's "streams" or bus.streams.ensure`);
     this.#core.counters.lastPublishAt = envelope.time;
-    const sent = this.#outbound.send(this.parts(encoded, to, durable, notBefore === undefined ? undefined : { notBefore }), options);
-    return sent.then(({ position, duplicate }) => ({ id: envelope.id, driver: this.#link.driverName, stored, stream, position, duplicate }));
+    return this.#outbound.send(this.parts(encoded, to, durable, notBefore === undefined ? none : { notBefore }), options);
   }
 
   /** Connects if need be, within the limits of this publish: nothing is sent before, so giving up is a certain "not stored". */

@@ -1,5 +1,5 @@
 import { matchesPattern, overlaps } from "./internal/topic-trie.ts";
-import type { GroupSpec } from "./driver.ts";
+import type { Address, GroupSpec } from "./driver.ts";
 
 export interface Route {
   readonly name: string;
@@ -11,7 +11,7 @@ const cacheLimit = 4_096;
 /** Which stream captures a topic: of those that match, the one with the most specific pattern. As the broker's table says it. */
 export class Routing {
   #routes: readonly { readonly stream: string; readonly pattern: string }[] = [];
-  readonly #cache = new Map<string, string | undefined>();
+  readonly #cache = new Map<string, Address>();
 
   update(streams: readonly Route[]): void {
     this.#routes = streams.flatMap(({ name, topics }) => topics.map((pattern) => ({ stream: name, pattern }))).sort((left, right) => compareSpecificity(left.pattern, right.pattern));
@@ -22,13 +22,16 @@ export class Routing {
     return [...new Set(this.#routes.map(({ stream }) => stream))];
   }
 
-  streamOf(topic: string): string | undefined {
+  /** Where events of this topic go; undefined when no stream captures it. The object is shared. */
+  addressOf(topic: string): Address | undefined {
     const known = this.#cache.get(topic);
     if (known !== undefined) return known;
-    const found = this.#routes.find(({ pattern }) => matchesPattern(pattern, topic))?.stream;
+    const stream = this.#routes.find(({ pattern }) => matchesPattern(pattern, topic))?.stream;
+    if (stream === undefined) return undefined;
     if (this.#cache.size >= cacheLimit) this.#cache.clear();
-    this.#cache.set(topic, found);
-    return found;
+    const address: Address = { kind: "topic", stream, topic };
+    this.#cache.set(topic, address);
+    return address;
   }
 
   /** Every stream that a pattern overlaps, with the patterns to read from it. */

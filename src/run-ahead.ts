@@ -1,28 +1,27 @@
-import { Fifo } from "./internal/fifo.ts";
-
-interface Track<Item> {
-  readonly partition: string;
-  /** Of the places from `first` on: whether each is settled. */
-  settled: boolean[];
-  first: number;
-  next: number;
-  readonly held: Fifo<{ readonly place: Place; readonly item: Item }>;
-  paused: boolean;
+/** One message in the order of its partition; what is tracked extends or carries it. */
+export interface Tracked {
+  /** Set and read here only. */
+  track: Track | undefined;
+  number: number;
+  older: Tracked | undefined;
+  newer: Tracked | undefined;
+  held: boolean;
 }
-
-/** Where a message stands in its partition. */
-export interface Place {
+export interface Track {
   readonly partition: string;
-  readonly number: number;
+  next: number;
+  oldest: Tracked | undefined;
+  newest: Tracked | undefined;
+  firstHeld: Tracked | undefined;
 }
 
 /**
  * How far a partition may run ahead of its oldest unsettled message: what is delivered beyond the bound is held until the oldest
  * is settled, and the partition is to be paused meanwhile. Pure: no time, no I/O.
  */
-export class RunAhead<Item> {
+export class RunAhead<Item extends Tracked> {
   readonly #bound: number;
-  readonly #tracks = new Map<string, Track<Item>>();
+  readonly #tracks = new Map<string, Track>();
   #held = 0;
 
   constructor(bound: number) {
@@ -33,57 +32,77 @@ export class RunAhead<Item> {
     return this.#held;
   }
 
-  /** `hold`: it waits here. `pause`: it is the first that has to. */
-  delivered(partition: string, item: Item): { readonly place: Place; readonly hold: boolean; readonly pause: boolean } {
+  /** `go`, or `hold`: it waits; `pause`: it waits, and is the first that has to. */
+  delivered(partition: string, item: Item): "go" | "hold" | "pause" {
     let track = this.#tracks.get(partition);
-    if (track === undefined) this.#tracks.set(partition, (track = { partition, settled: [], first: 0, next: 0, held: new Fifo(), paused: false }));
-    const place = { partition, number: track.next++ };
-    track.settled.push(false);
-    const hold = place.number - track.first > this.#bound;
-    const pause = hold && !track.paused;
-    if (hold) {
-      track.paused = true;
-      track.held.push({ place, item });
-      this.#held += 1;
-    }
-    return { place, hold, pause };
+    if (track === undefined) this.#tracks.set(partition, (track = { partition, next: 0, oldest: undefined, newest: undefined, firstHeld: undefined }));
+    item.track = track;
+    item.number = track.next++;
+    item.older = track.newest;
+    if (track.newest === undefined) track.oldest = item;
+    else track.newest.newer = item;
+    track.newest = item;
+    if (item.number - track.oldest!.number <= this.#bound) return "go";
+    item.held = true;
+    this.#held += 1;
+    if (track.firstHeld !== undefined) return "hold";
+    track.firstHeld = item;
+    return "pause";
   }
 
-  /** Who goes on now, in order, and whether the partition may be delivered again. */
-  settled(place: Place): { readonly go: readonly Item[]; readonly resume: boolean } {
-    const track = this.#tracks.get(place.partition);
-    if (track === undefined || place.number < track.first) return { go: [], resume: false };
-    track.settled[place.number - track.first] = true;
-    let done = 0;
-    while (track.settled[done] === true) done += 1;
-    if (done === 0) return { go: [], resume: false };
-    track.settled.splice(0, done);
-    track.first += done;
+  /** Who goes on now, in order; `resume`: the partition that may be delivered again. Undefined: nothing changes. */
+  settled(item: Item): { readonly go: readonly Item[]; readonly resume: string | undefined } | undefined {
+    const { track } = item;
+    if (track === undefined) return undefined;
+    const wasOldest = track.oldest === item;
+    this.#unlink(track, item);
+    if (!wasOldest || track.firstHeld === undefined) return undefined;
     const go: Item[] = [];
-    for (let head = track.held.peek(); head !== undefined && head.place.number - track.first <= this.#bound; head = track.held.peek()) {
-      track.held.shift();
+    while (track.firstHeld !== undefined && track.firstHeld.number - track.oldest!.number <= this.#bound) {
+      const next: Tracked = track.firstHeld;
+      next.held = false;
       this.#held -= 1;
-      go.push(head.item);
+      track.firstHeld = next.newer;
+      go.push(next as Item);
     }
-    const resume = track.paused && track.held.length === 0;
-    if (resume) track.paused = false;
-    return { go, resume };
+    return { go, resume: track.firstHeld === undefined ? track.partition : undefined };
   }
 
   /** Ownership ended: of one partition, or of all. What was held of it is dropped. */
   forget(partition?: string): void {
     for (const track of partition === undefined ? [...this.#tracks.values()] : [this.#tracks.get(partition)]) {
       if (track === undefined) continue;
-      this.#held -= track.held.length;
+      for (let item = track.oldest; item !== undefined; item = item.newer) {
+        item.track = undefined;
+        if (item.held) this.#held -= 1;
+      }
       this.#tracks.delete(track.partition);
     }
   }
 
-  /** Drops held ones that are no longer ours; their places count as settled. */
+  /** Drops held ones that are no longer ours. */
   drop(unwanted: (item: Item) => boolean): void {
     for (const track of this.#tracks.values()) {
-      for (const { place, item } of [...track.held]) if (unwanted(item)) track.settled[place.number - track.first] = true;
-      this.#held -= track.held.remove(({ item }) => unwanted(item));
+      for (let item = track.firstHeld; item !== undefined; ) {
+        const { newer }: Tracked = item;
+        if (unwanted(item as Item)) this.#unlink(track, item);
+        item = newer;
+      }
     }
+  }
+
+  #unlink(track: Track, item: Tracked): void {
+    if (item.held) {
+      item.held = false;
+      this.#held -= 1;
+      if (track.firstHeld === item) track.firstHeld = item.newer;
+    }
+    if (item.older === undefined) track.oldest = item.newer;
+    else item.older.newer = item.newer;
+    if (item.newer === undefined) track.newest = item.older;
+    else item.newer.older = item.older;
+    item.track = undefined;
+    item.older = undefined;
+    item.newer = undefined;
   }
 }

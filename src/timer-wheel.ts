@@ -1,20 +1,35 @@
 import type { Clock } from "./clock.ts";
 
-/** One appointment. Cancelling it twice, or after it was kept, does nothing. */
+/** One appointment at a time. Cancelling it twice, or after it was kept, does nothing. A subclass says in `fire` what happens. */
 export class WheelTimer {
   /** In ticks of the wheel. */
   due = 0;
-  callback: (() => void) | undefined;
-  previous: WheelTimer | undefined;
-  next: WheelTimer | undefined;
+  previous: WheelTimer | undefined = undefined;
+  next: WheelTimer | undefined = undefined;
+
+  fire(): void {
+    // the head of a slot never fires
+  }
 
   cancel(): void {
-    this.callback = undefined;
     if (this.previous === undefined) return;
     this.previous.next = this.next;
     if (this.next !== undefined) this.next.previous = this.previous;
     this.previous = undefined;
     this.next = undefined;
+  }
+}
+
+class Callback extends WheelTimer {
+  readonly #callback: () => void;
+
+  constructor(callback: () => void) {
+    super();
+    this.#callback = callback;
+  }
+
+  override fire(): void {
+    this.#callback();
   }
 }
 
@@ -39,10 +54,16 @@ export class TimerWheel {
 
   /** Calls back once, `ms` from now; what throws there is the caller's bug and ends the process. */
   set(ms: number, callback: () => void): WheelTimer {
+    const timer = new Callback(callback);
+    this.start(timer, ms);
+    return timer;
+  }
+
+  /** Sets a timer of one's own, again if it was set. */
+  start(timer: WheelTimer, ms: number): void {
+    timer.cancel();
     const now = this.#clock.ticks() / this.#tickMs;
     if (this.#running === undefined) this.#tick = Math.floor(now);
-    const timer = new WheelTimer();
-    timer.callback = callback;
     timer.due = Math.max(Math.ceil(now + Math.max(ms, 0) / this.#tickMs), this.#tick + 1);
     const head = this.#heads[timer.due % slots]!;
     timer.previous = head;
@@ -50,7 +71,6 @@ export class TimerWheel {
     if (head.next !== undefined) head.next.previous = timer;
     head.next = timer;
     this.#running ??= this.#clock.after(this.#tickMs, this.#turn);
-    return timer;
   }
 
   /** Forgets every timer. */
@@ -70,9 +90,9 @@ export class TimerWheel {
     }
     this.#tick = Math.max(until, this.#tick);
     for (const timer of kept) {
-      const callback = timer.callback;
+      if (timer.previous === undefined || timer.due > until) continue; // cancelled or set again by one before it
       timer.cancel();
-      callback?.();
+      timer.fire();
     }
     if (this.#heads.some((head) => head.next !== undefined)) this.#running ??= this.#clock.after(this.#tickMs, this.#turn);
   };

@@ -2,7 +2,7 @@ import type { InMessage } from "./driver.ts";
 import type { Envelope } from "./envelope.ts";
 import type { BusEvent } from "./event.ts";
 import type { ResolvedRetry } from "./normalise.ts";
-import type { Place } from "./run-ahead.ts";
+import type { Track, Tracked } from "./run-ahead.ts";
 import type { WheelTimer } from "./timer-wheel.ts";
 
 /** How one handler's run of one message ended. Undefined: done. `back`: not handled, and not its fault. */
@@ -38,36 +38,44 @@ export interface WorkOwner {
   quiet(work: Work): void;
 }
 
+const noRunners: readonly Runner[] = [];
+const noHistory: readonly { readonly at: number; readonly error: string }[] = [];
+
 /** One message on its way through the handlers of this process. */
-export class Work {
+export class Work implements Tracked {
   readonly message: InMessage;
   readonly #owner: WorkOwner;
   /** What order is kept by; undefined where none is. */
   readonly key: string | undefined;
   /** Stored nowhere: retried here, then reported and gone. */
   readonly local: boolean;
-  place: Place | undefined;
+  // its place in its partition: run-ahead.ts
+  track: Track | undefined = undefined;
+  number = 0;
+  older: Tracked | undefined = undefined;
+  newer: Tracked | undefined = undefined;
+  held = false;
   state: "gated" | "parked" | "ready" | "suspect" | "running" | "settling" | "gone" = "ready";
   suspect = false;
   /** Of what is parked. */
-  timer: WheelTimer | undefined;
+  timer: WheelTimer | undefined = undefined;
   /** Handler runs before this one. */
   attempts: number;
-  envelope: Envelope | undefined;
+  envelope: Envelope | undefined = undefined;
   /** Those that run it now. */
-  runners: readonly Runner[] = [];
+  runners: readonly Runner[] = noRunners;
   #pending = 0;
-  failures: { readonly runner: Runner; readonly error: unknown }[] | undefined;
+  failures: { readonly runner: Runner; readonly error: unknown }[] | undefined = undefined;
   handedBack = false;
   /** Names of handlers that are done, and of those that gave up; from the headers, then kept here. */
-  done: Set<string> | undefined;
-  givenUp: Set<string> | undefined;
-  firstFailedAt: number | undefined;
-  history: { readonly at: number; readonly error: string }[] = [];
+  done: Set<string> | undefined = undefined;
+  givenUp: Set<string> | undefined = undefined;
+  firstFailedAt: number | undefined = undefined;
+  history: readonly { readonly at: number; readonly error: string }[] = noHistory;
   /** Runs that were given up on by their time-out and have not ended yet. */
   lingering = 0;
   /** What waits for the lingering runs. */
-  whenQuiet: (() => void) | undefined;
+  whenQuiet: (() => void) | undefined = undefined;
   /** Lost to another owner, or to closing: nothing is settled any more. */
   revoked = false;
 

@@ -3,11 +3,16 @@ import { describe, expect, it } from "vitest";
 import { balance } from "./partition-balance.ts";
 
 const upTo = (count: number) => Array.from({ length: count }, (_, index) => index);
-const loads = (owners: ReadonlyMap<number, string>, members: readonly string[]) => members.map((member) => [...owners.values()].filter((owner) => owner === member).length);
+const loads = (owners: ReadonlyMap<number, string>, members: readonly string[]) =>
+  members.map((member) => [...owners.values()].filter((owner) => owner === member).length);
 
 describe("balance", () => {
   it("gives everything to a single member", () => {
-    expect([...balance(upTo(3), ["a"], new Map())]).toEqual([[0, "a"], [1, "a"], [2, "a"]]);
+    expect([...balance(upTo(3), ["a"], new Map())]).toEqual([
+      [0, "a"],
+      [1, "a"],
+      [2, "a"],
+    ]);
   });
 
   it("gives nothing without members", () => {
@@ -35,9 +40,14 @@ describe("balance", () => {
         expect([...after.keys()].toSorted((left, right) => left - right)).toEqual(upTo(count));
         expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
         const share = Math.floor(count / members.length);
-        const held = members.map((member) => upTo(count).filter((partition) => before.get(partition) === member).length);
+        const held = members.map(
+          (member) => upTo(count).filter((partition) => before.get(partition) === member).length,
+        );
         const largest = held.toSorted((left, right) => right - left);
-        const kept = largest.reduce((sum, load, index) => sum + Math.min(load, index < count % members.length ? share + 1 : share), 0);
+        const kept = largest.reduce(
+          (sum, load, index) => sum + Math.min(load, index < count % members.length ? share + 1 : share),
+          0,
+        );
         expect(upTo(count).filter((partition) => after.get(partition) === before.get(partition)).length).toBe(kept);
         expect([...balance(upTo(count), members.toReversed(), before)].toSorted()).toEqual([...after].toSorted());
       }),

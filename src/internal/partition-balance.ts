@@ -2,7 +2,11 @@
  * Which member owns which partition: each as many as any other, or one more, and as few as possible change hands. Pure: the
  * same input gives the same answer in every process, in whatever order the members are listed. Empty without members.
  */
-export function balance(partitions: readonly number[], members: readonly string[], current: ReadonlyMap<number, string>): ReadonlyMap<number, string> {
+export function balance(
+  partitions: readonly number[],
+  members: readonly string[],
+  current: ReadonlyMap<number, string>,
+): ReadonlyMap<number, string> {
   const held = new Map<string, number[]>(members.toSorted().map((member) => [member, []]));
   const owners = new Map<number, string>();
   if (held.size === 0) return owners;

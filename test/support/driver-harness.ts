@@ -1,11 +1,30 @@
-import type { Address, ConnectContext, Consumption, Driver, DriverConnection, GroupSpec, InMessage, Member, OutMessage, Sink, Source, StoredMessage, Window } from "../../src/driver.ts";
+import type {
+  Address,
+  ConnectContext,
+  Consumption,
+  Driver,
+  DriverConnection,
+  GroupSpec,
+  InMessage,
+  Member,
+  OutMessage,
+  Sink,
+  Source,
+  StoredMessage,
+  Window,
+} from "../../src/driver.ts";
 import { systemClock, type Clock } from "../../src/clock.ts";
 
 /** Waits for a condition, looked at in every turn of the event loop; fails with what was waited for. */
-export async function until(condition: () => boolean, what: string | (() => string), deadlineMs = 5_000): Promise<void> {
+export async function until(
+  condition: () => boolean,
+  what: string | (() => string),
+  deadlineMs = 5_000,
+): Promise<void> {
   const start = performance.now();
   while (!condition()) {
-    if (performance.now() - start > deadlineMs) throw new Error(`not within ${deadlineMs} ms: ${typeof what === "string" ? what : what()}`);
+    if (performance.now() - start > deadlineMs)
+      throw new Error(`not within ${deadlineMs} ms: ${typeof what === "string" ? what : what()}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
@@ -23,10 +42,21 @@ export interface TestConnection {
 
 let members = 0;
 
-export async function connectTo(driver: Driver, options: { readonly clock?: Clock; readonly member?: string; readonly prefix?: string } = {}): Promise<TestConnection> {
+export async function connectTo(
+  driver: Driver,
+  options: { readonly clock?: Clock; readonly member?: string; readonly prefix?: string } = {},
+): Promise<TestConnection> {
   let changes = 0;
   members += 1;
-  const member: Member = { id: options.member ?? `member-${members}`, name: "test", host: "here", pid: 1, since: new Date(0), lastSeen: new Date(0), partitions: undefined };
+  const member: Member = {
+    id: options.member ?? `member-${members}`,
+    name: "test",
+    host: "here",
+    pid: 1,
+    since: new Date(0),
+    lastSeen: new Date(0),
+    partitions: undefined,
+  };
   const context: ConnectContext = {
     name: "test",
     prefix: options.prefix ?? "omnibus",
@@ -88,16 +118,27 @@ export interface TestConsumption {
 
 export const wide: Window = { messages: 1_000, bytes: 1_000_000 };
 
-export async function consume(connection: DriverConnection, source: Source, window: Window = wide): Promise<TestConsumption> {
+export async function consume(
+  connection: DriverConnection,
+  source: Source,
+  window: Window = wide,
+): Promise<TestConsumption> {
   const sink = new RecordingSink();
   return { sink, consumption: await connection.consume(source, sink, window) };
 }
 
-export async function joinGroup(connection: DriverConnection, group: string, window: Window = wide): Promise<TestConsumption> {
+export async function joinGroup(
+  connection: DriverConnection,
+  group: string,
+  window: Window = wide,
+): Promise<TestConsumption> {
   return await consume(connection, { kind: "group", group, resume: undefined }, window);
 }
 
-export function groupSpec(group: string, options: Partial<GroupSpec> & { readonly patterns?: readonly string[]; readonly stream?: string } = {}): GroupSpec {
+export function groupSpec(
+  group: string,
+  options: Partial<GroupSpec> & { readonly patterns?: readonly string[]; readonly stream?: string } = {},
+): GroupSpec {
   const { patterns = [">"], stream = "events", ...rest } = options;
   return { group, reads: [{ stream, patterns }], from: { at: "oldest" }, order: "none", live: false, ...rest };
 }
@@ -115,7 +156,12 @@ let minted = 0;
 export function outgoing(to: Address, text: string, options: Partial<OutMessage> = {}): Sent {
   minted += 1;
   const id = options.id ?? `id-${minted}`;
-  const sent: Sent = { message: undefined as unknown as OutMessage, outcome: "waiting", position: undefined, error: undefined };
+  const sent: Sent = {
+    message: undefined as unknown as OutMessage,
+    outcome: "waiting",
+    position: undefined,
+    error: undefined,
+  };
   const message: OutMessage = {
     to,
     id,
@@ -150,7 +196,11 @@ export const toQueue = (group: string, topic = "jobs"): Address => ({ kind: "que
 export const toDirect = (topic: string): Address => ({ kind: "direct", topic });
 
 /** Sends texts to `a.b` of the stream `events`, one after another in one batch. */
-export function publish(connection: DriverConnection, texts: readonly string[], options: Partial<OutMessage> & { readonly topic?: string } = {}): readonly Sent[] {
+export function publish(
+  connection: DriverConnection,
+  texts: readonly string[],
+  options: Partial<OutMessage> & { readonly topic?: string } = {},
+): readonly Sent[] {
   const { topic = "a.b", ...rest } = options;
   const sent = texts.map((text) => outgoing(toTopic(topic), text, rest));
   connection.send(sent.map(({ message }) => message));
@@ -162,7 +212,17 @@ export function textOf(message: { readonly body: Uint8Array }): string {
 }
 
 export function letterOf(message: InMessage, group: string, id: string = `${group}/${textOf(message)}`): StoredMessage {
-  return { id, to: { kind: "queue", group, topic: message.topic }, group, topic: message.topic, key: message.key, headers: [], body: message.body, storedAt: 0, notBefore: undefined };
+  return {
+    id,
+    to: { kind: "queue", group, topic: message.topic },
+    group,
+    topic: message.topic,
+    key: message.key,
+    headers: [],
+    body: message.body,
+    storedAt: 0,
+    notBefore: undefined,
+  };
 }
 
 /** The code of what a promise is rejected with; fails when it is not. */
@@ -176,4 +236,5 @@ export async function codeOf(promise: Promise<unknown>): Promise<string> {
 }
 
 /** n texts: `1`, `2`, … */
-export const numbered = (count: number, from = 1): readonly string[] => Array.from({ length: count }, (_, index) => String(from + index));
+export const numbered = (count: number, from = 1): readonly string[] =>
+  Array.from({ length: count }, (_, index) => String(from + index));

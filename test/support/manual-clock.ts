@@ -36,7 +36,11 @@ export class ManualClock implements Clock {
   }
 
   after(ms: number, callback: () => void): Disposable {
-    const timer: Timer = { due: this.#ticks + Math.min(Math.max(Number.isNaN(ms) ? 0 : ms, 0), 2 ** 31 - 1), order: this.#order++, callback };
+    const timer: Timer = {
+      due: this.#ticks + Math.min(Math.max(Number.isNaN(ms) ? 0 : ms, 0), 2 ** 31 - 1),
+      order: this.#order++,
+      callback,
+    };
     this.#timers.add(timer);
     return { [Symbol.dispose]: () => void this.#timers.delete(timer) };
   }
@@ -94,7 +98,11 @@ export class ManualClock implements Clock {
   #next(end: number): Timer | undefined {
     let first: Timer | undefined;
     for (const timer of this.#timers) {
-      if (timer.due > end || (first !== undefined && (first.due < timer.due || (first.due === timer.due && first.order < timer.order)))) continue;
+      if (
+        timer.due > end ||
+        (first !== undefined && (first.due < timer.due || (first.due === timer.due && first.order < timer.order)))
+      )
+        continue;
       first = timer;
     }
     return first;

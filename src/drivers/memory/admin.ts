@@ -74,7 +74,11 @@ export class MemoryAdmin implements DriverAdmin {
     return this.#store.deleteGroup(group);
   }
 
-  async letters(group: string | undefined, after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
+  async letters(
+    group: string | undefined,
+    after: string | undefined,
+    limit: number,
+  ): Promise<readonly StoredMessage[]> {
     return this.#store.letters.list(group, after, limit);
   }
 

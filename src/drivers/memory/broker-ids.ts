@@ -21,6 +21,9 @@ export class BrokerIds {
   /** The latest sequence of each bucket. */
   #buckets = new Int32Array();
   #next = 0;
+  /** Of the id that was looked for last, since it is added next. */
+  #lastId = "";
+  #lastHash = 0;
 
   constructor(windowMs: number, most: number) {
     this.#windowMs = windowMs;
@@ -30,11 +33,14 @@ export class BrokerIds {
   /** `partition/position` of the first one with this id; "" where it has none yet. */
   find(id: string, now: number): string | undefined {
     const hash = hashOf(id);
+    this.#lastId = id;
+    this.#lastHash = hash;
     const oldest = this.#next - this.#size;
     let sequence = this.#size === 0 ? -1 : this.#buckets[hash & (this.#buckets.length - 1)]!;
     while (sequence >= 0 && sequence >= oldest) {
       const slot = sequence & (this.#size - 1);
-      if (this.#hashes[slot] === hash && this.#ids[slot] === id) return now - this.#times[slot]! < this.#windowMs ? placeOf(this.#places[slot]!) : undefined;
+      if (this.#hashes[slot] === hash && this.#ids[slot] === id)
+        return now - this.#times[slot]! < this.#windowMs ? placeOf(this.#places[slot]!) : undefined;
       sequence = this.#before[slot]!;
     }
     return undefined;
@@ -43,7 +49,8 @@ export class BrokerIds {
   /** Position 0: it has none yet. */
   add(id: string, partition: number, position: number, now: number): void {
     if (this.#next >= this.#size) this.#grow(now);
-    this.#put(id, hashOf(id), position === 0 ? -1 : partition * positionsPerPartition + position, now);
+    const hash = id === this.#lastId ? this.#lastHash : hashOf(id);
+    this.#put(id, hash, position === 0 ? -1 : partition * positionsPerPartition + position, now);
   }
 
   #put(id: string, hash: number, place: number, time: number): void {
@@ -60,13 +67,15 @@ export class BrokerIds {
 
   /** Doubles while what would be overwritten is still of use. */
   #grow(now: number): void {
-    const wider = this.#size === 0 || (this.#size < this.#most && now - this.#times[this.#next & (this.#size - 1)]! < this.#windowMs);
+    const wider =
+      this.#size === 0 ||
+      (this.#size < this.#most && now - this.#times[this.#next & (this.#size - 1)]! < this.#windowMs);
     if (!wider && this.#next < rebaseAt) return;
     const size = this.#size === 0 ? smallest : wider ? this.#size * 2 : this.#size;
     const first = this.#next - this.#size;
     const [kept, ids, hashes, places, times] = [this.#size, this.#ids, this.#hashes, this.#places, this.#times];
     this.#size = size;
-    this.#ids = new Array<string>(size).fill("");
+    this.#ids = [];
     this.#hashes = new Int32Array(size);
     this.#places = new Float64Array(size);
     this.#times = new Float64Array(size);
@@ -83,7 +92,8 @@ export class BrokerIds {
 /** Over the last 64 characters. */
 function hashOf(id: string): number {
   let hash = id.length;
-  for (let index = Math.max(id.length - 64, 0); index < id.length; index += 1) hash = (Math.imul(hash, 31) + id.charCodeAt(index)) | 0;
+  for (let index = Math.max(id.length - 64, 0); index < id.length; index += 1)
+    hash = (Math.imul(hash, 31) + id.charCodeAt(index)) | 0;
   return hash ^ (hash >>> 15);
 }
 

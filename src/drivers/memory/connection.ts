@@ -1,4 +1,17 @@
-import type { Capabilities, ConnectContext, Consumption, DriverConnection, GroupSpec, Member, OutMessage, Sink, Source, StateStore, StreamOptions, Window } from "../../driver.ts";
+import type {
+  Capabilities,
+  ConnectContext,
+  Consumption,
+  DriverConnection,
+  GroupSpec,
+  Member,
+  OutMessage,
+  Sink,
+  Source,
+  StateStore,
+  StreamOptions,
+  Window,
+} from "../../driver.ts";
 import type { Clock } from "../../clock.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { MemoryAdmin } from "./admin.ts";
@@ -35,10 +48,10 @@ export class MemoryConnection implements DriverConnection, Consumer {
     return this.#store.state;
   }
 
-  async ensureStream(stream: StreamOptions): Promise<"created" | "unchanged" | "updated"> {
+  async ensureStream(stream: StreamOptions, dryRun: boolean): Promise<"created" | "unchanged" | "updated"> {
     this.#check();
-    const { outcome } = this.#store.ensureStream(stream);
-    if (outcome !== "unchanged") this.tellOthers();
+    const outcome = this.#store.ensureStream(stream, dryRun);
+    if (outcome !== "unchanged" && !dryRun) this.tellOthers();
     return outcome;
   }
 
@@ -73,20 +86,27 @@ export class MemoryConnection implements DriverConnection, Consumer {
       messages += stream.messages;
       bytes += stream.bytes;
     }
-    return { store: this.#store.options.name ?? "private", connections: this.#store.connections.size, streams: this.#store.streams.size, groups: this.#store.groups.size, messages, bytes };
+    return {
+      store: this.#store.options.name ?? "private",
+      connections: this.#store.connections.size,
+      streams: this.#store.streams.size,
+      groups: this.#store.groups.size,
+      messages,
+      bytes,
+    };
   }
 
   /** What is still open goes back; when the signal has aborted, as if a handler had had it. */
   async close(signal: AbortSignal): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const consumption of [...this.#open]) consumption.leave(signal.aborted);
+    for (const consumption of this.#open) consumption.leave(signal.aborted);
     this.#store.disconnect(this);
   }
 
   /** The routing table changed by this connection. */
   tellOthers(): void {
-    for (const connection of [...this.#store.connections]) if (connection !== this) connection.tableChanged();
+    for (const connection of this.#store.connections) if (connection !== this) connection.tableChanged();
   }
 
   tableChanged(): void {

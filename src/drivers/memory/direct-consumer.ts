@@ -30,7 +30,15 @@ export class DirectConsumer implements Consumption, TurnTaker {
   #lost = 0;
   #open = true;
 
-  constructor(address: string | undefined, group: string | undefined, sink: Sink, window: Window, time: StoreTime, connection: Consumer, host: DirectHost) {
+  constructor(
+    address: string | undefined,
+    group: string | undefined,
+    sink: Sink,
+    window: Window,
+    time: StoreTime,
+    connection: Consumer,
+    host: DirectHost,
+  ) {
     this.address = address;
     this.group = group;
     this.#sink = sink;

@@ -1,12 +1,29 @@
 import { describe, expect, it } from "vitest";
-import { connectTo, consume, letterOf, numbered, outgoing, toDirect, toTopic, turns, until, wide, type Sent, type TestConsumption } from "../../../test/support/driver-harness.ts";
+import {
+  connectTo,
+  consume,
+  letterOf,
+  numbered,
+  outgoing,
+  toDirect,
+  toTopic,
+  turns,
+  until,
+  wide,
+  type Sent,
+  type TestConsumption,
+} from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import type { DriverConnection, OutMessage } from "../../driver.ts";
 import { memory } from "./index.ts";
 
 const live = new AbortController().signal;
 
-async function start(): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection; readonly other: DriverConnection }> {
+async function start(): Promise<{
+  readonly clock: ManualClock;
+  readonly connection: DriverConnection;
+  readonly other: DriverConnection;
+}> {
   const clock = new ManualClock();
   const driver = memory();
   const { connection } = await connectTo(driver, { clock });
@@ -14,13 +31,24 @@ async function start(): Promise<{ readonly clock: ManualClock; readonly connecti
   return { clock, connection, other };
 }
 
-async function listen(connection: DriverConnection, patterns: readonly string[], answers: readonly string[] = [], group?: string, window = wide): Promise<TestConsumption> {
+async function listen(
+  connection: DriverConnection,
+  patterns: readonly string[],
+  answers: readonly string[] = [],
+  group?: string,
+  window = wide,
+): Promise<TestConsumption> {
   const listener = await consume(connection, { kind: "direct", group }, window);
   await listener.consumption.wants(patterns, answers);
   return listener;
 }
 
-function sendDirect(connection: DriverConnection, topic: string, text: string, options: Partial<OutMessage> = {}): Sent {
+function sendDirect(
+  connection: DriverConnection,
+  topic: string,
+  text: string,
+  options: Partial<OutMessage> = {},
+): Sent {
   const sent = outgoing(toDirect(topic), text, options);
   connection.send([sent.message]);
   return sent;
@@ -33,10 +61,20 @@ describe("the direct lane", () => {
     const elsewhere = await listen(connection, ["b.>"]);
     const one = await listen(connection, ["a.>"], [], "g");
     const two = await listen(other, ["a.b"], [], "g");
-    for (const text of numbered(4)) expect(sendDirect(connection, "a.b", text)).toMatchObject({ outcome: "stored", position: undefined });
+    for (const text of numbered(4))
+      expect(sendDirect(connection, "a.b", text)).toMatchObject({ outcome: "stored", position: undefined });
     await until(() => alone.sink.messages.length === 4, "all");
-    expect([one.sink.texts, two.sink.texts]).toEqual([["1", "3"], ["2", "4"]]);
-    expect(alone.sink.messages[0]).toMatchObject({ lane: "direct", topic: "a.b", partition: undefined, position: undefined, deliveries: 1 });
+    expect([one.sink.texts, two.sink.texts]).toEqual([
+      ["1", "3"],
+      ["2", "4"],
+    ]);
+    expect(alone.sink.messages[0]).toMatchObject({
+      lane: "direct",
+      topic: "a.b",
+      partition: undefined,
+      position: undefined,
+      deliveries: 1,
+    });
     sendDirect(connection, "a.c", "5");
     await until(() => one.sink.messages.length === 3, "the only one of the group that wants it");
     expect(elsewhere.sink.messages).toEqual([]);
@@ -53,12 +91,19 @@ describe("the direct lane", () => {
   it("gives requests to those who answer and nothing else to them, and refuses a request that nobody answers", async () => {
     const { connection } = await start();
     const listener = await listen(connection, [">"]);
-    expect(sendDirect(connection, "sum", "1", { replyTo: "me" })).toMatchObject({ outcome: "no", error: { code: "BUS_NO_RESPONDER" } });
+    expect(sendDirect(connection, "sum", "1", { replyTo: "me" })).toMatchObject({
+      outcome: "no",
+      error: { code: "BUS_NO_RESPONDER" },
+    });
     const responder = await listen(connection, [], ["sum"]);
     expect(sendDirect(connection, "sum", "2", { replyTo: "me" }).outcome).toBe("stored");
     sendDirect(connection, "sum", "3");
     await until(() => responder.sink.messages.length === 1 && listener.sink.messages.length === 1, "both");
-    expect([responder.sink.texts, listener.sink.texts, responder.sink.messages[0]!.replyTo]).toEqual([["2"], ["3"], "me"]);
+    expect([responder.sink.texts, listener.sink.texts, responder.sink.messages[0]!.replyTo]).toEqual([
+      ["2"],
+      ["3"],
+      "me",
+    ]);
     await responder.consumption.wants([], []);
     expect(sendDirect(connection, "sum", "4", { replyTo: "me" }).outcome).toBe("no");
     await responder.consumption.wants([], ["sum"]);
@@ -88,7 +133,9 @@ describe("the direct lane", () => {
     await until(() => sink.messages.length === 2, "two");
     await turns();
     expect(sink.texts).toEqual(["4", "5"]);
-    expect(await consumption.settle([{ how: "release", message: sink.messages[0]!, delayMs: 0, headers: [] }])).toEqual(["done"]);
+    expect(await consumption.settle([{ how: "release", message: sink.messages[0]!, delayMs: 0, headers: [] }])).toEqual(
+      ["done"],
+    );
     await until(() => sink.messages.length === 3, "one more");
   });
 

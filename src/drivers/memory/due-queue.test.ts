@@ -17,7 +17,9 @@ describe("DueQueue", () => {
           calls.push(queue.add(due, () => called.push(index)));
           if (items[index >> 1]!.cancel) calls[index >> 1]!.cancel();
         }
-        const expected = [...items.keys()].filter((index) => calls[index]!.run !== undefined).toSorted((left, right) => items[left]!.due - items[right]!.due || left - right);
+        const expected = [...items.keys()]
+          .filter((index) => calls[index]!.run !== undefined)
+          .toSorted((left, right) => items[left]!.due - items[right]!.due || left - right);
         clock.advance(50);
         expect(called).toEqual(expected);
         expect(clock.timers).toBe(0);

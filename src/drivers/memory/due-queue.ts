@@ -17,7 +17,8 @@ export class DueCall {
   }
 }
 
-const before = (left: DueCall, right: DueCall): boolean => left.due < right.due || (left.due === right.due && left.order < right.order);
+const before = (left: DueCall, right: DueCall): boolean =>
+  left.due < right.due || (left.due === right.due && left.order < right.order);
 
 /** However far away the next call is, the time is looked at again after this: the wall clock may jump. */
 const longestSleepMs = 60_000;
@@ -58,7 +59,9 @@ export class DueQueue {
     const first = this.#heap[0];
     if (this.#clock === undefined || first === undefined) return;
     this.#timerDue = first.due;
-    this.#timer = this.#clock.after(Math.min(Math.max(first.due - this.#time(this.#clock), 0), longestSleepMs), () => this.#fire());
+    this.#timer = this.#clock.after(Math.min(Math.max(first.due - this.#time(this.#clock), 0), longestSleepMs), () =>
+      this.#fire(),
+    );
   }
 
   #fire(): void {
@@ -77,7 +80,9 @@ export class DueQueue {
 
   /** Without those that were cancelled; a sorted array is a heap. */
   #sweep(): void {
-    this.#heap = this.#heap.filter((call) => call.run !== undefined).toSorted((left, right) => (before(left, right) ? -1 : 1));
+    this.#heap = this.#heap
+      .filter((call) => call.run !== undefined)
+      .toSorted((left, right) => (before(left, right) ? -1 : 1));
     this.#sweepAt = Math.max(64, this.#heap.length * 2);
   }
 

@@ -1,23 +1,43 @@
 import { describe, expect, it } from "vitest";
-import { codeOf, connectTo, groupSpec, joinGroup, numbered, outgoing, publish, toQueue, toTopic, turns, until, consume } from "../../../test/support/driver-harness.ts";
+import {
+  codeOf,
+  connectTo,
+  groupSpec,
+  joinGroup,
+  numbered,
+  outgoing,
+  publish,
+  toQueue,
+  toTopic,
+  turns,
+  until,
+  consume,
+} from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import type { DriverConnection } from "../../driver.ts";
 import { memory } from "./index.ts";
 
 const live = new AbortController().signal;
 
-async function start(): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection; readonly other: DriverConnection }> {
+async function start(): Promise<{
+  readonly clock: ManualClock;
+  readonly connection: DriverConnection;
+  readonly other: DriverConnection;
+}> {
   const clock = new ManualClock();
   const driver = memory();
   const { connection } = await connectTo(driver, { clock });
   const { connection: other } = await connectTo(driver, { clock });
-  await connection.ensureStream({ name: "events", topics: [">"] });
+  await connection.ensureStream({ name: "events", topics: [">"] }, false);
   return { clock, connection, other };
 }
 
 async function seen(connection: DriverConnection, group: string, count: number): Promise<readonly string[]> {
   const { sink, consumption } = await joinGroup(connection, group);
-  await until(() => sink.messages.length >= count, () => `${count}, not ${sink.texts.join()}`);
+  await until(
+    () => sink.messages.length >= count,
+    () => `${count}, not ${sink.texts.join()}`,
+  );
   await turns();
   await consumption.close(live);
   return sink.texts;
@@ -66,7 +86,9 @@ describe("a new group", () => {
 
   it("refuses positions that are none, and then is not there", async () => {
     const { connection } = await start();
-    expect(await codeOf(connection.ensureGroup(groupSpec("g", { from: { positions: { "events/0": "x" } } })))).toBe("BUS_INVALID_OPTION");
+    expect(await codeOf(connection.ensureGroup(groupSpec("g", { from: { positions: { "events/0": "x" } } })))).toBe(
+      "BUS_INVALID_OPTION",
+    );
     expect(await connection.admin.groups()).toEqual([]);
   });
 
@@ -118,7 +140,7 @@ describe("a group that grows", () => {
   it("reads a stream that was added later from its oldest", async () => {
     const { connection } = await start();
     await connection.ensureGroup(groupSpec("g", { from: { at: "newest" } }));
-    await connection.ensureStream({ name: "more", topics: ["more.>"] });
+    await connection.ensureStream({ name: "more", topics: ["more.>"] }, false);
     connection.send([outgoing(toTopic("more.x", "more"), "old").message]);
     await connection.ensureGroup(groupSpec("g", { stream: "more" }));
     expect(await seen(connection, "g", 1)).toEqual(["old"]);
@@ -133,15 +155,24 @@ describe("a group that grows", () => {
 
   it("shrinks by update alone, and reads a dropped stream no more", async () => {
     const { connection } = await start();
-    await connection.ensureStream({ name: "more", topics: ["more.>"] });
-    await connection.ensureGroup(groupSpec("g", { reads: [{ stream: "events", patterns: [">"] }, { stream: "more", patterns: [">"] }] }));
+    await connection.ensureStream({ name: "more", topics: ["more.>"] }, false);
+    await connection.ensureGroup(
+      groupSpec("g", {
+        reads: [
+          { stream: "events", patterns: [">"] },
+          { stream: "more", patterns: [">"] },
+        ],
+      }),
+    );
     const { sink, consumption } = await joinGroup(connection, "g");
     connection.send([outgoing(toTopic("more.x", "more"), "1").message]);
     await until(() => sink.messages.length === 1, "it");
     await connection.admin.updateGroup("g", [{ stream: "events", patterns: ["a.>"] }]);
     expect(sink.specs.at(-1)!.reads).toEqual([{ stream: "events", patterns: ["a.>"] }]);
     expect(sink.revocations).toEqual([{ partition: "more/0" }]);
-    expect(await consumption.record([{ message: sink.messages[0]!, attempts: 1, notBefore: undefined, headers: [] }])).toEqual(["stale"]);
+    expect(
+      await consumption.record([{ message: sink.messages[0]!, attempts: 1, notBefore: undefined, headers: [] }]),
+    ).toEqual(["stale"]);
     connection.send([outgoing(toTopic("more.x", "more"), "2").message]);
     publish(connection, ["3"], { topic: "b.b" });
     publish(connection, ["4"], { topic: "a.b" });
@@ -160,7 +191,9 @@ describe("a group at its end", () => {
     connection.send([outgoing(toQueue("g"), "job").message]);
     expect(await other.admin.deleteGroup("g")).toBe(true);
     expect(sink.ends).toMatchObject([{ error: { code: "BUS_NOT_FOUND" }, kept: false }]);
-    expect(await consumption.record([{ message: sink.messages[0]!, attempts: 1, notBefore: undefined, headers: [] }])).toEqual(["stale"]);
+    expect(
+      await consumption.record([{ message: sink.messages[0]!, attempts: 1, notBefore: undefined, headers: [] }]),
+    ).toEqual(["stale"]);
     expect(await other.admin.deleteGroup("g")).toBe(false);
     await connection.ensureGroup(groupSpec("g", { from: { at: "newest" } }));
     const again = await joinGroup(connection, "g");

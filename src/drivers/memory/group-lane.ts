@@ -21,7 +21,14 @@ export class GroupLane extends Lane {
   readonly #back: MemoryMessage[] = [];
   #held = 0;
 
-  constructor(log: PartitionLog, filter: TopicFilter, reader: Reader, next: number, ordered: boolean, forget?: () => void) {
+  constructor(
+    log: PartitionLog,
+    filter: TopicFilter,
+    reader: Reader,
+    next: number,
+    ordered: boolean,
+    forget?: () => void,
+  ) {
     super(log, filter, reader, next);
     this.ordered = ordered;
     this.#forget = forget;

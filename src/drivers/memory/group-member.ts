@@ -34,7 +34,15 @@ export class GroupMember implements Consumption {
   #limits: Map<GroupLane, WindowUse> | undefined;
   #batch: MemoryMessage[] = [];
 
-  constructor(id: string, member: Member, connection: Consumer, group: Group, sink: Sink, window: Window, host: GroupHost) {
+  constructor(
+    id: string,
+    member: Member,
+    connection: Consumer,
+    group: Group,
+    sink: Sink,
+    window: Window,
+    host: GroupHost,
+  ) {
     this.id = id;
     this.member = member;
     this.connection = connection;

@@ -3,15 +3,27 @@ import { DriverError } from "../../internal/driver-error.ts";
 
 /** As it is stored when it is new. */
 export function newSpec(spec: GroupSpec): GroupSpec {
-  return { ...spec, from: spec.live ? { at: "newest" } : spec.from, order: spec.order ?? "group", reads: grownReads([], spec.reads) ?? [] };
+  return {
+    ...spec,
+    from: spec.live ? { at: "newest" } : spec.from,
+    order: spec.order ?? "group",
+    reads: grownReads([], spec.reads) ?? [],
+  };
 }
 
 /** The stored definition with what another one adds; undefined when that is nothing. Throws on what can't be changed. */
 export function grownSpec(stored: GroupSpec, wanted: GroupSpec): GroupSpec | undefined {
   if (wanted.order !== undefined && wanted.order !== stored.order) {
-    throw new DriverError("BUS_CONFLICT", `group (${stored.group}): its order is "${stored.order}" and can't become "${wanted.order}"`);
+    throw new DriverError(
+      "BUS_CONFLICT",
+      `group (${stored.group}): its order is "${stored.order}" and can't become "${wanted.order}"`,
+    );
   }
-  if (wanted.live !== stored.live) throw new DriverError("BUS_CONFLICT", `group (${stored.group}): it is ${stored.live ? "live" : "durable"} and can't become ${wanted.live ? "live" : "durable"}`);
+  if (wanted.live !== stored.live)
+    throw new DriverError(
+      "BUS_CONFLICT",
+      `group (${stored.group}): it is ${stored.live ? "live" : "durable"} and can't become ${wanted.live ? "live" : "durable"}`,
+    );
   const reads = grownReads(stored.reads, wanted.reads);
   return reads === undefined ? undefined : { ...stored, reads };
 }

@@ -26,5 +26,11 @@ export function groupState(group: Group, now: number): GroupState {
     scheduled += 1;
     oldest = Math.min(oldest, later.at);
   }
-  return { spec: group.spec, waiting, inFlight, scheduled, oldestWaitingMs: oldest === Infinity ? undefined : Math.max(now - oldest, 0) };
+  return {
+    spec: group.spec,
+    waiting,
+    inFlight,
+    scheduled,
+    oldestWaitingMs: oldest === Infinity ? undefined : Math.max(now - oldest, 0),
+  };
 }

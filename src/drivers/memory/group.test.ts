@@ -1,17 +1,35 @@
 import { describe, expect, it } from "vitest";
-import { codeOf, connectTo, consume, groupSpec, joinGroup, letterOf, numbered, outgoing, publish, textOf, toQueue, toTopic, turns, until, wide } from "../../../test/support/driver-harness.ts";
+import {
+  codeOf,
+  connectTo,
+  consume,
+  groupSpec,
+  joinGroup,
+  letterOf,
+  numbered,
+  outgoing,
+  publish,
+  textOf,
+  toQueue,
+  toTopic,
+  turns,
+  until,
+  wide,
+} from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import type { DriverConnection } from "../../driver.ts";
 import { memory } from "./index.ts";
 
 const live = new AbortController().signal;
 
-async function start(order: "none" | "group" = "none"): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection; readonly other: DriverConnection }> {
+async function start(
+  order: "none" | "group" = "none",
+): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection; readonly other: DriverConnection }> {
   const clock = new ManualClock();
   const driver = memory();
   const { connection } = await connectTo(driver, { clock });
   const { connection: other } = await connectTo(driver, { clock });
-  await connection.ensureStream({ name: "events", topics: [">"] });
+  await connection.ensureStream({ name: "events", topics: [">"] }, false);
   await connection.ensureGroup(groupSpec("g", { order }));
   return { clock, connection, other };
 }
@@ -20,11 +38,26 @@ describe.each(["none", "group"] as const)("a group of order %s", (order) => {
   it("delivers each message with what it was sent with, and says the floor once it is settled", async () => {
     const { connection, clock } = await start(order);
     const { sink, consumption } = await joinGroup(connection, "g");
-    const [sent] = publish(connection, ["one"], { key: "k", hash: 35, headers: [["traceparent", "00-1"]], replyTo: "there" });
+    const [sent] = publish(connection, ["one"], {
+      key: "k",
+      hash: 35,
+      headers: [["traceparent", "00-1"]],
+      replyTo: "there",
+    });
     expect(sent).toMatchObject({ outcome: "stored", position: "3/1" });
     await until(() => sink.messages.length === 1, "the message");
     const [message] = sink.messages;
-    expect(message).toMatchObject({ topic: "a.b", key: "k", partition: "events/3", position: "1", lane: "stream", deliveries: 1, attempts: 0, notBefore: undefined, replyTo: "there" });
+    expect(message).toMatchObject({
+      topic: "a.b",
+      key: "k",
+      partition: "events/3",
+      position: "1",
+      lane: "stream",
+      deliveries: 1,
+      attempts: 0,
+      notBefore: undefined,
+      replyTo: "there",
+    });
     expect(message!.header("traceparent")).toBe("00-1");
     expect(message!.headers()).toEqual([["traceparent", "00-1"]]);
     expect(sink.floors.get("events/3")).toBe("0");
@@ -101,11 +134,17 @@ describe.each(["none", "group"] as const)("a group of order %s", (order) => {
     await first.consumption.close(live);
     const second = await joinGroup(connection, "g");
     await until(() => second.sink.messages.length === 2, "the others");
-    expect(second.sink.messages.map((message) => [textOf(message), message.deliveries])).toEqual([["1", 1], ["3", 1]]);
+    expect(second.sink.messages.map((message) => [textOf(message), message.deliveries])).toEqual([
+      ["1", 1],
+      ["3", 1],
+    ]);
     await connection.close(AbortSignal.abort());
     const third = await joinGroup(other, "g");
     await until(() => third.sink.messages.length === 2, "again");
-    expect(third.sink.messages.map((message) => [textOf(message), message.deliveries])).toEqual([["1", 2], ["3", 2]]);
+    expect(third.sink.messages.map((message) => [textOf(message), message.deliveries])).toEqual([
+      ["1", 2],
+      ["3", 2],
+    ]);
   });
 
   it("takes nothing from a former holder", async () => {
@@ -118,8 +157,12 @@ describe.each(["none", "group"] as const)("a group of order %s", (order) => {
     await until(() => second.sink.messages.length === 1, "it again");
     const message = first.sink.messages[0]!;
     first.consumption.ack([message]);
-    expect(await first.consumption.settle([{ how: "dead", message, letter: letterOf(message, "g") }])).toEqual(["stale"]);
-    expect(await first.consumption.record([{ message, attempts: 1, notBefore: undefined, headers: [] }])).toEqual(["stale"]);
+    expect(await first.consumption.settle([{ how: "dead", message, letter: letterOf(message, "g") }])).toEqual([
+      "stale",
+    ]);
+    expect(await first.consumption.record([{ message, attempts: 1, notBefore: undefined, headers: [] }])).toEqual([
+      "stale",
+    ]);
     expect(await connection.admin.countLetters("g")).toBe(0);
     await second.consumption.close(live);
     const third = await joinGroup(connection, "g");
@@ -129,18 +172,45 @@ describe.each(["none", "group"] as const)("a group of order %s", (order) => {
   it("keeps notes beside a message and gives them to the next holder", async () => {
     const { connection, clock } = await start(order);
     const first = await joinGroup(connection, "g");
-    publish(connection, ["1"], { headers: [["a", "old"], ["b", "kept"]] });
+    publish(connection, ["1"], {
+      headers: [
+        ["a", "old"],
+        ["b", "kept"],
+      ],
+    });
     await until(() => first.sink.messages.length === 1, "it");
     const due = clock.now() + 5_000;
     const message = first.sink.messages[0]!;
-    expect(await first.consumption.record([{ message, attempts: 2, notBefore: due, headers: [["a", "new"], ["done", "x"]] }])).toEqual(["done"]);
+    expect(
+      await first.consumption.record([
+        {
+          message,
+          attempts: 2,
+          notBefore: due,
+          headers: [
+            ["a", "new"],
+            ["done", "x"],
+          ],
+        },
+      ]),
+    ).toEqual(["done"]);
     expect([message.attempts, message.notBefore, message.header("a")]).toEqual([2, due, "new"]);
     await first.consumption.close(live);
     const second = await joinGroup(connection, "g");
     await until(() => second.sink.messages.length === 1, "it again");
     const again = second.sink.messages[0]!;
-    expect([again.attempts, again.notBefore, again.header("a"), again.header("b"), again.header("done")]).toEqual([2, due, "new", "kept", "x"]);
-    expect(again.headers()).toEqual([["b", "kept"], ["a", "new"], ["done", "x"]]);
+    expect([again.attempts, again.notBefore, again.header("a"), again.header("b"), again.header("done")]).toEqual([
+      2,
+      due,
+      "new",
+      "kept",
+      "x",
+    ]);
+    expect(again.headers()).toEqual([
+      ["b", "kept"],
+      ["a", "new"],
+      ["done", "x"],
+    ]);
   });
 
   it("stores the letter of a dead message and is done with it", async () => {
@@ -160,7 +230,9 @@ describe.each(["none", "group"] as const)("a group of order %s", (order) => {
     publish(connection, ["1", "2"]);
     await until(() => sink.messages.length === 1, "the first");
     await consumption.stop();
-    expect(await consumption.record([{ message: sink.messages[0]!, attempts: 1, notBefore: undefined, headers: [] }])).toEqual(["done"]);
+    expect(
+      await consumption.record([{ message: sink.messages[0]!, attempts: 1, notBefore: undefined, headers: [] }]),
+    ).toEqual(["done"]);
     consumption.ack(sink.messages);
     await consumption.flush();
     await turns();
@@ -181,7 +253,9 @@ describe.each(["none", "group"] as const)("a group of order %s", (order) => {
     expect(sink.revocations).toEqual([[sink.messages[0]]]);
     await until(() => sink.messages.length === 3, "it again");
     expect([sink.texts[2], sink.messages[2]!.deliveries]).toEqual(["old", 2]);
-    expect(await consumption.record([{ message: sink.messages[0]!, attempts: 1, notBefore: undefined, headers: [] }])).toEqual(["stale"]);
+    expect(
+      await consumption.record([{ message: sink.messages[0]!, attempts: 1, notBefore: undefined, headers: [] }]),
+    ).toEqual(["stale"]);
   });
 
   it("waits in the queue for a group that is not there yet", async () => {
@@ -192,7 +266,13 @@ describe.each(["none", "group"] as const)("a group of order %s", (order) => {
     await connection.ensureGroup(groupSpec("later", { order, from: { at: "newest" } }));
     const { sink, consumption } = await joinGroup(connection, "later");
     await until(() => sink.messages.length === 1, "it");
-    expect(sink.messages[0]).toMatchObject({ lane: "queue", partition: ":queue/5", position: "1", topic: "jobs", deliveries: 1 });
+    expect(sink.messages[0]).toMatchObject({
+      lane: "queue",
+      partition: ":queue/5",
+      position: "1",
+      topic: "jobs",
+      deliveries: 1,
+    });
     consumption.ack(sink.messages);
     await until(() => sink.floors.get(":queue/5") === "1", "the queue's floor");
   });
@@ -205,7 +285,12 @@ describe.each(["none", "group"] as const)("a group of order %s", (order) => {
     connection.send([outgoing(toQueue("g"), "job").message]);
     await until(() => sink.messages.length === 2, "two");
     clock.advance(300);
-    expect((await connection.admin.groups())[0]).toMatchObject({ waiting: 5, inFlight: 2, scheduled: 1, oldestWaitingMs: 300 });
+    expect((await connection.admin.groups())[0]).toMatchObject({
+      waiting: 5,
+      inFlight: 2,
+      scheduled: 1,
+      oldestWaitingMs: 300,
+    });
   });
 });
 
@@ -216,7 +301,9 @@ describe("an unordered group", () => {
     publish(connection, ["1", "2"]);
     await until(() => sink.messages.length === 2, "both");
     const message = sink.messages[0]!;
-    expect(await consumption.settle([{ how: "retry", message, delayMs: 1_000, attempts: 1, headers: [["failed", "h"]] }])).toEqual(["done"]);
+    expect(
+      await consumption.settle([{ how: "retry", message, delayMs: 1_000, attempts: 1, headers: [["failed", "h"]] }]),
+    ).toEqual(["done"]);
     consumption.ack([sink.messages[1]!]);
     clock.advance(999);
     await turns();
@@ -237,7 +324,9 @@ describe("an unordered group", () => {
     publish(connection, ["1"]);
     for (let attempt = 1; attempt <= 20; attempt += 1) {
       await until(() => sink.messages.length === attempt, `attempt ${attempt}`);
-      await consumption.settle([{ how: "retry", message: sink.messages[attempt - 1]!, delayMs: 0, attempts: attempt, headers: [] }]);
+      await consumption.settle([
+        { how: "retry", message: sink.messages[attempt - 1]!, delayMs: 0, attempts: attempt, headers: [] },
+      ]);
     }
     await until(() => sink.messages.length === 21, "the last");
     expect(sink.messages[20]!.attempts).toBe(20);
@@ -259,12 +348,18 @@ describe("an unordered group", () => {
     publish(connection, ["1"]);
     await until(() => one.sink.messages.length === 1, "it");
     const two = await joinGroup(other, "g");
-    await one.consumption.settle([{ how: "release", message: one.sink.messages[0]!, delayMs: 500, headers: [["hops", "1"]] }]);
+    await one.consumption.settle([
+      { how: "release", message: one.sink.messages[0]!, delayMs: 500, headers: [["hops", "1"]] },
+    ]);
     await turns();
     expect(two.sink.messages).toHaveLength(0);
     clock.advance(500);
     await until(() => two.sink.messages.length === 1, "the other has it");
-    expect([two.sink.messages[0]!.deliveries, two.sink.messages[0]!.attempts, two.sink.messages[0]!.header("hops")]).toEqual([1, 0, "1"]);
+    expect([
+      two.sink.messages[0]!.deliveries,
+      two.sink.messages[0]!.attempts,
+      two.sink.messages[0]!.header("hops"),
+    ]).toEqual([1, 0, "1"]);
     expect(one.sink.messages).toHaveLength(1);
   });
 
@@ -278,6 +373,7 @@ describe("an unordered group", () => {
     await joinGroup(other, "g", { messages: 0, bytes: 0 });
     await one.consumption.settle([{ how: "release", message: one.sink.messages[1]!, delayMs: 0, headers: [] }]);
     await until(() => one.sink.messages.length === 3, "it a third time");
+    expect(one.sink.messages.map(({ deliveries }) => deliveries)).toEqual([1, 1, 1]);
   });
 
   it("goes past what one member's partition window holds back, to others", async () => {

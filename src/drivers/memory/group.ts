@@ -70,7 +70,14 @@ export class Group implements TurnTaker, Reader {
     const lanes = stream.partitions.map((log) => {
       const start = startPosition(from, log);
       if (start.lost > 0) this.lost(start.lost, "gone before the group's start");
-      return new GroupLane(log, filter, this, start.position, this.ordered, stream === this.queue ? () => stream.drop(log, "") : undefined);
+      return new GroupLane(
+        log,
+        filter,
+        this,
+        start.position,
+        this.ordered,
+        stream === this.queue ? () => stream.drop(log, "") : undefined,
+      );
     });
     this.#readings.set(stream.name, { stream, filter, lanes });
     if (this.ordered) this.#ownership(lanes.length).admit(lanes);
@@ -88,7 +95,8 @@ export class Group implements TurnTaker, Reader {
         if (lost > 0) this.lost(lost, reason);
       }
       lane.close();
-      for (const member of this.members) if (member.forget(lane)) member.sink.revoked({ partition: lane.log.partition });
+      for (const member of this.members)
+        if (member.forget(lane)) member.sink.revoked({ partition: lane.log.partition });
       lane.seek(lane.next);
     }
   }
@@ -120,7 +128,8 @@ export class Group implements TurnTaker, Reader {
 
   /** What it will read when it is due. */
   *scheduled(): Generator<Scheduled> {
-    for (const { stream, filter } of this.#readings.values()) for (const later of stream.scheduled) if (filter.matches(later.topic)) yield later;
+    for (const { stream, filter } of this.#readings.values())
+      for (const later of stream.scheduled) if (filter.matches(later.topic)) yield later;
   }
 
   /** Those of one number, of all streams with that many partitions. */
@@ -266,7 +275,7 @@ export class Group implements TurnTaker, Reader {
     const ticks = this.time.ticks();
     if (this.ordered) {
       for (const ownership of this.#ownerships.values()) ownership.advance();
-      for (const member of [...this.members]) member.fill(member.merge, ticks);
+      for (const member of this.members.slice()) member.fill(member.merge, ticks);
       return;
     }
     const ready = this.members.filter((member) => member.state === "open");

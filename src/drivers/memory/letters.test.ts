@@ -1,11 +1,29 @@
 import { describe, expect, it } from "vitest";
-import { connectTo, groupSpec, joinGroup, letterOf, numbered, publish, until } from "../../../test/support/driver-harness.ts";
+import {
+  connectTo,
+  groupSpec,
+  joinGroup,
+  letterOf,
+  numbered,
+  publish,
+  until,
+} from "../../../test/support/driver-harness.ts";
 import type { StoredMessage } from "../../driver.ts";
 import { memory } from "./index.ts";
 import { Letters } from "./letters.ts";
 
 function letter(id: string, group = "g", text = ""): StoredMessage {
-  return { id, to: { kind: "queue", group, topic: "t" }, group, topic: "t", key: undefined, headers: [], body: new TextEncoder().encode(text), storedAt: 0, notBefore: undefined };
+  return {
+    id,
+    to: { kind: "queue", group, topic: "t" },
+    group,
+    topic: "t",
+    key: undefined,
+    headers: [],
+    body: new TextEncoder().encode(text),
+    storedAt: 0,
+    notBefore: undefined,
+  };
 }
 
 const ids = (letters: readonly StoredMessage[]) => letters.map(({ id }) => id);
@@ -46,7 +64,8 @@ describe("dead letters", () => {
 
   it("are forgotten oldest first beyond the limit of their group", () => {
     const letters = new Letters();
-    for (const id of ["a", "x", "b", "c"]) expect(letters.keep(letter(id, id === "x" ? "h" : "g"), 2)).toBe(id === "c" ? 1 : 0);
+    for (const id of ["a", "x", "b", "c"])
+      expect(letters.keep(letter(id, id === "x" ? "h" : "g"), 2)).toBe(id === "c" ? 1 : 0);
     expect(ids(letters.list(undefined, undefined, 10))).toEqual(["x", "b", "c"]);
   });
 
@@ -59,12 +78,14 @@ describe("dead letters", () => {
 
   it("that had to go are said to the group", async () => {
     const { connection } = await connectTo(memory({ maxLetters: 2 }));
-    await connection.ensureStream({ name: "events", topics: [">"] });
+    await connection.ensureStream({ name: "events", topics: [">"] }, false);
     await connection.ensureGroup(groupSpec("g"));
     const { sink, consumption } = await joinGroup(connection, "g");
     publish(connection, numbered(3));
     await until(() => sink.messages.length === 3, "all");
-    await consumption.settle(sink.messages.map((message) => ({ how: "dead", message, letter: letterOf(message, "g") })));
+    await consumption.settle(
+      sink.messages.map((message) => ({ how: "dead", message, letter: letterOf(message, "g") })),
+    );
     await until(() => sink.losses.length === 1, "said");
     expect(sink.losses[0]).toEqual({ count: 1, reason: "more dead letters than maxLetters" });
     expect(ids(await connection.admin.letters("g", undefined, 10))).toEqual(["g/2", "g/3"]);

@@ -27,7 +27,14 @@ export class Entry {
   constructor(
     origin: Origin,
     topic: string,
-    message: { readonly key: string | undefined; readonly headers: Headers; readonly body: Uint8Array; readonly value: unknown; readonly replyTo: string | undefined; readonly expiresAt: number | undefined },
+    message: {
+      readonly key: string | undefined;
+      readonly headers: Headers;
+      readonly body: Uint8Array;
+      readonly value: unknown;
+      readonly replyTo: string | undefined;
+      readonly expiresAt: number | undefined;
+    },
     at: number,
     sequence: number,
     position: number,
@@ -70,7 +77,13 @@ export class MemoryMessage implements InMessage {
   counted: number;
   notes: Headers | undefined = undefined;
 
-  constructor(entry: Entry, from: GroupLane | undefined, holder: object | undefined, deliveries: number, since: number) {
+  constructor(
+    entry: Entry,
+    from: GroupLane | undefined,
+    holder: object | undefined,
+    deliveries: number,
+    since: number,
+  ) {
     this.entry = entry;
     this.from = from;
     this.holder = holder;
@@ -117,13 +130,18 @@ export class MemoryMessage implements InMessage {
 
   headers(): Headers {
     const notes = this.notes;
-    return notes === undefined ? this.entry.headers : [...this.entry.headers.filter(([name]) => valueOf(notes, name) === undefined), ...notes];
+    return notes === undefined
+      ? this.entry.headers
+      : [...this.entry.headers.filter(([name]) => valueOf(notes, name) === undefined), ...notes];
   }
 
   /** What was noted before stays, unless it is named again. */
   note(headers: Headers): void {
     if (headers.length === 0) return;
-    this.notes = this.notes === undefined ? headers : [...this.notes.filter(([name]) => valueOf(headers, name) === undefined), ...headers];
+    this.notes =
+      this.notes === undefined
+        ? headers
+        : [...this.notes.filter(([name]) => valueOf(headers, name) === undefined), ...headers];
   }
 
   /** The next handing out of the same entry. */

@@ -21,7 +21,10 @@ export function memory(options: MemoryOptions = {}): Driver {
     capabilities: memoryCapabilities,
     async connect(context: ConnectContext): Promise<DriverConnection> {
       context.signal.throwIfAborted();
-      const store = normal.name === undefined ? findStore(own, context.prefix, normal) : namedStore(normal.name, context.prefix, normal);
+      const store =
+        normal.name === undefined
+          ? findStore(own, context.prefix, normal)
+          : namedStore(normal.name, context.prefix, normal);
       return new MemoryConnection(store, context);
     },
     classify,
@@ -30,6 +33,11 @@ export function memory(options: MemoryOptions = {}): Driver {
 
 /** The driver's own errors carry their code, those of another copy of the package too. */
 function classify(error: unknown): { readonly code: string; readonly retryable: boolean } {
-  const { code, retryable } = (typeof error === "object" && error !== null ? error : {}) as { readonly code?: unknown; readonly retryable?: unknown };
-  return typeof code === "string" && code.startsWith("BUS_") ? { code, retryable: retryable === true } : { code: "BUS_SERVER", retryable: false };
+  const { code, retryable } = (typeof error === "object" && error !== null ? error : {}) as {
+    readonly code?: unknown;
+    readonly retryable?: unknown;
+  };
+  return typeof code === "string" && code.startsWith("BUS_")
+    ? { code, retryable: retryable === true }
+    : { code: "BUS_SERVER", retryable: false };
 }

@@ -41,9 +41,18 @@ const known = ["name", "encode", "maxMessages", "maxBytes", "whenFull", "maxLett
 const waysWhenFull = ["reject", "drop-oldest", "wait"];
 
 export function normalMemoryOptions(options: MemoryOptions): NormalMemoryOptions {
-  for (const option of Object.keys(options)) if (!known.includes(option)) refuse(option, `unknown; there are ${known.join(", ")}`);
-  const { name, encode = true, maxMessages = defaultMaxMessages, maxBytes = 1_073_741_824, whenFull = "reject", maxLetters = 1_000 } = options;
-  if (name !== undefined && (typeof name !== "string" || name === "" || name.length > 255)) refuse("name", "must be a text of 1 to 255 characters");
+  for (const option of Object.keys(options))
+    if (!known.includes(option)) refuse(option, `unknown; there are ${known.join(", ")}`);
+  const {
+    name,
+    encode = true,
+    maxMessages = defaultMaxMessages,
+    maxBytes = 1_073_741_824,
+    whenFull = "reject",
+    maxLetters = 1_000,
+  } = options;
+  if (name !== undefined && (typeof name !== "string" || name === "" || name.length > 255))
+    refuse("name", "must be a text of 1 to 255 characters");
   if (typeof encode !== "boolean") refuse("encode", "must be true or false");
   if (!waysWhenFull.includes(whenFull)) refuse("whenFull", `must be one of ${waysWhenFull.join(", ")}`);
   for (const [option, value] of Object.entries({ maxMessages, maxBytes, maxLetters })) {

@@ -1,18 +1,34 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { connectTo, groupSpec, joinGroup, letterOf, numbered, outgoing, publish, textOf, toQueue, turns, until, wide, type TestConsumption } from "../../../test/support/driver-harness.ts";
+import {
+  connectTo,
+  groupSpec,
+  joinGroup,
+  letterOf,
+  numbered,
+  outgoing,
+  publish,
+  textOf,
+  toQueue,
+  turns,
+  until,
+  wide,
+  type TestConsumption,
+} from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
-import type { DriverConnection, InMessage } from "../../driver.ts";
+import type { DriverConnection } from "../../driver.ts";
 import { memory } from "./index.ts";
 
 const live = new AbortController().signal;
 
-async function start(partitions = 4): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection; readonly other: DriverConnection }> {
+async function start(
+  partitions = 4,
+): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection; readonly other: DriverConnection }> {
   const clock = new ManualClock();
   const driver = memory();
   const { connection } = await connectTo(driver, { clock, member: "a" });
   const { connection: other } = await connectTo(driver, { clock, member: "b" });
-  await connection.ensureStream({ name: "events", topics: [">"], partitions });
+  await connection.ensureStream({ name: "events", topics: [">"], partitions }, false);
   await connection.ensureGroup(groupSpec("g", { order: "group" }));
   return { clock, connection, other };
 }
@@ -21,8 +37,6 @@ async function start(partitions = 4): Promise<{ readonly clock: ManualClock; rea
 async function owned(connection: DriverConnection): Promise<readonly (readonly number[] | undefined)[]> {
   return (await connection.admin.members("g")).map(({ partitions }) => partitions);
 }
-
-const partitionsOf = (messages: readonly InMessage[]) => [...new Set(messages.map(({ partition }) => partition))].toSorted();
 
 describe("partitions of an ordered group", () => {
   it("are all of the only member's, and are shared out when another joins", async () => {
@@ -78,14 +92,30 @@ describe("partitions of an ordered group", () => {
     const one = await joinGroup(connection, "g");
     connection.send(["1", "2"].map((text) => outgoing(toQueue("g"), text, { key: "k", hash: 15 }).message));
     await until(() => one.sink.messages.length === 2, "both");
-    await one.consumption.record([{ message: one.sink.messages[0]!, attempts: 1, notBefore: clock.now() + 60_000, headers: [["done", "h"]] }]);
+    await one.consumption.record([
+      { message: one.sink.messages[0]!, attempts: 1, notBefore: clock.now() + 60_000, headers: [["done", "h"]] },
+    ]);
     const two = await joinGroup(other, "g");
     const moved = (await owned(connection))[1]!.includes(15);
     expect(moved).toBe(true);
     await until(() => two.sink.messages.length === 2, "both at the new owner");
-    expect(two.sink.messages.map((message) => [textOf(message), message.attempts, message.deliveries, message.notBefore !== undefined])).toEqual([["1", 1, 1, true], ["2", 0, 1, false]]);
+    expect(
+      two.sink.messages.map((message) => [
+        textOf(message),
+        message.attempts,
+        message.deliveries,
+        message.notBefore !== undefined,
+      ]),
+    ).toEqual([
+      ["1", 1, 1, true],
+      ["2", 0, 1, false],
+    ]);
     expect(one.sink.revocations).toContainEqual({ partition: ":queue/15" });
-    expect(await one.consumption.record([{ message: one.sink.messages[0]!, attempts: 2, notBefore: undefined, headers: [] }])).toEqual(["stale"]);
+    expect(
+      await one.consumption.record([
+        { message: one.sink.messages[0]!, attempts: 2, notBefore: undefined, headers: [] },
+      ]),
+    ).toEqual(["stale"]);
   });
 
   it("leave a member that stopped, as they drain", async () => {
@@ -113,7 +143,11 @@ describe("partitions of an ordered group", () => {
     const two = await joinGroup(other, "g");
     await until(() => two.sink.messages.length === 1, "it again");
     one.consumption.ack(one.sink.messages);
-    expect(await one.consumption.settle([{ how: "dead", message: one.sink.messages[0]!, letter: letterOf(one.sink.messages[0]!, "g") }])).toEqual(["stale"]);
+    expect(
+      await one.consumption.settle([
+        { how: "dead", message: one.sink.messages[0]!, letter: letterOf(one.sink.messages[0]!, "g") },
+      ]),
+    ).toEqual(["stale"]);
     expect((await other.admin.groups())[0]).toMatchObject({ inFlight: 1 });
     expect(two.sink.messages[0]!.deliveries).toBe(2);
   });
@@ -123,9 +157,10 @@ describe("partitions of an ordered group", () => {
     await joinGroup(connection, "g");
     await joinGroup(other, "g");
     expect((await owned(connection)).map((share) => share!.length)).toEqual([1, 1]);
-    await connection.ensureStream({ name: "wide", topics: ["wide.>"], partitions: 40 });
+    await connection.ensureStream({ name: "wide", topics: ["wide.>"], partitions: 40 }, false);
     await connection.ensureGroup(groupSpec("g", { order: "group", stream: "wide" }));
-    for (const share of await owned(connection)) expect(share!.filter((number) => number >= 2).length).toBeGreaterThanOrEqual(18);
+    for (const share of await owned(connection))
+      expect(share!.filter((number) => number >= 2).length).toBeGreaterThanOrEqual(18);
     await connection.admin.deleteStream("wide");
     expect((await owned(connection)).map((share) => share!.length)).toEqual([1, 1]);
   });
@@ -152,13 +187,14 @@ describe("order and hand-over under random joins, leaves and settlements", () =>
         const clock = new ManualClock({ seed });
         const driver = memory();
         const { connection } = await connectTo(driver, { clock });
-        await connection.ensureStream({ name: "events", topics: [">"], partitions: 3 });
+        await connection.ensureStream({ name: "events", topics: [">"], partitions: 3 }, false);
         await connection.ensureGroup(groupSpec("g", { order: "group" }));
         const members: (TestConsumption & { acked: number })[] = [];
         let published = 0;
         const settled: number[][] = [[], [], []];
         const pick = (count: number) => Math.floor(clock.random() * count);
-        const join = async () => void members.push({ ...(await joinGroup(connection, "g", { messages: 4, bytes: 1_000 })), acked: 0 });
+        const join = async () =>
+          void members.push({ ...(await joinGroup(connection, "g", { messages: 4, bytes: 1_000 })), acked: 0 });
         const ack = (member: TestConsumption & { acked: number }) => {
           const message = member.sink.messages[member.acked];
           if (message === undefined) return;
@@ -187,7 +223,10 @@ describe("order and hand-over under random joins, leaves and settlements", () =>
         for (const member of members) await member.consumption.close(live);
         const last = { ...(await joinGroup(connection, "g", wide)), acked: 0 };
         const left = published - settled.flat().length;
-        await until(() => last.sink.messages.length === left, () => `${left} left, ${last.sink.messages.length} seen`);
+        await until(
+          () => last.sink.messages.length === left,
+          () => `${left} left, ${last.sink.messages.length} seen`,
+        );
         while (last.acked < left) ack(last);
         expect(settled.flat()).toHaveLength(published);
       }),

@@ -19,7 +19,7 @@ export class Ownership {
   constructor(group: Group, partitions: number) {
     this.#group = group;
     this.partitions = partitions;
-    this.#owners = new Array<GroupMember | undefined>(partitions).fill(undefined);
+    this.#owners = Array.from({ length: partitions }, () => undefined);
     this.rebalance();
   }
 
@@ -29,13 +29,18 @@ export class Ownership {
 
   /** A stream came: its lanes go where the others of their number are. */
   admit(lanes: readonly GroupLane[]): void {
-    for (const [number, owner] of this.#owners.entries()) if (!this.#moving.has(number)) lanes[number]!.join(owner?.merge);
+    for (const [number, owner] of this.#owners.entries())
+      if (!this.#moving.has(number)) lanes[number]!.join(owner?.merge);
   }
 
   rebalance(): void {
-    const active = new Map(this.#group.members.filter((member) => member.state === "open").map((member) => [member.id, member]));
+    const active = new Map(
+      this.#group.members.filter((member) => member.state === "open").map((member) => [member.id, member]),
+    );
     const numbers = [...this.#owners.keys()];
-    const current = new Map(numbers.flatMap((number) => (this.#owners[number] === undefined ? [] : [[number, this.#owners[number].id]])));
+    const current = new Map(
+      numbers.flatMap((number) => (this.#owners[number] === undefined ? [] : [[number, this.#owners[number].id]])),
+    );
     const next = balance(numbers, [...active.keys()], current);
     for (const number of numbers) this.#move(number, active.get(next.get(number) ?? ""));
     this.advance();
@@ -50,7 +55,7 @@ export class Ownership {
   advance(): void {
     if (this.#moving.size === 0) return;
     const now = this.#group.time.now();
-    for (const [number, next] of [...this.#moving]) {
+    for (const [number, next] of this.#moving) {
       const owner = this.#owners[number];
       if (owner !== undefined && !this.#giveUp(number, owner, now)) continue;
       this.#assign(number, next);

@@ -14,7 +14,9 @@ export class Releases {
     this.#waiting = this.#waiting.filter(({ message, avoid }) => {
       if (!message.from!.has(message)) return false;
       const others = ready.filter((member) => member !== avoid && !member.use.paused);
-      const taker = (others.length > 0 ? others : ready).find((member) => member.use.hasRoom && !member.blocks(message.from!));
+      const taker = (others.length > 0 ? others : ready).find(
+        (member) => member.use.hasRoom && !member.blocks(message.from!),
+      );
       taker?.retake(message, ticks);
       return taker === undefined;
     });

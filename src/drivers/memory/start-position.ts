@@ -17,11 +17,13 @@ export function startPosition(from: StartAt, log: PartitionLog): Start {
 
 /** Throws when it is none. */
 export function checkStart(from: StartAt): void {
-  if ("positions" in from) for (const [partition, position] of Object.entries(from.positions)) checkPosition(partition, position);
+  if ("positions" in from)
+    for (const [partition, position] of Object.entries(from.positions)) checkPosition(partition, position);
 }
 
 function checkPosition(partition: string, position: string): void {
-  if (!/^\d{1,15}$/.test(position)) throw new DriverError("BUS_INVALID_OPTION", `position (${partition}): not a whole number`);
+  if (!/^\d{1,15}$/.test(position))
+    throw new DriverError("BUS_INVALID_OPTION", `position (${partition}): not a whole number`);
 }
 
 /** Behind a position that was handled. One that this log has not reached is another log's: everything here is new. */

@@ -41,7 +41,12 @@ export class StateBucket {
     return undefined;
   }
 
-  put(key: string, value: Uint8Array, ttlMs: number | undefined, expect: string | null | undefined): string | undefined {
+  put(
+    key: string,
+    value: Uint8Array,
+    ttlMs: number | undefined,
+    expect: string | null | undefined,
+  ): string | undefined {
     const known = this.get(key);
     if (expect !== undefined && (known?.revision ?? null) !== expect) return undefined;
     this.#values.get(key)?.expiry?.cancel();

@@ -14,7 +14,17 @@ async function start(): Promise<{ readonly clock: ManualClock; readonly state: S
 }
 
 function stored(id: string, notBefore?: number): StoredMessage {
-  return { id, to: { kind: "queue", group: "g", topic: "t" }, group: "g", topic: "t", key: undefined, headers: [], body: bytes(id), storedAt: 0, notBefore };
+  return {
+    id,
+    to: { kind: "queue", group: "g", topic: "t" },
+    group: "g",
+    topic: "t",
+    key: undefined,
+    headers: [],
+    body: bytes(id),
+    storedAt: 0,
+    notBefore,
+  };
 }
 
 const ids = (messages: readonly StoredMessage[]) => messages.map(({ id }) => id);
@@ -86,7 +96,12 @@ describe("watch", () => {
     await until(() => seen.length === 3, "the end of its time");
     await state.delete("b", "k1");
     await until(() => seen.length === 4, "the deletion");
-    expect(seen).toEqual([["k1", "1"], ["k2", "2"], ["k2", undefined], ["k1", undefined]]);
+    expect(seen).toEqual([
+      ["k1", "1"],
+      ["k2", "2"],
+      ["k2", undefined],
+      ["k1", undefined],
+    ]);
     abort.abort();
     await watching;
     expect(ended).toBe(true);

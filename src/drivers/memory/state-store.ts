@@ -19,7 +19,12 @@ export class MemoryStateStore implements StateStore {
     return Promise.resolve(found === undefined ? undefined : { value: found.value.slice(), revision: found.revision });
   }
 
-  put(bucket: string, key: string, value: Uint8Array, options: Parameters<StateStore["put"]>[3]): Promise<string | undefined> {
+  put(
+    bucket: string,
+    key: string,
+    value: Uint8Array,
+    options: Parameters<StateStore["put"]>[3],
+  ): Promise<string | undefined> {
     return Promise.resolve(this.#bucket(bucket).put(key, value, options.ttlMs, options.expect));
   }
 
@@ -47,7 +52,8 @@ export class MemoryStateStore implements StateStore {
     try {
       for (const key of source.keys(prefix)) {
         const found = source.get(key);
-        if (found !== undefined && !changes.has(key)) changes.set(key, { key, revision: found.revision, value: found.value });
+        if (found !== undefined && !changes.has(key))
+          changes.set(key, { key, revision: found.revision, value: found.value });
       }
       while (!signal.aborted) {
         const next = changes.entries().next().value;
@@ -103,7 +109,8 @@ export class MemoryStateStore implements StateStore {
 
   #bucket(name: string): StateBucket {
     let bucket = this.#buckets.get(name);
-    if (bucket === undefined) this.#buckets.set(name, (bucket = new StateBucket(this.#time, () => String((this.#revision += 1)))));
+    if (bucket === undefined)
+      this.#buckets.set(name, (bucket = new StateBucket(this.#time, () => String((this.#revision += 1)))));
     return bucket;
   }
 }

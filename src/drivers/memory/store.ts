@@ -1,9 +1,18 @@
-import type { Consumption, GroupSpec, OutMessage, Sink, Source, StoredMessage, StreamOptions, Window } from "../../driver.ts";
+import type {
+  Consumption,
+  GroupSpec,
+  OutMessage,
+  Sink,
+  Source,
+  StoredMessage,
+  StreamOptions,
+  Window,
+} from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import type { MemoryConnection } from "./connection.ts";
 import { DirectConsumer, type DirectHost } from "./direct-consumer.ts";
 import { DirectLane } from "./direct-lane.ts";
-import { ensureStream, type EnsuredStream } from "./ensure-stream.ts";
+import { planStream, type StreamPlan } from "./stream-plan.ts";
 import { Group } from "./group.ts";
 import { GroupMember, type GroupHost } from "./group-member.ts";
 import { grownSpec, newSpec } from "./group-spec.ts";
@@ -53,7 +62,8 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
     const to = message.to;
     if (to.kind === "topic") {
       const stream = this.streams.get(to.stream);
-      if (stream === undefined) message.failed("no", new DriverError("BUS_NOT_FOUND", `stream (${to.stream}): there is none`));
+      if (stream === undefined)
+        message.failed("no", new DriverError("BUS_NOT_FOUND", `stream (${to.stream}): there is none`));
       else this.#accept(stream, message, sender, now);
     } else if (to.kind === "queue") this.#accept(this.queue(to.group), message, sender, now);
     else if (message.notBefore !== undefined && message.notBefore > now) this.#later(message, message.notBefore);
@@ -64,7 +74,13 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
   queue(group: string): StreamLog {
     let queue = this.#queues.get(group);
     if (queue === undefined) {
-      queue = new StreamLog("queue", ":queue", queuePartitions, { ...this.options, maxAgeMs: Infinity, idleGroupMs: Infinity }, this.time);
+      queue = new StreamLog(
+        "queue",
+        ":queue",
+        queuePartitions,
+        { ...this.options, maxAgeMs: Infinity, idleGroupMs: Infinity },
+        this.time,
+      );
       this.#queues.set(group, queue);
     }
     return queue;
@@ -80,7 +96,8 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
 
   #answer(address: string, message: OutMessage, now: number): void {
     const consumer = this.#inboxes.get(address);
-    if (consumer === undefined) return message.failed("no", new DriverError("BUS_NOT_FOUND", "inbox: there is none at this address"));
+    if (consumer === undefined)
+      return message.failed("no", new DriverError("BUS_NOT_FOUND", "inbox: there is none at this address"));
     consumer.offer(new Entry(inbox, "", message, now, 0, 0));
     message.stored();
   }
@@ -94,16 +111,18 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
 
   // ── Streams ──
 
-  ensureStream(options: StreamOptions): EnsuredStream {
-    const ensured = ensureStream(this.streams, options, this.options, this.time);
-    if (ensured.outcome === "created") {
+  ensureStream(options: StreamOptions, dryRun: boolean): StreamPlan["outcome"] {
+    const plan = planStream(this.streams, options, this.options, this.time);
+    if (dryRun) return plan.outcome;
+    const stream = plan.apply();
+    if (plan.outcome === "created") {
       for (const group of this.groups.values()) {
-        const reads = group.spec.reads.find(({ stream }) => stream === options.name);
-        if (reads !== undefined) group.read(ensured.stream, reads.patterns, { at: "oldest" });
+        const reads = group.spec.reads.find((read) => read.stream === options.name);
+        if (reads !== undefined) group.read(stream, reads.patterns, { at: "oldest" });
       }
     }
     this.time.wake(this);
-    return ensured;
+    return plan.outcome;
   }
 
   deleteStream(name: string): boolean {
@@ -111,7 +130,8 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
     if (stream === undefined) return false;
     this.streams.delete(name);
     this.#full.delete(stream);
-    for (const tail of [...this.#tails]) if (tail.stream === stream) tail.end(new DriverError("BUS_NOT_FOUND", `stream (${name}): was deleted`));
+    for (const tail of this.#tails)
+      if (tail.stream === stream) tail.end(new DriverError("BUS_NOT_FOUND", `stream (${name}): was deleted`));
     for (const group of this.groups.values()) group.unread(name, "stream deleted");
     stream.delete();
     return true;
@@ -123,7 +143,8 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
     const group = this.groups.get(wanted.group);
     for (const { stream } of wanted.reads) {
       const known = this.streams.has(stream) || group?.spec.reads.some((read) => read.stream === stream);
-      if (known !== true) throw new DriverError("BUS_NOT_FOUND", `group (${wanted.group}): there is no stream ${stream}`);
+      if (known !== true)
+        throw new DriverError("BUS_NOT_FOUND", `group (${wanted.group}): there is no stream ${stream}`);
     }
     if (group === undefined) {
       checkStart(wanted.from);
@@ -141,7 +162,8 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
   /** The only way by which patterns shrink. */
   updateGroup(name: string, reads: GroupSpec["reads"]): void {
     const group = this.groupNamed(name);
-    for (const { stream } of group.spec.reads) if (!reads.some((read) => read.stream === stream)) group.unread(stream, undefined);
+    for (const { stream } of group.spec.reads)
+      if (!reads.some((read) => read.stream === stream)) group.unread(stream, undefined);
     this.#define(group, { ...group.spec, reads });
     this.time.wake(this);
   }
@@ -173,17 +195,30 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
       const log = this.streams.get(stream);
       if (log !== undefined) group.read(log, patterns, { at: "oldest" });
     }
-    for (const member of [...group.members]) member.sink.spec(spec);
+    for (const member of group.members.slice()) member.sink.spec(spec);
   }
 
   // ── Consuming ──
 
-  consume(source: Source, sink: Sink, window: Window, connection: MemoryConnection): Consumption & { leave(counted: boolean): void } {
+  consume(
+    source: Source,
+    sink: Sink,
+    window: Window,
+    connection: MemoryConnection,
+  ): Consumption & { leave(counted: boolean): void } {
     if (source.kind === "group") {
       const group = this.groupNamed(source.group);
       if (source.resume !== undefined) group.resume(source.resume);
       this.#consumptions += 1;
-      const member = new GroupMember(`${connection.member.id}#${this.#consumptions}`, connection.member, connection, group, sink, window, this);
+      const member = new GroupMember(
+        `${connection.member.id}#${this.#consumptions}`,
+        connection.member,
+        connection,
+        group,
+        sink,
+        window,
+        this,
+      );
       group.join(member);
       return member;
     }
@@ -194,7 +229,8 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
       this.#tails.add(tail);
       return tail;
     }
-    if (source.kind === "direct") return new DirectConsumer(undefined, source.group, sink, window, this.time, connection, this);
+    if (source.kind === "direct")
+      return new DirectConsumer(undefined, source.group, sink, window, this.time, connection, this);
     const consumer = new DirectConsumer(this.#newAddress(), undefined, sink, window, this.time, connection, this);
     this.#inboxes.set(consumer.address!, consumer);
     return consumer;
@@ -216,18 +252,23 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
 
   /** A live group goes with its last member. */
   left(group: Group): void {
-    if (group.spec.live && group.members.length === 0 && this.groups.get(group.spec.group) === group) this.deleteGroup(group.spec.group);
+    if (group.spec.live && group.members.length === 0 && this.groups.get(group.spec.group) === group)
+      this.deleteGroup(group.spec.group);
   }
 
   keepLetter(letter: StoredMessage): void {
     const dropped = this.letters.keep(letter, this.options.maxLetters);
-    if (dropped > 0 && letter.group !== undefined) this.groups.get(letter.group)?.lost(dropped, "more dead letters than maxLetters");
+    if (dropped > 0 && letter.group !== undefined)
+      this.groups.get(letter.group)?.lost(dropped, "more dead letters than maxLetters");
   }
 
   /** 128 bits of chance. */
   #newAddress(): string {
     let address = "";
-    for (let part = 0; part < 8; part += 1) address += Math.floor(this.time.random() * 0x1_0000).toString(16).padStart(4, "0");
+    for (let part = 0; part < 8; part += 1)
+      address += Math.floor(this.time.random() * 0x1_0000)
+        .toString(16)
+        .padStart(4, "0");
     return address;
   }
 
@@ -238,7 +279,7 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
     if (!this.connections.delete(connection)) return;
     const closed = new DriverError("BUS_CLOSED", "memory: the connection was closed");
     for (const log of this.#full) log.refuseParked(closed, connection);
-    for (const group of [...this.groups.values()]) if (group.maker === connection) this.left(group);
+    for (const group of this.groups.values()) if (group.maker === connection) this.left(group);
     this.time.detach(connection.clock);
   }
 
@@ -262,7 +303,12 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
     const now = this.time.now();
     for (const stream of this.streams.values()) stream.expire(now);
     this.#unpark();
-    if (this.#full.size > 0 || [...this.#tails].some((tail) => tail.stuck) || [...this.groups.values()].some((group) => group.stuck)) this.stuck();
+    if (
+      this.#full.size > 0 ||
+      [...this.#tails].some((tail) => tail.stuck) ||
+      [...this.groups.values()].some((group) => group.stuck)
+    )
+      this.stuck();
   }
 
   #unpark(): void {

@@ -19,7 +19,10 @@ export function findStore(among: Map<string, Store>, key: string, options: Norma
   let store = among.get(key);
   if (store === undefined) among.set(key, (store = new Store(options)));
   if (store.options.encode !== options.encode) {
-    throw new DriverError("BUS_CONFLICT", `memory option (encode): the store is ${store.options.encode ? "encoded" : "not encoded"}, made so by its first bus`);
+    throw new DriverError(
+      "BUS_CONFLICT",
+      `memory option (encode): the store is ${store.options.encode ? "encoded" : "not encoded"}, made so by its first bus`,
+    );
   }
   return store;
 }

@@ -1,15 +1,30 @@
 import { describe, expect, it } from "vitest";
-import { codeOf, connectTo, consume, groupSpec, joinGroup, numbered, outgoing, publish, toQueue, toTopic, turns, until, wide } from "../../../test/support/driver-harness.ts";
+import {
+  connectTo,
+  groupSpec,
+  joinGroup,
+  numbered,
+  outgoing,
+  publish,
+  toQueue,
+  toTopic,
+  turns,
+  until,
+  wide,
+} from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import type { DriverConnection, StreamOptions } from "../../driver.ts";
 import { memory, type MemoryOptions } from "./index.ts";
 
 const live = new AbortController().signal;
 
-async function start(stream: Partial<StreamOptions> = {}, options: MemoryOptions = {}): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection }> {
+async function start(
+  stream: Partial<StreamOptions> = {},
+  options: MemoryOptions = {},
+): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection }> {
   const clock = new ManualClock();
   const { connection } = await connectTo(memory(options), { clock });
-  await connection.ensureStream({ name: "events", topics: [">"], ...stream });
+  await connection.ensureStream({ name: "events", topics: [">"], ...stream }, false);
   return { clock, connection };
 }
 
@@ -45,7 +60,7 @@ describe("a full stream", () => {
     const sent = publish(connection, numbered(5));
     expect(outcomes(sent)).toEqual(["stored", "stored", "stored", "no", "no"]);
     expect(sent[3]!.error).toMatchObject({ code: "BUS_FULL" });
-    await connection.ensureStream({ name: "bytes", topics: ["bytes.>"], maxBytes: 10 });
+    await connection.ensureStream({ name: "bytes", topics: ["bytes.>"], maxBytes: 10 }, false);
     await connection.ensureGroup(groupSpec("g", { stream: "bytes" }));
     const big = ["123456", "7890", "x", "12345678901"].map((text) => outgoing(toTopic("bytes.x", "bytes"), text));
     connection.send(big.map(({ message }) => message));
@@ -97,7 +112,7 @@ describe("a full stream", () => {
     const driver = memory();
     const { connection } = await connectTo(driver);
     const { connection: other } = await connectTo(driver);
-    await connection.ensureStream({ name: "events", topics: [">"], maxMessages: 1, whenFull: "wait" });
+    await connection.ensureStream({ name: "events", topics: [">"], maxMessages: 1, whenFull: "wait" }, false);
     await connection.ensureGroup(groupSpec("g"));
     const mine = publish(connection, ["1", "2"]);
     const theirs = publish(other, ["3"]);
@@ -147,7 +162,7 @@ describe("a full stream", () => {
     const { sink } = await joinGroup(connection, "g", { messages: 0, bytes: 0 });
     connection.send([outgoing(toQueue("g"), "6").message]);
     await until(() => sink.losses.reduce((sum, { count }) => sum + count!, 0) === 4, "said");
-    (await joinGroup(connection, "g")).consumption.window(wide);
+    expect(sink.messages).toEqual([]);
   });
 });
 
@@ -208,7 +223,12 @@ describe("a broker id", () => {
     const { connection, clock } = await start();
     const [first] = publish(connection, ["1"], { brokerId: "same", hash: 35 });
     const [second] = publish(connection, ["1"], { brokerId: "same", hash: 35 });
-    expect([first!.outcome, first!.position, second!.outcome, second!.position]).toEqual(["stored", "3/1", "duplicate", "3/1"]);
+    expect([first!.outcome, first!.position, second!.outcome, second!.position]).toEqual([
+      "stored",
+      "3/1",
+      "duplicate",
+      "3/1",
+    ]);
     clock.advance(119_999);
     expect(outcomes(publish(connection, ["1"], { brokerId: "same" }))).toEqual(["duplicate"]);
     clock.advance(1);
@@ -223,9 +243,17 @@ describe("a broker id", () => {
     await connection.ensureGroup(groupSpec("g"));
     const [later] = publish(connection, ["1"], { brokerId: "later", notBefore: clock.now() + 1_000 });
     const [again] = publish(connection, ["1"], { brokerId: "later" });
-    expect([later!.outcome, later!.position, again!.outcome, again!.position]).toEqual(["stored", undefined, "duplicate", undefined]);
+    expect([later!.outcome, later!.position, again!.outcome, again!.position]).toEqual([
+      "stored",
+      undefined,
+      "duplicate",
+      undefined,
+    ]);
     publish(connection, ["2"]);
-    const waiting = [...publish(connection, ["3"], { brokerId: "waits" }), ...publish(connection, ["3"], { brokerId: "waits" })];
+    const waiting = [
+      ...publish(connection, ["3"], { brokerId: "waits" }),
+      ...publish(connection, ["3"], { brokerId: "waits" }),
+    ];
     expect(outcomes(waiting)).toEqual(["waiting", "waiting"]);
     await joinGroup(connection, "g");
     await until(() => waiting[1]!.outcome === "duplicate", "both");
@@ -239,7 +267,12 @@ describe("a message that is due later", () => {
     await connection.ensureGroup(groupSpec("g"));
     const { sink } = await joinGroup(connection, "g");
     const now = clock.now();
-    for (const [text, delay] of [["b", 2_000], ["a", 1_000], ["c", 3_600_000 * 24 * 40]] as const) publish(connection, [text], { notBefore: now + delay });
+    for (const [text, delay] of [
+      ["b", 2_000],
+      ["a", 1_000],
+      ["c", 3_600_000 * 24 * 40],
+    ] as const)
+      publish(connection, [text], { notBefore: now + delay });
     connection.send([outgoing(toQueue("g"), "job", { notBefore: now + 1_500 }).message]);
     await turns();
     expect(sink.messages).toHaveLength(0);
@@ -273,91 +306,5 @@ describe("a message that is due later", () => {
     expect(await messagesOf(connection)).toBe(0);
     clock.advance(500);
     expect(await messagesOf(connection)).toBe(1);
-  });
-});
-
-describe("ensureStream", () => {
-  it("says what it did, and tells the other connections", async () => {
-    const driver = memory();
-    const one = await connectTo(driver);
-    const two = await connectTo(driver);
-    const options = { name: "events", topics: ["a.>"], maxMessages: 5 };
-    expect(await one.connection.ensureStream(options)).toBe("created");
-    expect(await one.connection.ensureStream({ name: "events", topics: ["a.>"] })).toBe("unchanged");
-    expect(await one.connection.ensureStream({ ...options, topics: ["a.>", "b.>"] })).toBe("updated");
-    expect(await one.connection.ensureStream({ ...options, topics: ["b.>", "a.>"], maxMessages: 6 })).toBe("updated");
-    expect([one.changes(), two.changes()]).toEqual([0, 3]);
-    expect((await two.connection.admin.streams())[0]).toMatchObject({ name: "events", topics: ["b.>", "a.>"], partitions: 16, messages: 0 });
-    await two.connection.admin.deleteStream("events");
-    expect([one.changes(), two.changes()]).toEqual([1, 3]);
-  });
-
-  it("refuses what can't be", async () => {
-    const { connection } = await start();
-    expect(await codeOf(connection.ensureStream({ name: "events", topics: [">"], partitions: 8 }))).toBe("BUS_CONFLICT");
-    expect(await codeOf(connection.ensureStream({ name: "second", topics: ["a.*", ">"] }))).toBe("BUS_CONFLICT");
-    expect(await codeOf(connection.ensureStream({ name: "second", topics: ["a.*"], replicas: 3 }))).toBe("BUS_UNSUPPORTED");
-    expect(await codeOf(connection.ensureStream({ name: "second", topics: ["a.*"], partitions: 0 }))).toBe("BUS_INVALID_OPTION");
-    expect((await connection.admin.streams()).length).toBe(1);
-  });
-
-  it("shrinks a stream with the next publish", async () => {
-    const { connection } = await start();
-    publish(connection, numbered(10));
-    await connection.ensureStream({ name: "events", topics: [">"], maxMessages: 3 });
-    publish(connection, ["11"]);
-    expect(await messagesOf(connection)).toBe(3);
-  });
-});
-
-describe("a deleted stream", () => {
-  it("is gone for publishers, tails and groups, which are told, and starts anew when it is made again", async () => {
-    const { connection } = await start();
-    await connection.ensureGroup(groupSpec("g"));
-    const tail = await consume(connection, { kind: "tail", stream: "events", from: { at: "newest" }, resume: undefined });
-    const group = await joinGroup(connection, "g", { messages: 1, bytes: 100 });
-    publish(connection, numbered(3));
-    await until(() => group.sink.messages.length === 1 && tail.sink.messages.length === 3, "both");
-    expect(await connection.admin.deleteStream("events")).toBe(true);
-    expect(await connection.admin.deleteStream("events")).toBe(false);
-    expect(tail.sink.ends).toMatchObject([{ error: { code: "BUS_NOT_FOUND" }, kept: false }]);
-    expect(group.sink.revocations).toEqual([{ partition: "events/0" }]);
-    await until(() => group.sink.losses.length === 1, "the loss");
-    expect(group.sink.losses[0]!.count).toBe(3);
-    expect(publish(connection, ["x"])[0]).toMatchObject({ outcome: "no", error: { code: "BUS_NOT_FOUND" } });
-    await connection.ensureStream({ name: "events", topics: [">"] });
-    publish(connection, ["new"]);
-    await until(() => group.sink.messages.length === 2, "the group reads it again");
-  });
-});
-
-describe("trim", () => {
-  it("forgets up to a time or position, and never what a group has not settled", async () => {
-    const { connection, clock } = await start();
-    publish(connection, numbered(4));
-    clock.advance(1_000);
-    publish(connection, numbered(4, 5));
-    expect(await connection.admin.trim!("events", { positions: { "events/0": "2" } })).toBe(2);
-    await connection.ensureGroup(groupSpec("g"));
-    const { sink, consumption } = await joinGroup(connection, "g");
-    await until(() => sink.messages.length === 6, "the rest");
-    expect(await connection.admin.trim!("events", { at: "newest" })).toBe(0);
-    consumption.ack(sink.messages.slice(0, 3));
-    expect(await connection.admin.trim!("events", { time: clock.now() })).toBe(2);
-    expect(await connection.admin.trim!("events", { at: "newest" })).toBe(1);
-    expect(sink.losses).toEqual([]);
-  });
-});
-
-describe("streams()", () => {
-  it("tells counts, bytes, times and groups", async () => {
-    const { connection, clock } = await start();
-    const first = new Date(clock.now());
-    publish(connection, ["123"]);
-    clock.advance(5_000);
-    publish(connection, ["4567"], { hash: 1 });
-    await connection.ensureGroup(groupSpec("g"));
-    expect(await connection.admin.streams()).toEqual([{ name: "events", topics: [">"], partitions: 16, messages: 2, bytes: 7, first, last: new Date(clock.now()), groups: ["g"] }]);
-    expect(await codeOf(connection.admin.positions("nowhere"))).toBe("BUS_NOT_FOUND");
   });
 });

@@ -65,7 +65,10 @@ export class StreamLog {
     this.name = name;
     this.limits = limits;
     this.#time = time;
-    this.partitions = Array.from({ length: partitions }, (_, number) => new PartitionLog(kind, `${name}/${number}`, number));
+    this.partitions = Array.from(
+      { length: partitions },
+      (_, number) => new PartitionLog(kind, `${name}/${number}`, number),
+    );
   }
 
   /** Publishes that wait for space. */
@@ -78,10 +81,21 @@ export class StreamLog {
     const known = this.#ids.find(message.brokerId, now);
     if (known !== undefined) return message.stored(known === "" ? undefined : known, true);
     const bytes = message.value === undefined ? message.body.byteLength : 0;
-    if (bytes > this.limits.maxBytes) return message.failed("no", new DriverError("BUS_TOO_LARGE", `message (${this.name}): ${bytes} bytes are more than the ${this.limits.maxBytes} it may hold`));
+    if (bytes > this.limits.maxBytes)
+      return message.failed(
+        "no",
+        new DriverError(
+          "BUS_TOO_LARGE",
+          `message (${this.name}): ${bytes} bytes are more than the ${this.limits.maxBytes} it may hold`,
+        ),
+      );
     if (this.#parked.length === 0 && this.#makeRoom(bytes, now)) return this.#store(message, bytes, now);
     if (this.limits.whenFull === "wait") this.#parked.push({ message, sender });
-    else message.failed("no", new DriverError("BUS_FULL", `stream (${this.name}): full with what a group has not handled`));
+    else
+      message.failed(
+        "no",
+        new DriverError("BUS_FULL", `stream (${this.name}): full with what a group has not handled`),
+      );
   }
 
   /** Stores what waited, as far as there is room now. */
@@ -116,7 +130,8 @@ export class StreamLog {
     if (now < this.#nextExpiry) return;
     let oldest = Infinity;
     for (const log of this.partitions) {
-      while (log.oldest !== undefined && log.oldest.at + this.limits.maxAgeMs <= now) this.drop(log, "older than maxAgeMs");
+      while (log.oldest !== undefined && log.oldest.at + this.limits.maxAgeMs <= now)
+        this.drop(log, "older than maxAgeMs");
       if (log.oldest !== undefined) oldest = Math.min(oldest, log.oldest.at);
     }
     this.#nextExpiry = oldest + this.limits.maxAgeMs;
@@ -142,7 +157,8 @@ export class StreamLog {
   /** Forgets what lies before a position, but nothing that a group has not settled. */
   trim(log: PartitionLog, before: number): void {
     let end = before;
-    for (const reader of log.readers) if (reader.reader.needs(this.limits.idleGroupMs)) end = Math.min(end, reader.handled + 1);
+    for (const reader of log.readers)
+      if (reader.reader.needs(this.limits.idleGroupMs)) end = Math.min(end, reader.handled + 1);
     while (log.first < end && log.oldest !== undefined) this.drop(log, "trimmed");
   }
 
@@ -172,7 +188,16 @@ export class StreamLog {
     this.messages += 1;
     this.bytes += bytes;
     if (this.messages >= this.#lookAgainAt) this.#keepLittle();
-    log.append(new Entry(log, (message.to as { readonly topic: string }).topic, message, now, this.#time.nextSequence(), position));
+    log.append(
+      new Entry(
+        log,
+        (message.to as { readonly topic: string }).topic,
+        message,
+        now,
+        this.#time.nextSequence(),
+        position,
+      ),
+    );
     return position;
   }
 
@@ -189,7 +214,10 @@ export class StreamLog {
   }
 
   #fits(bytes: number): boolean {
-    return this.messages + this.scheduled.size < this.limits.maxMessages && this.bytes + this.#scheduledBytes + bytes <= this.limits.maxBytes;
+    return (
+      this.messages + this.scheduled.size < this.limits.maxMessages &&
+      this.bytes + this.#scheduledBytes + bytes <= this.limits.maxBytes
+    );
   }
 
   /** False when it stays full. */
@@ -219,7 +247,9 @@ export class StreamLog {
 
   /** Keeps the latest of what every group has read, and what any has not. Without a group everything may be wanted yet. */
   #keepLittle(): void {
-    const ungrouped = this.partitions.every((log) => log.readers.every((reader) => !reader.reader.needs(this.limits.idleGroupMs)));
+    const ungrouped = this.partitions.every((log) =>
+      log.readers.every((reader) => !reader.reader.needs(this.limits.idleGroupMs)),
+    );
     if (!ungrouped) this.#dropRead(0, this.messages - this.limits.maxRead);
     this.#lookAgainAt = Math.max(this.messages, this.limits.maxRead) + Math.max(this.limits.maxRead >> 4, 1);
   }
@@ -237,7 +267,10 @@ function neededFrom(log: PartitionLog, idleGroupMs: number): number {
 }
 
 /** The partition with the oldest entry, of those whose oldest is not needed. */
-function oldestOf(partitions: readonly PartitionLog[], needed: readonly number[] | undefined): PartitionLog | undefined {
+function oldestOf(
+  partitions: readonly PartitionLog[],
+  needed: readonly number[] | undefined,
+): PartitionLog | undefined {
   let found: PartitionLog | undefined;
   let sequence = Infinity;
   for (let number = 0; number < partitions.length; number += 1) {

@@ -1,20 +1,41 @@
 import { describe, expect, it } from "vitest";
-import { codeOf, connectTo, consume, letterOf, numbered, publish, turns, until, wide, type TestConsumption } from "../../../test/support/driver-harness.ts";
+import {
+  codeOf,
+  connectTo,
+  consume,
+  letterOf,
+  numbered,
+  publish,
+  turns,
+  until,
+  wide,
+  type TestConsumption,
+} from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import type { DriverConnection, Source, StreamOptions } from "../../driver.ts";
 import { memory } from "./index.ts";
 
 const live = new AbortController().signal;
 
-async function start(stream: Partial<StreamOptions> = {}): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection }> {
+async function start(
+  stream: Partial<StreamOptions> = {},
+): Promise<{ readonly clock: ManualClock; readonly connection: DriverConnection }> {
   const clock = new ManualClock();
   const { connection } = await connectTo(memory(), { clock });
-  await connection.ensureStream({ name: "events", topics: [">"], ...stream });
+  await connection.ensureStream({ name: "events", topics: [">"], ...stream }, false);
   return { clock, connection };
 }
 
-const tail = (connection: DriverConnection, options: Partial<Extract<Source, { readonly kind: "tail" }>> = {}, window = wide): Promise<TestConsumption> =>
-  consume(connection, { kind: "tail", stream: "events", from: { at: "oldest" }, resume: undefined, ...options }, window);
+const tail = (
+  connection: DriverConnection,
+  options: Partial<Extract<Source, { readonly kind: "tail" }>> = {},
+  window = wide,
+): Promise<TestConsumption> =>
+  consume(
+    connection,
+    { kind: "tail", stream: "events", from: { at: "oldest" }, resume: undefined, ...options },
+    window,
+  );
 
 describe("a tail", () => {
   it("starts at the oldest, the newest, a time, behind positions", async () => {
@@ -24,11 +45,21 @@ describe("a tail", () => {
     const positions = await connection.admin.positions("events");
     const time = clock.now();
     publish(connection, ["2"]);
-    const tails = await Promise.all([tail(connection), tail(connection, { from: { at: "newest" } }), tail(connection, { from: { time } }), tail(connection, { from: { positions } })]);
+    const tails = await Promise.all([
+      tail(connection),
+      tail(connection, { from: { at: "newest" } }),
+      tail(connection, { from: { time } }),
+      tail(connection, { from: { positions } }),
+    ]);
     publish(connection, ["3"], { hash: 1 });
     await until(() => tails.every(({ sink }) => sink.texts.at(-1) === "3"), "the last");
     expect(tails.map(({ sink }) => sink.texts)).toEqual([["1", "2", "3"], ["3"], ["2", "3"], ["2", "3"]]);
-    expect(tails[0]!.sink.messages[0]).toMatchObject({ lane: "stream", partition: "events/0", position: "1", deliveries: 1 });
+    expect(tails[0]!.sink.messages[0]).toMatchObject({
+      lane: "stream",
+      partition: "events/0",
+      position: "1",
+      deliveries: 1,
+    });
   });
 
   it("sees a copy of its own, in the order of publishing", async () => {
@@ -65,7 +96,9 @@ describe("a tail", () => {
     await until(() => sink.messages.length === 3, "one more");
     await turns();
     expect(sink.messages).toHaveLength(3);
-    expect(await consumption.settle([{ how: "dead", message: sink.messages[1]!, letter: letterOf(sink.messages[1]!, "g") }])).toEqual(["done"]);
+    expect(
+      await consumption.settle([{ how: "dead", message: sink.messages[1]!, letter: letterOf(sink.messages[1]!, "g") }]),
+    ).toEqual(["done"]);
     await until(() => sink.messages.length === 4, "and one more");
     consumption.window({ messages: 0, bytes: 0 });
     consumption.ack(sink.messages);

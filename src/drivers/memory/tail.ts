@@ -33,7 +33,15 @@ export class Tail implements Consumption, TurnTaker, Reader {
   #open = true;
   #lost = new Map<string, number>();
 
-  constructor(stream: StreamLog, source: Extract<Source, { readonly kind: "tail" }>, sink: Sink, window: Window, time: StoreTime, connection: Consumer, host: TailHost) {
+  constructor(
+    stream: StreamLog,
+    source: Extract<Source, { readonly kind: "tail" }>,
+    sink: Sink,
+    window: Window,
+    time: StoreTime,
+    connection: Consumer,
+    host: TailHost,
+  ) {
     this.stream = stream;
     this.sink = sink;
     this.#time = time;

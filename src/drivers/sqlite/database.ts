@@ -161,7 +161,7 @@ function locate(path: string, create: boolean): string {
   const file = join(folder, basename(absolute));
   const found = lstatSync(file, { throwIfNoEntry: false });
   if (found === undefined) {
-    if (!create) throw new DriverError("BUS_NOT_FOUND", `sqlite: ${file} does not exist`);
+    if (!create) throw new DriverError("BUS_NOT_FOUND", `sqlite: ${file} does not exist: connect once with manage "create"`);
     // Only a file that was not there may be opened by us: closing it would drop the locks of another connection of this process.
     try {
       closeSync(openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600));

@@ -140,13 +140,14 @@ export class GroupStore {
 
   #make(spec: GroupSpec, now: number): GroupRow {
     const reads = union([], spec.reads);
+    const from: StartAt = spec.live ? { at: "newest" } : spec.from; // a live group has no past
     const id = this.#database
       .query("INSERT INTO {grp} (name, reads, origin, keeps, live, idle_since) VALUES (?, ?, ?, ?, ?, ?)")
-      .insert(spec.group, JSON.stringify(reads), JSON.stringify(spec.from), spec.order ?? "group", spec.live ? 1 : 0, now);
+      .insert(spec.group, JSON.stringify(reads), JSON.stringify(from), spec.order ?? "group", spec.live ? 1 : 0, now);
     const row = this.byId(id)!;
     for (const { stream } of reads) {
       const source = this.#stream(stream, spec.group);
-      this.#start(row, source, startOf(this.#streams, source, spec.from));
+      this.#start(row, source, startOf(this.#streams, source, from));
     }
     const queue = this.#streams.makeQueue(spec.group);
     this.#start(row, queue, startOf(this.#streams, queue, { at: "oldest" }));

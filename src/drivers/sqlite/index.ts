@@ -4,6 +4,7 @@ import { capabilities } from "./capabilities.ts";
 import { classify, isBusy } from "./classify.ts";
 import { SqliteConnection } from "./connection.ts";
 import { Database } from "./database.ts";
+import { missingConnection } from "./missing-connection.ts";
 import { prepareLayout } from "./migrate.ts";
 import { resolveOptions, type ResolvedOptions, type SqliteOptions } from "./options.ts";
 
@@ -38,16 +39,27 @@ async function connect(options: ResolvedOptions, context: ConnectContext): Promi
 }
 
 async function open(options: ResolvedOptions, context: ConnectContext): Promise<DriverConnection> {
-  const { path, maxFileBytes } = options;
-  const database = new Database({ path, prefix: context.prefix, synchronous: "FULL", create: context.manage === "create", maxFileBytes });
+  let database: Database | undefined;
   let connection: SqliteConnection | undefined;
   try {
-    prepareLayout(database, context.manage);
+    database = prepared(options, context);
     connection = new SqliteConnection(database, capabilities, context, options);
     await connection.join();
     return connection;
   } catch (error) {
     connection?.destroy();
+    database?.close();
+    if (context.manage === "verify" && error instanceof DriverError && error.code === "BUS_NOT_FOUND") return missingConnection(error, capabilities);
+    throw error;
+  }
+}
+
+function prepared({ path, maxFileBytes }: ResolvedOptions, { manage, prefix }: ConnectContext): Database {
+  const database = new Database({ path, prefix, synchronous: "FULL", create: manage === "create", maxFileBytes });
+  try {
+    prepareLayout(database, manage);
+    return database;
+  } catch (error) {
     database.close();
     throw error;
   }

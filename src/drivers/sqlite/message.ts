@@ -38,7 +38,7 @@ export class SqliteMessage<Handle = unknown> implements InMessage {
   over = false;
   readonly #key: string | null;
   readonly #headers: string | null;
-  readonly #notes: string | null;
+  #notes: string | null;
 
   constructor(row: MessageParts, handle: Handle, lane: InMessage["lane"], partition: string | undefined, place: Omit<Place, "lane" | "partition"> = first) {
     this.topic = row.topic;
@@ -66,6 +66,11 @@ export class SqliteMessage<Handle = unknown> implements InMessage {
 
   get size(): number {
     return this.body.byteLength;
+  }
+
+  /** What was recorded beside it is found in it from now on. */
+  noted(headers: string | null): void {
+    this.#notes = headers;
   }
 
   header(name: string): string | undefined {

@@ -28,8 +28,8 @@ interface Turned {
 }
 
 const retryFullMs = 250;
-/** A cursor that only passed what its group doesn't read is written after so many. */
-const writeCursorEvery = 500;
+/** How long a cursor that moved may go unwritten when nothing was settled in its partition. */
+const sweepMs = 250;
 
 /**
  * A member of a group that keeps order: it owns partitions, one epoch each, and reads them in order. A retry keeps its place;
@@ -52,6 +52,7 @@ export class OrderedGroup implements Consumption {
   #stale: Part[] = [];
   #released: Part[] = [];
   #turned: Turned | undefined;
+  #sweeping = false;
   #state: "open" | "stopped" | "closed" = "open";
   #flushes: (() => void)[] = [];
 
@@ -255,6 +256,7 @@ export class OrderedGroup implements Consumption {
     this.#writing = undefined;
     for (const { message, what, result } of batch.entries) {
       if (what.how !== "note" || result !== "done") continue;
+      message.noted(encodeHeaders(what.headers));
       message.handle.entry.noted = true;
       message.handle.entry.waitsUntil = what.notBefore;
       if (!message.over) continue;
@@ -267,6 +269,17 @@ export class OrderedGroup implements Consumption {
     for (const part of batch.parts) this.#sayFloor(part);
     if (this.#dirty.parts.size > 0 || this.#settlements.any) return this.#write();
     for (const resolve of this.#flushes.splice(0)) resolve();
+  }
+
+  /** Partitions in which nothing was settled: retention wants to know that their group is past them. */
+  #sweepLater(): void {
+    if (this.#sweeping || ![...this.#parts.values()].some((part) => part.cursor !== part.written)) return;
+    this.#sweeping = true;
+    this.#store.later(sweepMs, () => {
+      this.#sweeping = false;
+      for (const part of this.#parts.values()) if (part.cursor !== part.written) this.#dirty.parts.add(part);
+      if (this.#dirty.parts.size > 0) this.#write();
+    });
   }
 
   #sayFloor(part: Part): void {
@@ -325,8 +338,7 @@ export class OrderedGroup implements Consumption {
     if (read === undefined) return;
     const messages = read.apply((part) => this.#parts.get(part.name) === part);
     for (const message of messages) this.#credit.take(message.size);
-    for (const part of this.#parts.values()) if (part.cursor - part.written >= writeCursorEvery) this.#dirty.parts.add(part);
-    if (this.#dirty.parts.size > 0) this.#write();
+    this.#sweepLater();
     if (read.expired > 0) this.#sink.lost(read.expired, "expired before it was handled");
     if (messages.length > 0) this.#sink.deliver(messages);
     if (read.more && this.#credit.messages > 0) this.wake();

@@ -83,6 +83,7 @@ export class Store {
     this.append = new Append(database, context.clock, this.streams, this.retention, () => this.#appended());
     this.#version = database.dataVersion();
     this.#routing = this.streams.routing();
+    this.#nextDelayed = this.append.delayed.next() ?? Number.POSITIVE_INFINITY;
   }
 
   publish(batch: readonly OutMessage[]): void {

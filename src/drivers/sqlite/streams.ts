@@ -28,6 +28,7 @@ interface StoredStream extends StreamRow {
 }
 
 const day = 86_400_000;
+const mostPartitions = 4_096;
 /** A queue refuses nothing and forgets nothing but what its group has handled. */
 const queueDefaults = { partitions: 16, max_age: 3_650 * day, max_bytes: 2 ** 50, idle_group: 3_650 * day } as const;
 const columns = "id, name, queue, partitions, max_age, max_bytes, max_messages, when_full, idle_group, first, last, last_at, bytes, largest";
@@ -77,11 +78,16 @@ export class Streams {
     return this.#make(1, group, [], partitions, max_age, max_bytes, null, "reject", idle_group);
   }
 
+  /** What the options don't say stays as it is, or is the default. */
   ensure(options: StreamOptions): "created" | "unchanged" | "updated" {
-    const { name, topics, maxAgeMs = 7 * day, maxBytes = 2 ** 30, maxMessages = null, whenFull = "reject", idleGroupMs = 7 * day } = options;
-    if (whenFull === "wait") throw new DriverError("BUS_UNSUPPORTED", `sqlite: stream "${name}": whenFull "wait" is memory's only`);
-    if ((options.replicas ?? 1) > 1) throw new DriverError("BUS_UNSUPPORTED", `sqlite: stream "${name}": a file has no replicas`);
+    const { name, topics } = options;
+    this.#check(options);
     const found = this.#database.query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 AND name = ?").get(name);
+    const maxAgeMs = options.maxAgeMs ?? found?.max_age ?? 7 * day;
+    const maxBytes = options.maxBytes ?? found?.max_bytes ?? 2 ** 30;
+    const maxMessages = options.maxMessages ?? found?.max_messages ?? null;
+    const whenFull = options.whenFull ?? found?.when_full ?? "reject";
+    const idleGroupMs = options.idleGroupMs ?? found?.idle_group ?? 7 * day;
     if (found === undefined) {
       this.#make(0, name, topics, options.partitions ?? 16, maxAgeMs, maxBytes, maxMessages, whenFull, idleGroupMs);
       this.#touch();
@@ -100,6 +106,17 @@ export class Streams {
       .run(text, maxAgeMs, maxBytes, maxMessages, whenFull, idleGroupMs, found.id);
     this.#touch();
     return "updated";
+  }
+
+  #check({ name, topics, partitions = 16, replicas = 1, whenFull }: StreamOptions): void {
+    if (whenFull === "wait") throw new DriverError("BUS_UNSUPPORTED", `sqlite: stream "${name}": whenFull "wait" is memory's only`);
+    if (replicas !== 1) throw new DriverError("BUS_UNSUPPORTED", `sqlite: stream "${name}": a file has no replicas`);
+    if (!Number.isInteger(partitions) || partitions < 1 || partitions > mostPartitions)
+      throw new DriverError("BUS_INVALID_OPTION", `sqlite: stream "${name}": "partitions" must be a whole number from 1 to ${mostPartitions}`);
+    for (const other of this.#database.query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 AND name <> ?").all(name)) {
+      const same = (JSON.parse(other.topics) as readonly string[]).find((topic) => topics.includes(topic));
+      if (same !== undefined) throw new DriverError("BUS_CONFLICT", `sqlite: stream "${name}": stream "${other.name}" captures "${same}" already`);
+    }
   }
 
   /** Whether a stream of these options is there as it should be. */

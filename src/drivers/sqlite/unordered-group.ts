@@ -268,6 +268,7 @@ export class UnorderedGroup implements Consumption {
     for (const { message, what, result } of batch.entries) {
       if (what.how === "note" && result === "done") {
         message.handle.claim = undefined;
+        message.noted(encodeHeaders(what.headers));
         if (message.handle.acked === true) this.#dirty.held.push(message); // while its note was written
       }
       if ((what.how === "retry" || what.how === "release") && result === "done") this.#store.dueAt(this.#store.clock.now() + what.delayMs, this.group);
