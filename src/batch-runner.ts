@@ -67,7 +67,8 @@ export class BatchRunner extends BaseRunner {
     while (!this.paused && this.#running < this.options.concurrency && this.#waiting.length > 0) {
       const wait = this.#waiting.length >= this.#batch.maxSize ? 0 : this.#batch.maxAgeMs - (this.core.clock.ticks() - this.#waiting.peek()!.arrived);
       if (wait > 0) {
-        this.#timer ??= this.core.wheel.set(wait, () => {
+        if (this.#timer !== undefined) return;
+        this.#timer = this.core.wheel.set(wait, () => {
           this.#timer = undefined;
           this.pump();
         });

@@ -10,17 +10,21 @@ import { BusError } from "./errors.ts";
 const limits = { maxDecompressedBytes: 1_048_576 };
 const event = { specversion: "1.0", id: "7", source: "/elsewhere", type: "com.example.placed", data: { n: 1 } };
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
-const read = (changed: object, more?: Partial<EncodedMessage>): Envelope => decodeEnvelope(message({ body: json({ ...event, ...changed }) }, more), limits);
+const read = (changed: object, more?: Partial<EncodedMessage>): Envelope =>
+  decodeEnvelope(message({ body: json({ ...event, ...changed }) }, more), limits);
 
 function refusal(run: () => unknown): string {
   try {
     return `accepted ${JSON.stringify(run())}`;
   } catch (error) {
-    return error instanceof BusError && error.code === "BUS_UNDECODABLE" ? error.message.replace("undecodable message: ", "") : `not ours: ${String(error)}`;
+    return error instanceof BusError && error.code === "BUS_UNDECODABLE"
+      ? error.message.replace("undecodable message: ", "")
+      : `not ours: ${String(error)}`;
   }
 }
 const refused = (changed: object): string => refusal(() => read(changed));
-const ofBody = (body: Uint8Array | string, headers: Headers = []): string => refusal(() => decodeEnvelope(message({ headers, body }), limits));
+const ofBody = (body: Uint8Array | string, headers: Headers = []): string =>
+  refusal(() => decodeEnvelope(message({ headers, body }), limits));
 
 describe("decodeEnvelope of a foreign CloudEvent", () => {
   it("fills in what it does not say", () => {
@@ -49,16 +53,23 @@ describe("decodeEnvelope of a foreign CloudEvent", () => {
   it("takes the key from the broker when the event names none", () => {
     expect(read({}, { key: "k" }).key).toBe("k");
     expect(read({ partitionkey: "p" }, { key: "k" }).key).toBe("p");
-    expect(refusal(() => read({}, { key: "k".repeat(256) }))).toBe('the attribute "partitionkey": it is longer than 255 bytes');
+    expect(refusal(() => read({}, { key: "k".repeat(256) }))).toBe(
+      'the attribute "partitionkey": it is longer than 255 bytes',
+    );
   });
 
   it("keeps extensions that it does not know in the metadata, below our own", () => {
     const changed = { tenant: "t", shard: 7, beta: true, gone: null, odd: {}, busmetadata: '{"tenant":"own"}' };
     expect(read(changed).metadata).toEqual({ tenant: "own", shard: 7, beta: true });
     expect(read({ datacontenttype: "application/json" }).metadata).toBeUndefined();
-    expect(read({ datacontenttype: "text/xml", data: "<a/>" })).toMatchObject({ data: "<a/>", metadata: { datacontenttype: "text/xml" } });
+    expect(read({ datacontenttype: "text/xml", data: "<a/>" })).toMatchObject({
+      data: "<a/>",
+      metadata: { datacontenttype: "text/xml" },
+    });
     expect(read({ dataschema: "https://x.example/s" }).metadata).toEqual({ dataschema: "https://x.example/s" });
-    expect(refused(Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`x${index}`, 1])))).toBe("more than 100 extension attributes");
+    expect(refused(Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`x${index}`, 1])))).toBe(
+      "more than 100 extension attributes",
+    );
   });
 
   it("keeps a trace context that is one and drops garbage", () => {
@@ -82,7 +93,15 @@ describe("decodeEnvelope of a foreign CloudEvent", () => {
   it("takes times with a zone only", () => {
     expect(read({ time: "2026-01-05T12:30:15+02:00" }).time).toBe(Date.UTC(2026, 0, 5, 10, 30, 15));
     expect(read({ time: "2026-01-05T12:30:15.123456789Z" }).time).toBe(Date.UTC(2026, 0, 5, 12, 30, 15, 123));
-    for (const time of ["2026-01-05T12:30:15", "2026-01-05", "yesterday", 1_700_000_000, "2026-13-05T12:30:15Z", "", {}])
+    for (const time of [
+      "2026-01-05T12:30:15",
+      "2026-01-05",
+      "yesterday",
+      1_700_000_000,
+      "2026-13-05T12:30:15Z",
+      "",
+      {},
+    ])
       expect(refused({ time })).toBe("the time is not RFC 3339 with a zone");
     expect(read({ time: "2026-01-05T12:30:15Z" }).time).toBe(Date.UTC(2026, 0, 5, 12, 30, 15));
   });
@@ -106,7 +125,10 @@ describe("decodeEnvelope of a foreign CloudEvent", () => {
     [{ maxattempts: 0 }, 'the attribute "maxattempts" must be a whole number from 1 to 2147483647'],
     [{ maxattempts: 1e300 }, 'the attribute "maxattempts" must be a whole number from 1 to 2147483647'],
     [{ busmetadata: { a: 1 } }, 'the attribute "busmetadata" must be JSON of at most 16384 bytes'],
-    [{ busmetadata: JSON.stringify("x".repeat(16_384)) }, 'the attribute "busmetadata" must be JSON of at most 16384 bytes'],
+    [
+      { busmetadata: JSON.stringify("x".repeat(16_384)) },
+      'the attribute "busmetadata" must be JSON of at most 16384 bytes',
+    ],
     [{ busmetadata: "[1]" }, 'the attribute "busmetadata" must be a JSON object'],
     [{ busmetadata: "{" }, "not JSON (position 1)"],
     [{ busmetadata: '{"__proto__":{"admin":true}}' }, 'a key "__proto__"'],
@@ -124,7 +146,9 @@ describe("decodeEnvelope of a foreign CloudEvent", () => {
   it("never lets what came in name a prototype", () => {
     const text = JSON.stringify(event);
     expect(ofBody(text.replace('"data":', '"__proto__":{"admin":true},"data":'))).toBe('a key "__proto__"');
-    expect(ofBody(text.replace('{"n":1}', '{"constructor":{"prototype":{}}}'))).toBe('a key "prototype" in "constructor"');
+    expect(ofBody(text.replace('{"n":1}', '{"constructor":{"prototype":{}}}'))).toBe(
+      'a key "prototype" in "constructor"',
+    );
     expect(read({ constructor: "x", tostring: "y" }).metadata).toEqual({ constructor: "x", tostring: "y" });
   });
 });
@@ -154,7 +178,13 @@ describe("decodeEnvelope of anything", () => {
   });
 
   it("throws BUS_UNDECODABLE or gives an envelope, whatever one byte or header becomes", () => {
-    const headers = fc.array(fc.tuple(fc.constantFrom("content-type", "content-encoding", "ce-specversion", "ce-id", "ce-time", "ce-busmetadata"), fc.oneof(fc.string(), fc.constantFrom("1.0", "application/json", "gzip", "{}"))), { maxLength: 4 });
+    const headers = fc.array(
+      fc.tuple(
+        fc.constantFrom("content-type", "content-encoding", "ce-specversion", "ce-id", "ce-time", "ce-busmetadata"),
+        fc.oneof(fc.string(), fc.constantFrom("1.0", "application/json", "gzip", "{}")),
+      ),
+      { maxLength: 4 },
+    );
     const { body } = encodeEnvelope(envelope(), structured);
     fc.assert(
       fc.property(fc.nat(body.length - 1), fc.nat(255), headers, (at, byte, given) => {
@@ -168,25 +198,44 @@ describe("decodeEnvelope of anything", () => {
 });
 
 describe("decodeEnvelope in binary mode", () => {
-  const base: Headers = [["ce-specversion", "1.0"], ["ce-id", "7"], ["ce-source", "/x"], ["ce-type", "t"]];
-  const decode = (headers: Headers, body: Uint8Array | string = "{}", more?: Partial<EncodedMessage>): Envelope => decodeEnvelope(message({ headers, body }, more), limits);
+  const base: Headers = [
+    ["ce-specversion", "1.0"],
+    ["ce-id", "7"],
+    ["ce-source", "/x"],
+    ["ce-type", "t"],
+  ];
+  const decode = (headers: Headers, body: Uint8Array | string = "{}", more?: Partial<EncodedMessage>): Envelope =>
+    decodeEnvelope(message({ headers, body }, more), limits);
 
   it.each(["ce-", "ce_", "cloudEvents:", "cloudEvents_"])("reads headers with the prefix %s", (prefix) => {
-    const headers = [...base, ["ce-tenant", "a%20b"] as const].map(([name, value]) => [name.replace("ce-", prefix), value] as const);
-    expect(decode(headers, '{"a":1}')).toMatchObject({ id: "7", type: "t", source: "/x", data: { a: 1 }, metadata: { tenant: "a b" } });
+    const headers = [...base, ["ce-tenant", "a%20b"] as const].map(
+      ([name, value]) => [name.replace("ce-", prefix), value] as const,
+    );
+    expect(decode(headers, '{"a":1}')).toMatchObject({
+      id: "7",
+      type: "t",
+      source: "/x",
+      data: { a: 1 },
+      metadata: { tenant: "a b" },
+    });
   });
 
   it("goes by the headers even when the data is a CloudEvent itself, if its type is given", () => {
     const headers: Headers = [["content-type", "application/json"], ...base];
     expect(decode(headers, json(event)).data).toEqual(event);
-    expect(decode([["content-type", "application/cloudevents+json; charset=utf-8"], ...base], json(event)).id).toBe("7");
+    expect(decode([["content-type", "application/cloudevents+json; charset=utf-8"], ...base], json(event)).id).toBe(
+      "7",
+    );
   });
 
   it("reads text as text and other types as bytes", () => {
     const typed = (type: string, body: string): Envelope => decode([["content-type", type], ...base], body);
     expect(typed("text/plain", "größe").data).toBe("größe");
     expect(typed("application/vnd.x+json; charset=UTF-8", "[1]").data).toEqual([1]);
-    expect(typed("image/png", "x")).toMatchObject({ data: Uint8Array.of(120), metadata: { datacontenttype: "image/png" } });
+    expect(typed("image/png", "x")).toMatchObject({
+      data: Uint8Array.of(120),
+      metadata: { datacontenttype: "image/png" },
+    });
     expect(decode(base, "").data).toBeNull();
     expect(refusal(() => typed("text/plain; charset=latin1", "x"))).toBe("a charset that is not UTF-8");
     expect(refusal(() => typed("application/json", "<a/>"))).toBe("not JSON");
@@ -200,20 +249,28 @@ describe("decodeEnvelope in binary mode", () => {
     [[["ce-specversion", "0.3"], ...base.slice(1)], "a CloudEvent of another version than 1.0"],
     [base.slice(0, 1), 'the attribute "id" is missing'],
     [[...base, ["ce-dataversion", "two"]], 'the attribute "dataversion" must be a whole number from 1 to 2147483647'],
-    [[...base, ["ce-partitionkey", "a%0Ab"]], 'the attribute "partitionkey": U+000A at position 2: a control character'],
+    [
+      [...base, ["ce-partitionkey", "a%0Ab"]],
+      'the attribute "partitionkey": U+000A at position 2: a control character',
+    ],
   ] as const)("refuses %o", (headers, why) => {
     expect(refusal(() => decode(headers as unknown as Headers))).toBe(why);
   });
 
   it("refuses batches and other formats than JSON", () => {
-    for (const format of ["application/cloudevents-batch+json", "application/cloudevents+avro", "application/cloudevents+protobuf"])
+    for (const format of [
+      "application/cloudevents-batch+json",
+      "application/cloudevents+avro",
+      "application/cloudevents+protobuf",
+    ])
       expect(ofBody("[]", [["content-type", format]])).toBe("a CloudEvent in another format than JSON, or a batch");
   });
 
   it("reads its own without being told all headers", () => {
     const from = envelope({ key: "k", metadata: { a: 1 } });
-    const { headers, ...rest } = message(encodeEnvelope(from, binary));
-    expect(headers).toBeDefined();
-    expect(decodeEnvelope(rest, limits)).toEqual(from);
+    const all = message(encodeEnvelope(from, binary));
+    expect(decodeEnvelope({ topic: all.topic, body: all.body, header: (name) => all.header(name) }, limits)).toEqual(
+      from,
+    );
   });
 });

@@ -6,7 +6,8 @@ import type { Envelope } from "./envelope.ts";
 import { ValidationError } from "./errors.ts";
 
 const limits = { maxDecompressedBytes: 16 * 1_048_576 };
-const roundTrip = (from: Envelope, options: EncodeOptions): Envelope => decodeEnvelope(message(encodeEnvelope(from, options)), limits);
+const roundTrip = (from: Envelope, options: EncodeOptions): Envelope =>
+  decodeEnvelope(message(encodeEnvelope(from, options)), limits);
 const text = (body: Uint8Array): string => new TextDecoder().decode(body);
 const compressed = (options: EncodeOptions, encoding: "gzip" | "zstd" | "br", thresholdBytes = 0): EncodeOptions => ({
   ...options,
@@ -113,7 +114,9 @@ describe("encodeEnvelope", () => {
     const shared = Array.from({ length: 1_000 }, () => "x".repeat(1_000));
     const bomb = Array.from({ length: 1_000 }, () => Array.from({ length: 1_000 }, () => shared)); // a terabyte
     for (const data of [bomb, "x".repeat(200_000), "é".repeat(60_000), new Uint8Array(200_000)])
-      expect(() => encodeEnvelope(envelope({ data }), options)).toThrow(expect.objectContaining({ code: "BUS_TOO_LARGE" }));
+      expect(() => encodeEnvelope(envelope({ data }), options)).toThrow(
+        expect.objectContaining({ code: "BUS_TOO_LARGE" }),
+      );
   });
 
   it("measures what is sent when it compresses", () => {
@@ -126,7 +129,9 @@ describe("encodeEnvelope", () => {
   it("refuses headers of more than 16 KiB, and metadata that would make them", () => {
     const metadata = { note: "é".repeat(8_000) };
     expect(roundTrip(envelope({ metadata }), structured).metadata).toEqual(metadata);
-    expect(() => encodeEnvelope(envelope({ metadata }), binary)).toThrow(/too large \(orders\.placed\): \d+ bytes of headers, the limit is 16384/);
+    expect(() => encodeEnvelope(envelope({ metadata }), binary)).toThrow(
+      /too large \(orders\.placed\): \d+ bytes of headers, the limit is 16384/,
+    );
     expect(() => encodeEnvelope(envelope({ metadata: { note: "x".repeat(16_400) } }), structured)).toThrow(
       "too large metadata (orders.placed): more than 16384 bytes of JSON",
     );
@@ -134,9 +139,14 @@ describe("encodeEnvelope", () => {
 
   it("names the field of data or metadata that the wire can't carry", () => {
     expect(() => encodeEnvelope(envelope({ data: { lines: [{ at: new Date() }] } }), structured)).toThrow(
-      expect.objectContaining({ message: "invalid data (orders.placed): lines[0].at: a Date; publish its toISOString(), and let the schema turn it back" }),
+      expect.objectContaining({
+        message:
+          "invalid data (orders.placed): lines[0].at: a Date; publish its toISOString(), and let the schema turn it back",
+      }),
     );
-    expect(() => encodeEnvelope(envelope({ metadata: { n: 1n } }), binary)).toThrow("invalid metadata (orders.placed): n: a bigint");
+    expect(() => encodeEnvelope(envelope({ metadata: { n: 1n } }), binary)).toThrow(
+      "invalid metadata (orders.placed): n: a bigint",
+    );
     expect(() => encodeEnvelope(envelope({ data: undefined }), structured)).toThrow(ValidationError);
     expect(() => encodeEnvelope(envelope({ time: Date.UTC(10_000) }), structured)).toThrow("invalid time");
   });
@@ -154,7 +164,8 @@ describe("encodeEnvelope", () => {
 
   it("carries null, empty strings, lists and empty bytes as data", () => {
     for (const options of [structured, binary])
-      for (const data of [null, "", 0, false, [], {}, new Uint8Array()]) expect(roundTrip(envelope({ data }), options).data).toEqual(data);
+      for (const data of [null, "", 0, false, [], {}, new Uint8Array()])
+        expect(roundTrip(envelope({ data }), options).data).toEqual(data);
   });
 
   it("carries data that nests as deep as it may", () => {

@@ -55,7 +55,8 @@ describe.each(encodings)("%s", (encoding) => {
     expect(refusal(new Uint8Array(), encoding)).toBe(damaged);
     expect(refusal(new TextEncoder().encode('{"a":1}'), encoding)).toBe(damaged);
     const more = [Buffer.concat([whole, Buffer.alloc(8)]), Buffer.concat([whole, Buffer.from("garbage")])];
-    for (const each of more) expect(refusal(each, encoding)).toMatch(/^undecodable message: (?:bytes after the end|damaged)/);
+    for (const each of more)
+      expect(refusal(each, encoding)).toMatch(/^undecodable message: (?:bytes after the end|damaged)/);
   });
 });
 
@@ -91,7 +92,9 @@ describe("a Node without zstd", () => {
     expect(() => older.compress(text, "zstd" satisfies Encoding)).toThrow(
       expect.objectContaining({ code: "BUS_UNSUPPORTED", message: "can't compress (zstd): this Node has no zstd" }),
     );
-    expect(() => older.decompress(compress(text, "zstd"), "zstd", mebibyte)).toThrow("unknown content encoding here (zstd)");
+    expect(() => older.decompress(compress(text, "zstd"), "zstd", mebibyte)).toThrow(
+      "unknown content encoding here (zstd)",
+    );
     expect(older.decompress(older.compress(text, "gzip"), "gzip", mebibyte)).toHaveLength(text.length);
   });
 });

@@ -62,7 +62,7 @@ interface Made {
   readonly what: string;
   readonly timeoutMs: number;
   readonly wheel: TimerWheel;
-  failure(): BusError | undefined;
+  readonly failure: () => BusError | undefined;
 }
 
 function make(target: string | BusConfig, more: BusOptions | undefined): Made {

@@ -2,7 +2,7 @@ import type { Core } from "./core.ts";
 import type { ConnectContext, Driver, DriverConnection, Member } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import { errorFields } from "./status-board.ts";
-import { wrapError } from "./wrap-error.ts";
+import { reasonOf, redact, wrapError } from "./wrap-error.ts";
 
 /** One connection: opened once however many ask, tried again while the reason may pass, closed once. */
 export class Connector {
@@ -103,7 +103,7 @@ export class Connector {
       changed: this.#changed,
       status: ({ type, error }) => {
         if (this.#state === "closed") return;
-        if (type === "blocked" || type === "unblocked") return board.say({ type, reason: error === undefined ? type : String(error) });
+        if (type === "blocked" || type === "unblocked") return board.say({ type, reason: error === undefined ? type : redact(reasonOf(error)) });
         if (type === "disconnected") this.#state = "reconnecting";
         else if (this.#connection !== undefined) this.#state = "connected";
         if (type === "connected" && this.#connection !== undefined) counters.reconnects += 1;

@@ -40,7 +40,8 @@ export async function decodeEvent(message: WireMessage, options: DecodeEventOpti
   checkOptions("decodeEvent", options, shape);
   const { registry, maxDecompressedBytes = 16_777_216 } = options;
   const headers = new Map<string, string>();
-  for (const [name, value] of Object.entries(message.headers ?? {})) if (value !== undefined) headers.set(name.toLowerCase(), value);
+  for (const [name, value] of Object.entries(message.headers ?? {}))
+    if (value !== undefined) headers.set(name.toLowerCase(), value);
   const envelope = decodeEnvelope(
     {
       topic: message.topic ?? "",

@@ -25,7 +25,13 @@ const region = (value: unknown): (() => string) => {
 describe("defineEvent", () => {
   it("makes a value with defaults: the type as the topic, version 1, no key, normal priority", () => {
     const Tick = defineEvent("clock.tick", { schema: typed<{ at: number }>() });
-    expect(Tick).toMatchObject({ type: "clock.tick", version: 1, pattern: "clock.tick", upcast: {}, priority: "normal" });
+    expect(Tick).toMatchObject({
+      type: "clock.tick",
+      version: 1,
+      pattern: "clock.tick",
+      upcast: {},
+      priority: "normal",
+    });
     expect(Tick.topicOf({ at: 1 })).toBe("clock.tick");
     expect(Tick.keyOf({ at: 1 })).toBeUndefined();
     expect(Object.isFrozen(Tick)).toBe(true);
@@ -45,7 +51,13 @@ describe("defineEvent", () => {
 
   it("makes items for publishMany that know their definition", () => {
     const item = OrderPlaced.of(order, { key: "k" });
-    expect(item).toEqual({ [made]: true, event: OrderPlaced, topic: "orders.*.placed", data: order, options: { key: "k" } });
+    expect(item).toEqual({
+      [made]: true,
+      event: OrderPlaced,
+      topic: "orders.*.placed",
+      data: order,
+      options: { key: "k" },
+    });
   });
 
   it("takes the schemas of zod, valibot and arktype", () => {
@@ -71,7 +83,10 @@ describe("defineEvent", () => {
     [">", "a wildcard; take a token from the data with {field}"],
   ])("refuses the template %s", (topic, problem) => {
     expect(() => withTopic(topic)).toThrow(
-      expect.objectContaining({ code: "BUS_INVALID_TOPIC", message: `event "x": invalid topic "${topic}": ${problem}` }),
+      expect.objectContaining({
+        code: "BUS_INVALID_TOPIC",
+        message: `event "x": invalid topic "${topic}": ${problem}`,
+      }),
     );
   });
 
@@ -83,7 +98,9 @@ describe("defineEvent", () => {
   );
 
   it("refuses a type that is no topic unless there is one", () => {
-    expect(() => defineEvent("order placed", { schema: Order })).toThrow(expect.objectContaining({ code: "BUS_INVALID_TOPIC" }));
+    expect(() => defineEvent("order placed", { schema: Order })).toThrow(
+      expect.objectContaining({ code: "BUS_INVALID_TOPIC" }),
+    );
     expect(defineEvent("order placed", { schema: Order, topic: "orders" }).topicOf(order)).toBe("orders");
   });
 
@@ -91,8 +108,16 @@ describe("defineEvent", () => {
     ["", {}, "invalid event type: it is empty"],
     [7, {}, "invalid event type: it must be a string, not a number"],
     ["a\nb", {}, "invalid event type: U+000A at position 2: a control character"],
-    ["x", undefined, 'event "x": "schema" must be a Standard Schema (zod 3.24, valibot 1, arktype 2 or newer, or typed<T>()), not undefined'],
-    ["x", { schema: { parse: () => 1 } }, 'event "x": "schema" must be a Standard Schema (zod 3.24, valibot 1, arktype 2 or newer, or typed<T>()), not an object'],
+    [
+      "x",
+      undefined,
+      'event "x": "schema" must be a Standard Schema (zod 3.24, valibot 1, arktype 2 or newer, or typed<T>()), not undefined',
+    ],
+    [
+      "x",
+      { schema: { parse: () => 1 } },
+      'event "x": "schema" must be a Standard Schema (zod 3.24, valibot 1, arktype 2 or newer, or typed<T>()), not an object',
+    ],
     ["x", { schema: Order, keys: () => "x" }, 'event "x" has no option "keys"; did you mean "key"?'],
     ["x", { schema: Order, key: "orderId" }, 'event "x": "key" must be a function'],
     ["x", { schema: Order, version: 0 }, 'event "x": "version" must be a whole number from 1 to 2147483647'],
@@ -101,7 +126,11 @@ describe("defineEvent", () => {
     ["x", { schema: Order, version: 2, upcast: { 0: () => 1 } }, 'event "x": "upcast.0" must be a version below 2'],
     ["x", { schema: Order, version: 2, upcast: { one: () => 1 } }, 'event "x": "upcast.one" must be a version below 2'],
     ["x", { schema: Order, version: 2, upcast: { 1: "x" } }, 'event "x": "upcast.1" must be a function'],
-    ["x", { schema: Order, priority: "urgent" }, 'event "x": "priority" must be one of "low", "normal", "high", "critical"'],
+    [
+      "x",
+      { schema: Order, priority: "urgent" },
+      'event "x": "priority" must be one of "low", "normal", "high", "critical"',
+    ],
   ])("refuses %j with %o", (name, options, message) => {
     expect(() => loosely(name, options)).toThrow(expect.objectContaining({ code: "BUS_INVALID_OPTION", message }));
   });
@@ -172,7 +201,10 @@ describe("keyOf", () => {
     ["a\0", "U+0000 at position 2: a control character"],
   ])("refuses %o", (key, problem) => {
     expect(keyOf(() => key)).toThrow(
-      expect.objectContaining({ code: "BUS_INVALID_DATA", message: `event "x": invalid key from the data: ${problem}` }),
+      expect.objectContaining({
+        code: "BUS_INVALID_DATA",
+        message: `event "x": invalid key from the data: ${problem}`,
+      }),
     );
   });
 

@@ -14,11 +14,31 @@ describe("defineRequest", () => {
   });
 
   it.each([
-    ["stock check", { request, response }, "BUS_INVALID_TOPIC", 'invalid topic "stock check": a space at position 6: a token has letters, digits, - and _ only'],
+    [
+      "stock check",
+      { request, response },
+      "BUS_INVALID_TOPIC",
+      'invalid topic "stock check": a space at position 6: a token has letters, digits, - and _ only',
+    ],
     ["stock.*", { request, response }, "BUS_INVALID_TOPIC", 'invalid topic "stock.*": wildcard "*" at position 7'],
-    ["x", { request }, "BUS_INVALID_OPTION", 'request "x": "response" must be a Standard Schema (zod 3.24, valibot 1, arktype 2 or newer, or typed<T>()), not undefined'],
-    ["x", { request: 7, response }, "BUS_INVALID_OPTION", 'request "x": "request" must be a Standard Schema (zod 3.24, valibot 1, arktype 2 or newer, or typed<T>()), not a number'],
-    ["x", { request, respones: response }, "BUS_INVALID_OPTION", 'request "x" has no option "respones"; did you mean "response"?'],
+    [
+      "x",
+      { request },
+      "BUS_INVALID_OPTION",
+      'request "x": "response" must be a Standard Schema (zod 3.24, valibot 1, arktype 2 or newer, or typed<T>()), not undefined',
+    ],
+    [
+      "x",
+      { request: 7, response },
+      "BUS_INVALID_OPTION",
+      'request "x": "request" must be a Standard Schema (zod 3.24, valibot 1, arktype 2 or newer, or typed<T>()), not a number',
+    ],
+    [
+      "x",
+      { request, respones: response },
+      "BUS_INVALID_OPTION",
+      'request "x" has no option "respones"; did you mean "response"?',
+    ],
   ])("refuses %s with %o", (type, schemas, code, message) => {
     expect(() => loosely(type, schemas)).toThrow(expect.objectContaining({ code, message }));
   });

@@ -1,4 +1,4 @@
-import { BusError } from "./errors.ts";
+import type { BusError } from "./errors.ts";
 import type { BusEvent } from "./event.ts";
 import { Fifo } from "./internal/fifo.ts";
 import { handBack } from "./work.ts";

@@ -8,9 +8,11 @@ import { ReceivedEvent } from "./received-event.ts";
 const now = Date.UTC(2026, 0, 1);
 const body = new TextEncoder().encode("whatever");
 const format = (event: unknown): ForeignFormat => ({ name: "legacy", decode: () => event as ForeignEvent });
-const decode = (event: unknown, more: Partial<ForeignMessage> = {}) => decodeForeign(format(event), { ...message({ body }), ...more }, now);
+const decode = (event: unknown, more: Partial<ForeignMessage> = {}) =>
+  decodeForeign(format(event), { ...message({ body }), ...more }, now);
 const received = new ReceivedEvent(envelope(), { n: 1 });
-const encode = (made: unknown) => encodeForeign({ ...format({}), encode: () => made as { body: Uint8Array } }, received);
+const encode = (made: unknown) =>
+  encodeForeign({ ...format({}), encode: () => made as { body: Uint8Array } }, received);
 
 describe("decodeForeign", () => {
   it("takes what the format says", () => {
@@ -57,7 +59,11 @@ describe("decodeForeign", () => {
     });
     const cause = new TypeError("x is not iterable");
     expect(() => decodeForeign(throwing(cause), message({ body }), now)).toThrow(
-      expect.objectContaining({ code: "BUS_UNDECODABLE", message: "undecodable message: it could not be read (format legacy)", cause }),
+      expect.objectContaining({
+        code: "BUS_UNDECODABLE",
+        message: "undecodable message: it could not be read (format legacy)",
+        cause,
+      }),
     );
     const own = new BusError("BUS_UNDECODABLE", "undecodable message: not JSON");
     expect(() => decodeForeign(throwing(own), message({ body }), now)).toThrow(own);
@@ -75,7 +81,9 @@ describe("decodeForeign", () => {
     [{ data: 1, time: new Date(Number.NaN) }, "time: it must be a valid Date (format legacy)"],
     [{ data: 1, time: 5 }, "time: it must be a valid Date (format legacy)"],
   ])("refuses %o", (event, why) => {
-    expect(() => decode(event)).toThrow(expect.objectContaining({ code: "BUS_UNDECODABLE", message: `undecodable message: ${why}` }));
+    expect(() => decode(event)).toThrow(
+      expect.objectContaining({ code: "BUS_UNDECODABLE", message: `undecodable message: ${why}` }),
+    );
   });
 
   it("refuses a topic that is none", () => {
@@ -86,7 +94,13 @@ describe("decodeForeign", () => {
 describe("encodeForeign", () => {
   it("gives body and headers", () => {
     const headers = { "event-type": "placed", "X-Trace": "a b" };
-    expect(encode({ body, headers })).toEqual({ body, headers: [["event-type", "placed"], ["X-Trace", "a b"]] });
+    expect(encode({ body, headers })).toEqual({
+      body,
+      headers: [
+        ["event-type", "placed"],
+        ["X-Trace", "a b"],
+      ],
+    });
     expect(encode({ body })).toEqual({ body, headers: [] });
   });
 
@@ -103,7 +117,11 @@ describe("encodeForeign", () => {
       },
     };
     expect(() => encodeForeign(failing, received)).toThrow(
-      expect.objectContaining({ code: "BUS_INVALID_DATA", message: "can't write (format legacy, event orders.placed): it failed", cause }),
+      expect.objectContaining({
+        code: "BUS_INVALID_DATA",
+        message: "can't write (format legacy, event orders.placed): it failed",
+        cause,
+      }),
     );
   });
 
@@ -121,10 +139,16 @@ describe("encodeForeign", () => {
     [{ body, headers: { a: undefined } }, 'the header "a" is no string'],
     [{ body, headers: { a: "x", A: "y" } }, 'the header "A" is there twice'],
     [{ body, headers: { "Omnibus-Done": "x" } }, 'the header "Omnibus-Done" is the bus\'s own'],
-    [{ body, headers: Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`h${index}`, "x"])) }, "101 headers, the limit is 100"],
+    [
+      { body, headers: Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`h${index}`, "x"])) },
+      "101 headers, the limit is 100",
+    ],
   ])("refuses %o", (made, why) => {
     expect(() => encode(made)).toThrow(
-      expect.objectContaining({ code: "BUS_INVALID_DATA", message: `can't write (format legacy, event orders.placed): ${why}` }),
+      expect.objectContaining({
+        code: "BUS_INVALID_DATA",
+        message: `can't write (format legacy, event orders.placed): ${why}`,
+      }),
     );
   });
 });

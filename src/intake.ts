@@ -346,7 +346,7 @@ export class Intake implements WorkOwner {
       }
       const events = runners.map((runner) => runner.view(work.envelope!));
       if (!events.some((event) => event instanceof Promise)) return { runners, events: events as BusEvent[] };
-      return Promise.all(events).then((all) => ({ runners, events: all }), dead);
+      return Promise.all(events.map(async (event) => event)).then((all) => ({ runners, events: all }), dead);
     } catch (error) {
       return dead(error);
     }

@@ -67,8 +67,12 @@ describe("stringifyStrict", () => {
   });
 
   it("takes the names of prototypes as keys, but __proto__", () => {
-    expect(stringifyStrict({ constructor: 1, toString: "x", hasOwnProperty: null }, "data")).toBe('{"constructor":1,"toString":"x","hasOwnProperty":null}');
-    expect(refusal(JSON.parse('{"a":{"b":1},"c":[{"__proto__":{"admin":true}}]}'))).toBe('invalid data (t): c[0]: the key "__proto__", which readers refuse');
+    expect(stringifyStrict({ constructor: 1, toString: "x", hasOwnProperty: null }, "data")).toBe(
+      '{"constructor":1,"toString":"x","hasOwnProperty":null}',
+    );
+    expect(refusal(JSON.parse('{"a":{"b":1},"c":[{"__proto__":{"admin":true}}]}'))).toBe(
+      'invalid data (t): c[0]: the key "__proto__", which readers refuse',
+    );
   });
 
   it.each([
@@ -106,7 +110,9 @@ describe("stringifyStrict", () => {
   it("gives the path and why, too, for machines", () => {
     expect(() => stringifyStrict({ list: [{ total: Number.NaN }] }, "data")).toThrow(
       expect.objectContaining({
-        issues: [{ path: ["list", 0, "total"], message: "NaN, which JSON has no number for; publish null or a string" }],
+        issues: [
+          { path: ["list", 0, "total"], message: "NaN, which JSON has no number for; publish null or a string" },
+        ],
       }),
     );
   });
@@ -170,12 +176,20 @@ describe("stringifyStrict", () => {
   it("knows more keys than it remembers", () => {
     const data = Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`k${index}`, index]));
     expect(JSON.parse(stringifyStrict(data, "data"))).toEqual(data);
-    expect(JSON.parse(stringifyStrict({ ["k".repeat(300)]: 1, "é\n": 2 }, "data"))).toEqual({ ["k".repeat(300)]: 1, "é\n": 2 });
+    expect(JSON.parse(stringifyStrict({ ["k".repeat(300)]: 1, "é\n": 2 }, "data"))).toEqual({
+      ["k".repeat(300)]: 1,
+      "é\n": 2,
+    });
     expect(refusal({ "\ud800": 1 })).toBe("invalid data (t): a key with half a surrogate pair");
   });
 
   it("works where Object.prototype was polluted", () => {
-    Object.defineProperty(Object.prototype, "polluted", { value: 1, enumerable: true, configurable: true, writable: true });
+    Object.defineProperty(Object.prototype, "polluted", {
+      value: 1,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
     try {
       expect(stringifyStrict({ a: 1 }, "data")).toBe('{"a":1}');
     } finally {
@@ -230,7 +244,10 @@ describe("parseStrict", () => {
   });
 
   it("takes harmless constructors, and of equal keys the last", () => {
-    expect(parseStrict(bytes('{"constructor":{"name":"x"},"prototype":1}'))).toEqual({ constructor: { name: "x" }, prototype: 1 });
+    expect(parseStrict(bytes('{"constructor":{"name":"x"},"prototype":1}'))).toEqual({
+      constructor: { name: "x" },
+      prototype: 1,
+    });
     expect(parseStrict(bytes('{"a":1,"a":2}'))).toEqual({ a: 2 });
   });
 

@@ -1,4 +1,4 @@
-import type { Headers, InMessage } from "./driver.ts";
+import type { InMessage } from "./driver.ts";
 import { header } from "./wire-names.ts";
 import { reasonOf, redact } from "./wrap-error.ts";
 import type { Work } from "./work.ts";

@@ -8,7 +8,11 @@ import { plainJson, type PlainJsonOptions } from "./plain-json.ts";
 import { ReceivedEvent } from "./received-event.ts";
 
 const read = (options: PlainJsonOptions, body: unknown, headers: Headers = []): Envelope =>
-  decodeForeign(plainJson(options), message({ headers, body: typeof body === "string" ? body : JSON.stringify(body) }), 42);
+  decodeForeign(
+    plainJson(options),
+    message({ headers, body: typeof body === "string" ? body : JSON.stringify(body) }),
+    42,
+  );
 const written = (options: PlainJsonOptions, from: Envelope): unknown => {
   const { headers, body } = encodeForeign(plainJson(options), new ReceivedEvent(from, from.data));
   expect(headers).toEqual([["content-type", "application/json"]]);
@@ -29,7 +33,13 @@ const everywhere: PlainJsonOptions = {
 
 describe("plainJson", () => {
   it("takes the whole body for the data unless told more", () => {
-    expect(read({}, { id: 7 })).toMatchObject({ data: { id: 7 }, type: "placed", source: "plain-json", time: 42, key: undefined });
+    expect(read({}, { id: 7 })).toMatchObject({
+      data: { id: 7 },
+      type: "placed",
+      source: "plain-json",
+      time: 42,
+      key: undefined,
+    });
     expect(read({ name: "warehouse" }, [1])).toMatchObject({ data: [1], source: "warehouse" });
   });
 
@@ -75,7 +85,13 @@ describe("plainJson", () => {
   });
 
   it("makes up what a field lacks", () => {
-    expect(read(everywhere, { payload: null })).toMatchObject({ data: null, type: "placed", time: 42, priority: "normal", metadata: undefined });
+    expect(read(everywhere, { payload: null })).toMatchObject({
+      data: null,
+      type: "placed",
+      time: 42,
+      priority: "normal",
+      metadata: undefined,
+    });
     expect(read(everywhere, [])).toMatchObject({ data: null, type: "placed" });
     expect(read({ type: "constructor", id: "__proto__" }, {})).toMatchObject({ type: "placed" });
   });
@@ -83,7 +99,8 @@ describe("plainJson", () => {
   it("reads compressed bodies, up to its cap", () => {
     const headers: Headers = [["content-encoding", "gzip"]];
     const body = gzipSync('{"id":7}');
-    const decode = (maxDecompressedBytes?: number) => decodeForeign(plainJson({ maxDecompressedBytes }), message({ headers, body }), 42).data;
+    const decode = (maxDecompressedBytes?: number) =>
+      decodeForeign(plainJson({ maxDecompressedBytes }), message({ headers, body }), 42).data;
     expect(decode()).toEqual({ id: 7 });
     expect(() => decode(7)).toThrow("larger than 7 bytes when decompressed (gzip)");
   });
@@ -97,7 +114,9 @@ describe("plainJson", () => {
     ['{"priority":"urgent"}', "priority: it is none of ours (format plain-json)"],
     ['{"meta":7}', "metadata: it must be an object, not a number (format plain-json)"],
   ])("refuses %s", (body, why) => {
-    expect(() => read(everywhere, body)).toThrow(expect.objectContaining({ code: "BUS_UNDECODABLE", message: `undecodable message: ${why}` }));
+    expect(() => read(everywhere, body)).toThrow(
+      expect.objectContaining({ code: "BUS_UNDECODABLE", message: `undecodable message: ${why}` }),
+    );
   });
 
   it("writes what it would read", () => {
@@ -126,13 +145,23 @@ describe("plainJson", () => {
   });
 
   it("refuses to write what JSON can't hold", () => {
-    expect(() => written({ type: "kind" }, envelope({ data: new Date() }))).toThrow("invalid data (orders.placed): a Date");
-    expect(() => written({ data: "d" }, envelope({ data: { n: 1n } }))).toThrow("invalid data (orders.placed): d.n: a bigint");
+    expect(() => written({ type: "kind" }, envelope({ data: new Date() }))).toThrow(
+      "invalid data (orders.placed): a Date",
+    );
+    expect(() => written({ data: "d" }, envelope({ data: { n: 1n } }))).toThrow(
+      "invalid data (orders.placed): d.n: a bigint",
+    );
   });
 
   it("refuses options that it does not know", () => {
-    expect(() => plainJson({ typ: "x" } as PlainJsonOptions)).toThrow('plainJson has no option "typ"; did you mean "type"?');
-    expect(() => plainJson({ id: 7 as unknown as string })).toThrow(expect.objectContaining({ code: "BUS_INVALID_OPTION" }));
-    expect(() => plainJson({ maxDecompressedBytes: 0 })).toThrow(expect.objectContaining({ code: "BUS_INVALID_OPTION" }));
+    expect(() => plainJson({ typ: "x" } as PlainJsonOptions)).toThrow(
+      'plainJson has no option "typ"; did you mean "type"?',
+    );
+    expect(() => plainJson({ id: 7 as unknown as string })).toThrow(
+      expect.objectContaining({ code: "BUS_INVALID_OPTION" }),
+    );
+    expect(() => plainJson({ maxDecompressedBytes: 0 })).toThrow(
+      expect.objectContaining({ code: "BUS_INVALID_OPTION" }),
+    );
   });
 });

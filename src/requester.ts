@@ -23,7 +23,6 @@ const inboxWindow: Window = { messages: 10_000, bytes: 64 * 1_048_576 };
 export class Requester implements Consumer {
   readonly what = "the inbox of this process";
   readonly #core: Core;
-  readonly #broker: Broker;
   readonly #publisher: Publisher;
   readonly #outbound: Outbound;
   readonly #supervisor: Supervisor;
@@ -33,7 +32,6 @@ export class Requester implements Consumer {
 
   constructor(core: Core, broker: Broker, publisher: Publisher, outbound: Outbound) {
     this.#core = core;
-    this.#broker = broker;
     this.#publisher = publisher;
     this.#outbound = outbound;
     this.#supervisor = new Supervisor(core, broker, this);

@@ -16,7 +16,12 @@ function failure(run: () => unknown): ValidationError {
   throw new Error("it passed");
 }
 
-const zodOrder = z.object({ id: z.string(), total: z.number().max(100), region: z.enum(["eu", "us"]), tags: z.array(z.string()) });
+const zodOrder = z.object({
+  id: z.string(),
+  total: z.number().max(100),
+  region: z.enum(["eu", "us"]),
+  tags: z.array(z.string()),
+});
 const valibotOrder = v.object({
   id: v.string(),
   total: v.pipe(v.number(), v.maxValue(100)),
@@ -51,10 +56,15 @@ describe.each(libraries)("check with %s", (_, schema) => {
 
 describe("check", () => {
   it("keeps what a library says of kinds", () => {
-    const messageOf = (schema: Parameters<typeof check>[0], value: unknown): string => failure(() => check(schema, value, "data")).message;
+    const messageOf = (schema: Parameters<typeof check>[0], value: unknown): string =>
+      failure(() => check(schema, value, "data")).message;
     expect(messageOf(zodOrder, { id: 7 })).toContain("id: Invalid input: expected string, received number");
-    expect(messageOf(valibotOrder, { id: 7, total: 1, region: "eu", tags: [] })).toBe("invalid data: id: Invalid type: Expected string");
-    expect(messageOf(arktypeOrder, { id: 7, total: 1, region: "eu", tags: [] })).toBe("invalid data: id: id must be a string (was a number)");
+    expect(messageOf(valibotOrder, { id: 7, total: 1, region: "eu", tags: [] })).toBe(
+      "invalid data: id: Invalid type: Expected string",
+    );
+    expect(messageOf(arktypeOrder, { id: 7, total: 1, region: "eu", tags: [] })).toBe(
+      "invalid data: id: id must be a string (was a number)",
+    );
   });
 
   it("takes values out of what the author of a schema wrote", () => {
@@ -67,13 +77,18 @@ describe("check", () => {
   });
 
   it("gives the output of a transforming schema", () => {
-    expect(check(z.object({ at: z.string().transform((text) => new Date(text)) }), { at: "2026-01-01" }, "data")).toEqual({
+    expect(
+      check(z.object({ at: z.string().transform((text) => new Date(text)) }), { at: "2026-01-01" }, "data"),
+    ).toEqual({
       at: new Date("2026-01-01"),
     });
   });
 
   it("is a promise only where the schema is asynchronous", async () => {
-    const later = v.pipeAsync(v.string(), v.checkAsync((text) => Promise.resolve(text !== "taken"), "is in use"));
+    const later = v.pipeAsync(
+      v.string(),
+      v.checkAsync((text) => Promise.resolve(text !== "taken"), "is in use"),
+    );
     const checked = check(later, "free", "data");
     expect(checked).toBeInstanceOf(Promise);
     expect(await checked).toBe("free");
@@ -100,7 +115,13 @@ describe("check", () => {
   });
 
   it("stays small when a schema finds thousands of issues", () => {
-    const error = failure(() => check(z.array(z.number()), Array.from({ length: 5_000 }, () => "x"), "data"));
+    const error = failure(() =>
+      check(
+        z.array(z.number()),
+        Array.from({ length: 5_000 }, () => "x"),
+        "data",
+      ),
+    );
     expect(error.issues).toHaveLength(100);
     expect(error.message).toMatch(/^invalid data: \[0\]: .*; and 4997 more$/);
   });

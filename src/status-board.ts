@@ -34,13 +34,13 @@ export class StatusBoard {
 function quietly(work: () => unknown): void {
   try {
     const result = work();
-    if (result instanceof Promise) result.catch(ignored);
-  } catch (error) {
-    ignored(error);
+    if (result instanceof Promise) result.catch(nobodyLeftToTell);
+  } catch {
+    nobodyLeftToTell();
   }
 }
 
-const ignored = (_: unknown): void => undefined;
+const nobodyLeftToTell = (): void => undefined;
 
 /** The fields of an error for a log line; a code is enough to find the page. */
 export function errorFields(error: unknown): Record<string, unknown> {

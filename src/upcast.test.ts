@@ -51,6 +51,12 @@ describe("lift", () => {
   });
 
   it("refuses a step that gives a promise, and lets no rejection escape", () => {
-    expect(() => lift(broken(() => Promise.reject(cause)), 1, "x")).toThrow("the upcast from version 1 gave a promise");
+    expect(() =>
+      lift(
+        broken(() => Promise.reject(cause)),
+        1,
+        "x",
+      ),
+    ).toThrow("the upcast from version 1 gave a promise");
   });
 });

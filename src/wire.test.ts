@@ -2,7 +2,14 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { defineEvent } from "./define-event.ts";
 import { timeOf } from "./internal/uuid.ts";
-import { decodeEvent, type DecodeEventOptions, encodeEvent, type EncodeEventOptions, SchemaRegistry, type WireEvent } from "./wire.ts";
+import {
+  decodeEvent,
+  type DecodeEventOptions,
+  encodeEvent,
+  type EncodeEventOptions,
+  SchemaRegistry,
+  type WireEvent,
+} from "./wire.ts";
 
 const at = z.string().transform((text) => new Date(text));
 const Placed = defineEvent("orders.placed", {
@@ -28,7 +35,11 @@ describe("encodeEvent and decodeEvent", () => {
       priority: "high",
       metadata: { tenant: 4 },
     } as const;
-    const ways: readonly EncodeEventOptions[] = [{}, { mode: "binary" }, { compression: { encoding: "gzip", thresholdBytes: 0 } }];
+    const ways: readonly EncodeEventOptions[] = [
+      {},
+      { mode: "binary" },
+      { compression: { encoding: "gzip", thresholdBytes: 0 } },
+    ];
     for (const options of ways) {
       const event = await decodeEvent(encodeEvent(everything, options), { registry });
       expect(event).toMatchObject({ ...everything, data: { orderId: "o-1", at: new Date(data.at) } });
@@ -39,7 +50,14 @@ describe("encodeEvent and decodeEvent", () => {
     const before = Date.now();
     const { headers, body } = encodeEvent({ topic: "orders.eu.placed", data: 7 });
     const event = await decodeEvent({ headers, body });
-    expect(event).toMatchObject({ type: "placed", topic: "orders.eu.placed", source: "omnibus", version: 1, priority: "normal", data: 7 });
+    expect(event).toMatchObject({
+      type: "placed",
+      topic: "orders.eu.placed",
+      source: "omnibus",
+      version: 1,
+      priority: "normal",
+      data: 7,
+    });
     expect(event.time.getTime()).toBeGreaterThanOrEqual(before);
     expect(timeOf(event.id)).toBeGreaterThanOrEqual(before);
     expect(headers).toEqual({});
@@ -58,8 +76,12 @@ describe("encodeEvent and decodeEvent", () => {
   });
 
   it("refuse what is too large on either side", async () => {
-    expect(() => encodeEvent({ ...placed, data: "x".repeat(1_048_576) })).toThrow(expect.objectContaining({ code: "BUS_TOO_LARGE" }));
-    expect(() => encodeEvent(placed, { maxMessageBytes: 10 })).toThrow(expect.objectContaining({ code: "BUS_TOO_LARGE" }));
+    expect(() => encodeEvent({ ...placed, data: "x".repeat(1_048_576) })).toThrow(
+      expect.objectContaining({ code: "BUS_TOO_LARGE" }),
+    );
+    expect(() => encodeEvent(placed, { maxMessageBytes: 10 })).toThrow(
+      expect.objectContaining({ code: "BUS_TOO_LARGE" }),
+    );
     const encoded = encodeEvent(placed);
     await expect(decodeEvent(encoded, { maxDecompressedBytes: 10 })).rejects.toMatchObject({ code: "BUS_UNDECODABLE" });
     const headers = { "content-encoding": "gzip" };
@@ -68,18 +90,27 @@ describe("encodeEvent and decodeEvent", () => {
 
   it("lift older versions and validate", async () => {
     const older = encodeEvent({ ...placed, version: 1, data: { order: "o-1", at: data.at } });
-    expect(await decodeEvent(older, { registry })).toMatchObject({ version: 2, data: { orderId: "o-1", at: new Date(data.at) } });
+    expect(await decodeEvent(older, { registry })).toMatchObject({
+      version: 2,
+      data: { orderId: "o-1", at: new Date(data.at) },
+    });
     const wrong = encodeEvent({ ...placed, data: { orderId: 7 } });
-    await expect(decodeEvent(wrong, { registry })).rejects.toThrow(/^invalid data \(orders\.placed\): orderId: .*; at: /);
+    await expect(decodeEvent(wrong, { registry })).rejects.toThrow(
+      /^invalid data \(orders\.placed\): orderId: .*; at: /,
+    );
     expect((await decodeEvent(wrong)).data).toEqual({ orderId: 7 });
   });
 
   it("tell bad bytes, a missing type, an unknown type and an unknown version apart", async () => {
-    const decode = (body: string, options: DecodeEventOptions = { registry }) => decodeEvent({ topic: "a", body: new TextEncoder().encode(body) }, options);
+    const decode = (body: string, options: DecodeEventOptions = { registry }) =>
+      decodeEvent({ topic: "a", body: new TextEncoder().encode(body) }, options);
     const bad = { code: "BUS_UNDECODABLE" };
     await expect(decode("{")).rejects.toMatchObject({ ...bad, message: "undecodable message: not JSON (position 1)" });
     const missing = '{"specversion":"1.0","id":"1","source":"x"}';
-    await expect(decode(missing)).rejects.toMatchObject({ ...bad, message: 'undecodable message: the attribute "type" is missing' });
+    await expect(decode(missing)).rejects.toMatchObject({
+      ...bad,
+      message: 'undecodable message: the attribute "type" is missing',
+    });
     const unknown = { ...placed, type: "orders.gone" };
     await expect(decodeEvent(encodeEvent(unknown), { registry })).rejects.toMatchObject({
       code: "BUS_INVALID_DATA",
@@ -112,16 +143,27 @@ describe("encodeEvent and decodeEvent", () => {
   });
 
   it("refuse options that they do not know", async () => {
-    expect(() => encodeEvent(placed, { mod: "binary" } as EncodeEventOptions)).toThrow('encodeEvent has no option "mod"; did you mean "mode"?');
-    expect(() => encodeEvent(placed, { compression: { encoding: "lz4" } } as unknown as EncodeEventOptions)).toThrow("compression");
-    await expect(decodeEvent(encodeEvent(placed), { schemas: registry } as DecodeEventOptions)).rejects.toThrow('decodeEvent has no option "schemas"');
+    expect(() => encodeEvent(placed, { mod: "binary" } as EncodeEventOptions)).toThrow(
+      'encodeEvent has no option "mod"; did you mean "mode"?',
+    );
+    expect(() => encodeEvent(placed, { compression: { encoding: "lz4" } } as unknown as EncodeEventOptions)).toThrow(
+      "compression",
+    );
+    await expect(decodeEvent(encodeEvent(placed), { schemas: registry } as DecodeEventOptions)).rejects.toThrow(
+      'decodeEvent has no option "schemas"',
+    );
   });
 
   it("take headers in any case and by any binding", async () => {
     const { headers, body } = encodeEvent({ ...placed, metadata: { a: 1 } }, { mode: "binary" });
     for (const prefix of ["CE-", "ce_", "cloudEvents:", "cloudEvents_"]) {
-      const renamed = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.replace("ce-", prefix), value]));
-      const event = await decodeEvent({ headers: { ...renamed, [`${prefix}tenant`]: "t", "x-other": undefined }, body });
+      const renamed = Object.fromEntries(
+        Object.entries(headers).map(([name, value]) => [name.replace("ce-", prefix), value]),
+      );
+      const event = await decodeEvent({
+        headers: { ...renamed, [`${prefix}tenant`]: "t", "x-other": undefined },
+        body,
+      });
       expect(event).toMatchObject({ type: "orders.placed", version: 2, metadata: { a: 1, tenant: "t" } });
     }
   });

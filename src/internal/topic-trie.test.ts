@@ -23,7 +23,9 @@ const everyTopic = (() => {
 })();
 
 const word = fc.constantFrom("a", "b");
-const topic = fc.array(fc.constantFrom("a", "b", "c"), { minLength: 1, maxLength: 5 }).map((tokens) => tokens.join("."));
+const topic = fc
+  .array(fc.constantFrom("a", "b", "c"), { minLength: 1, maxLength: 5 })
+  .map((tokens) => tokens.join("."));
 const pattern = fc
   .tuple(fc.array(fc.oneof(word, fc.constant("*")), { maxLength: 4 }), fc.constantFrom("a", "b", "*", ">"))
   .map(([tokens, last]) => [...tokens, last].join("."));
@@ -37,10 +39,11 @@ describe("TopicTrie", () => {
         const model = new Map<string, { readonly pattern: string; readonly value: number }>();
         for (const each of steps) {
           const key = `${each.pattern} ${each.value}`;
-          if (each.add) {
-            expect(trie.add(each.pattern, each.value)).toBe(!model.has(key));
-            model.set(key, each);
-          } else expect(trie.remove(each.pattern, each.value)).toBe(model.delete(key));
+          const known = model.has(key);
+          const changed = each.add ? trie.add(each.pattern, each.value) : trie.remove(each.pattern, each.value);
+          expect(changed).toBe(each.add !== known);
+          if (each.add) model.set(key, each);
+          else model.delete(key);
           const wanted = [...model.values()].filter((entry) => reference(entry.pattern, each.topic));
           expect(trie.match(each.topic).toSorted()).toEqual([...new Set(wanted.map(({ value }) => value))].toSorted());
           expect(trie.size).toBe(model.size);

@@ -48,26 +48,45 @@ export const message = (
 };
 
 const text = fc
-  .string({ unit: fc.oneof(fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 1 }), fc.constantFrom("é", "😀", "%", '"', "\\")), minLength: 1, maxLength: 40 })
+  .string({
+    unit: fc.oneof(
+      fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 1 }),
+      fc.constantFrom("é", "😀", "%", '"', "\\"),
+    ),
+    minLength: 1,
+    maxLength: 40,
+  })
   .filter((value) => /^[^\p{Cc}]+$/u.test(value));
 const optional = fc.option(text, { nil: undefined });
-const json = fc.jsonValue({ maxDepth: 4, noUnicodeString: false }).map((value) => JSON.parse(JSON.stringify(value)) as unknown);
+const json = fc
+  .jsonValue({ maxDepth: 4, noUnicodeString: false })
+  .map((value) => JSON.parse(JSON.stringify(value)) as unknown);
 const safe = json.filter((value) => !/__proto__|"constructor"/.test(JSON.stringify(value)));
 
 /** Any envelope that the bus could make. */
-export const anyEnvelope: fc.Arbitrary<Envelope> = fc.record({
-  id: text,
-  type: text,
-  version: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
-  topic: fc.constant(smallest.topic),
-  source: fc.constantFrom("shop", "@acme/shop", "https://shop.example/eu?x=1#y", "a%20b"),
-  time: fc.integer({ min: Date.UTC(1970), max: Date.UTC(2100) }),
-  key: optional,
-  session: optional,
-  correlationId: optional,
-  causationId: optional,
-  priority: fc.constantFrom("low", "normal", "high", "critical"),
-  metadata: fc.option(fc.dictionary(text.filter((key) => key !== "__proto__"), safe, { minKeys: 1, maxKeys: 4, noNullPrototype: true }), { nil: undefined }),
-  maxAttempts: fc.option(fc.integer({ min: 1, max: 100 }), { nil: undefined }),
-  data: fc.oneof({ weight: 4, arbitrary: safe }, { weight: 1, arbitrary: fc.uint8Array({ maxLength: 200 }) }),
-}, { noNullPrototype: true });
+export const anyEnvelope: fc.Arbitrary<Envelope> = fc.record(
+  {
+    id: text,
+    type: text,
+    version: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
+    topic: fc.constant(smallest.topic),
+    source: fc.constantFrom("shop", "@acme/shop", "https://shop.example/eu?x=1#y", "a%20b"),
+    time: fc.integer({ min: Date.UTC(1970), max: Date.UTC(2100) }),
+    key: optional,
+    session: optional,
+    correlationId: optional,
+    causationId: optional,
+    priority: fc.constantFrom("low", "normal", "high", "critical"),
+    metadata: fc.option(
+      fc.dictionary(
+        text.filter((key) => key !== "__proto__"),
+        safe,
+        { minKeys: 1, maxKeys: 4, noNullPrototype: true },
+      ),
+      { nil: undefined },
+    ),
+    maxAttempts: fc.option(fc.integer({ min: 1, max: 100 }), { nil: undefined }),
+    data: fc.oneof({ weight: 4, arbitrary: safe }, { weight: 1, arbitrary: fc.uint8Array({ maxLength: 200 }) }),
+  },
+  { noNullPrototype: true },
+);

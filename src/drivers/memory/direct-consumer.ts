@@ -1,6 +1,6 @@
 import type { Consumption, InMessage, Note, Settlement, Sink, StoredMessage, Window } from "../../driver.ts";
 import type { Consumer } from "./group-member.ts";
-import { MemoryMessage, type Entry } from "./memory-message.ts";
+import { MemoryMessage, recorded, type Entry } from "./memory-message.ts";
 import { Ring } from "./ring.ts";
 import type { StoreTime, TurnTaker } from "./store-time.ts";
 import { WindowUse } from "./window-use.ts";
@@ -93,19 +93,19 @@ export class DirectConsumer implements Consumption, TurnTaker {
     for (const message of messages as readonly MemoryMessage[]) this.#free(message);
   }
 
-  /** A letter is kept; everything else is done with, since nothing here is stored to be tried again. */
+  /** A letter is kept. Nothing else can be asked of a message that is not stored: it is let go. */
   settle(batch: readonly Settlement[]): Promise<readonly ("done" | "stale" | "unknown")[]> {
     return Promise.resolve(
       batch.map((settlement) => {
-        if (!this.#free(settlement.message as MemoryMessage)) return "stale";
-        if (settlement.how === "dead") this.#host.keepLetter(settlement.letter);
+        if (!this.#free(settlement.message as MemoryMessage) || settlement.how !== "dead") return "stale";
+        this.#host.keepLetter(settlement.letter);
         return "done";
       }),
     );
   }
 
   record(notes: readonly Note[]): Promise<readonly ("done" | "stale")[]> {
-    return Promise.resolve(notes.map(({ message }) => ((message as MemoryMessage).holder === this ? "done" : "stale")));
+    return Promise.resolve(notes.map((note) => recorded(note, this)));
   }
 
   flush(): Promise<void> {

@@ -133,9 +133,9 @@ describe("the direct lane", () => {
     await until(() => sink.messages.length === 2, "two");
     await turns();
     expect(sink.texts).toEqual(["4", "5"]);
-    expect(await consumption.settle([{ how: "release", message: sink.messages[0]!, delayMs: 0, headers: [] }])).toEqual(
-      ["done"],
-    );
+    expect(
+      await consumption.settle([{ how: "retry", message: sink.messages[0]!, delayMs: 0, attempts: 1, headers: [] }]),
+    ).toEqual(["stale"]);
     await until(() => sink.messages.length === 3, "one more");
   });
 

@@ -6,6 +6,10 @@ import { Entry, type Origin } from "./memory-message.ts";
 
 const direct: Origin = { lane: "direct", partition: undefined };
 
+export function directEntry(topic: string, message: OutMessage, now: number): Entry {
+  return new Entry(direct, topic, message, now, 0, 0);
+}
+
 /** The lane outside every stream: a request reaches those who answer, anything else those who listen now. */
 export class DirectLane {
   readonly #listeners = new DirectIndex();
@@ -23,16 +27,20 @@ export class DirectLane {
   }
 
   /** Completes the message. */
-  accept(message: OutMessage, now: number): void {
-    const topic = (message.to as { readonly topic: string }).topic;
-    const entry = new Entry(direct, topic, message, now, 0, 0);
+  accept(topic: string, message: OutMessage, now: number): void {
+    const taken = this.offer(directEntry(topic, message, now));
+    if (taken || message.replyTo === undefined) message.stored();
+    else message.failed("no", new DriverError("BUS_NO_RESPONDER", `request (${topic}): nobody answers it`));
+  }
+
+  /** False when nobody wants it. */
+  offer(entry: Entry): boolean {
     let taken = false;
-    for (const consumer of this.#for(entry).match(topic)) {
+    for (const consumer of this.#for(entry).match(entry.topic)) {
       consumer.offer(entry);
       taken = true;
     }
-    if (taken || message.replyTo === undefined) message.stored();
-    else message.failed("no", new DriverError("BUS_NO_RESPONDER", `request (${topic}): nobody listens`));
+    return taken;
   }
 
   /** To another of the group, if there is one. */

@@ -2,7 +2,7 @@ import type { Consumption, InMessage, Member, Note, Settlement, Sink, StoredMess
 import type { Group } from "./group.ts";
 import type { GroupLane } from "./group-lane.ts";
 import { LaneMerge } from "./lane-merge.ts";
-import type { MemoryMessage } from "./memory-message.ts";
+import { recorded, type MemoryMessage } from "./memory-message.ts";
 import { WindowUse } from "./window-use.ts";
 
 /** Whose consumption it is. */
@@ -144,15 +144,7 @@ export class GroupMember implements Consumption {
 
   record(notes: readonly Note[]): Promise<readonly ("done" | "stale")[]> {
     const ticks = this.group.time.ticks();
-    const results = notes.map((note) => {
-      const message = note.message as MemoryMessage;
-      if (message.holder !== this) return "stale";
-      message.attempts = note.attempts;
-      message.notBefore = note.notBefore;
-      message.since = ticks;
-      message.note(note.headers);
-      return "done";
-    });
+    const results = notes.map((note) => recorded(note, this, ticks));
     this.group.wake();
     return Promise.resolve(results);
   }

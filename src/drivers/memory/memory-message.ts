@@ -1,4 +1,4 @@
-import type { Headers, InMessage } from "../../driver.ts";
+import type { Headers, InMessage, Note } from "../../driver.ts";
 import type { GroupLane } from "./group-lane.ts";
 
 /** Where messages lie or pass: a partition of a log, the direct lane, an inbox. */
@@ -152,6 +152,17 @@ export class MemoryMessage implements InMessage {
     next.notes = this.notes;
     return next;
   }
+}
+
+/** Notes kept beside a message, if it is still in that holder's hands. */
+export function recorded(note: Note, holder: object, ticks?: number): "done" | "stale" {
+  const message = note.message as MemoryMessage;
+  if (message.holder !== holder) return "stale";
+  message.attempts = note.attempts;
+  message.notBefore = note.notBefore;
+  if (ticks !== undefined) message.since = ticks;
+  message.note(note.headers);
+  return "done";
 }
 
 function valueOf(headers: Headers | undefined, name: string): string | undefined {

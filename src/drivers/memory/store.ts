@@ -11,7 +11,7 @@ import type {
 import { DriverError } from "../../internal/driver-error.ts";
 import type { MemoryConnection } from "./connection.ts";
 import { DirectConsumer, type DirectHost } from "./direct-consumer.ts";
-import { DirectLane } from "./direct-lane.ts";
+import { directEntry, DirectLane } from "./direct-lane.ts";
 import { planStream, type StreamPlan } from "./stream-plan.ts";
 import { Group } from "./group.ts";
 import { GroupMember, type GroupHost } from "./group-member.ts";
@@ -66,9 +66,13 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
         message.failed("no", new DriverError("BUS_NOT_FOUND", `stream (${to.stream}): there is none`));
       else this.#accept(stream, message, sender, now);
     } else if (to.kind === "queue") this.#accept(this.queue(to.group), message, sender, now);
-    else if (message.notBefore !== undefined && message.notBefore > now) this.#later(message, message.notBefore);
-    else if (to.kind === "direct") this.#direct.accept(message, now);
-    else this.#answer(to.address, message, now);
+    else if (to.kind === "inbox") this.#answer(to.address, message, now);
+    else if (message.notBefore !== undefined && message.notBefore > now) {
+      // At most once, and later: nobody is told when nobody listens by then.
+      const entry = directEntry(to.topic, message, now);
+      this.time.at(message.notBefore, () => void this.#direct.offer(entry));
+      message.stored();
+    } else this.#direct.accept(to.topic, message, now);
   }
 
   queue(group: string): StreamLog {
@@ -99,13 +103,6 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
     if (consumer === undefined)
       return message.failed("no", new DriverError("BUS_NOT_FOUND", "inbox: there is none at this address"));
     consumer.offer(new Entry(inbox, "", message, now, 0, 0));
-    message.stored();
-  }
-
-  /** At most once, and later: nobody is told when nobody listens by then. */
-  #later(message: OutMessage, due: number): void {
-    const silent: OutMessage = { ...message, notBefore: undefined, stored: () => {}, failed: () => {} };
-    this.time.at(due, () => this.accept(silent, this, this.time.now()));
     message.stored();
   }
 

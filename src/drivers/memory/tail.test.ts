@@ -106,6 +106,21 @@ describe("a tail", () => {
     expect(sink.messages).toHaveLength(4);
   });
 
+  it("pauses one partition by its own window, what is in hand counted", async () => {
+    const { connection } = await start();
+    const { sink, consumption } = await tail(connection);
+    publish(connection, ["1"], { hash: 0 });
+    await until(() => sink.messages.length === 1, "the first");
+    consumption.window({ messages: 1, bytes: 100 }, "events/0");
+    publish(connection, ["2"], { hash: 0 });
+    publish(connection, ["3"], { hash: 1 });
+    await until(() => sink.messages.length === 2, "the other partition");
+    await turns();
+    expect(sink.texts).toEqual(["1", "3"]);
+    consumption.ack([sink.messages[0]!]);
+    await until(() => sink.messages.length === 3, "room again");
+  });
+
   it("goes on behind what was settled", async () => {
     const { connection } = await start();
     publish(connection, numbered(4), { hash: 0 });

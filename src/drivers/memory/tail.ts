@@ -1,8 +1,9 @@
-import type { Consumption, InMessage, Settlement, Sink, Source, Window } from "../../driver.ts";
+import type { Consumption, InMessage, Note, Settlement, Sink, Source, StoredMessage, Window } from "../../driver.ts";
 import type { Consumer } from "./group-member.ts";
 import { Lane, type Reader } from "./lane.ts";
 import { LaneMerge } from "./lane-merge.ts";
-import { MemoryMessage } from "./memory-message.ts";
+import { MemoryMessage, recorded } from "./memory-message.ts";
+import type { PartitionLog } from "./partition-log.ts";
 import { startAfter, startPosition } from "./start-position.ts";
 import type { StoreTime, TurnTaker } from "./store-time.ts";
 import type { StreamLog } from "./stream-log.ts";
@@ -12,6 +13,7 @@ import { WindowUse } from "./window-use.ts";
 /** What a tail needs of its store. */
 export interface TailHost {
   tailClosed(tail: Tail): void;
+  keepLetter(letter: StoredMessage): void;
   /** Something waits that there is no room for. */
   stuck(): void;
 }
@@ -24,6 +26,8 @@ export class Tail implements Consumption, TurnTaker, Reader {
   woken = false;
   readonly #time: StoreTime;
   readonly #use: WindowUse;
+  /** Of each partition. */
+  readonly #uses: readonly WindowUse[];
   /** Until it says what it wants: everything. */
   readonly #filter = new TopicFilter([">"]);
   readonly #merge: LaneMerge = new LaneMerge(() => this.#wake());
@@ -46,6 +50,7 @@ export class Tail implements Consumption, TurnTaker, Reader {
     this.sink = sink;
     this.#time = time;
     this.#use = new WindowUse(window);
+    this.#uses = stream.partitions.map(() => new WindowUse({ messages: Infinity, bytes: Infinity }));
     this.#connection = connection;
     this.#host = host;
     const starts = stream.partitions.map((log) => {
@@ -85,12 +90,19 @@ export class Tail implements Consumption, TurnTaker, Reader {
     while (this.#use.hasRoom) {
       const lane = this.#merge.pick();
       if (lane === undefined) break;
+      const use = this.#uses[lane.log.number]!;
+      if (!use.hasRoom) {
+        this.#merge.setAside(lane);
+        continue;
+      }
       const message = new MemoryMessage(lane.log.at(lane.next)!, undefined, this, 1, ticks);
       this.#use.take(message.entry.bytes);
+      use.take(message.entry.bytes);
       batch.push(message);
       lane.skip();
       this.#merge.stale(lane);
     }
+    this.#merge.restore();
     if (batch.length > 0) this.sink.deliver(batch);
     if (this.stuck) this.#host.stuck();
   }
@@ -103,8 +115,9 @@ export class Tail implements Consumption, TurnTaker, Reader {
   }
 
   window(window: Window, partition?: string): void {
-    // A tail's partitions share one window: nothing of it is retried in place at the broker.
     if (partition === undefined) this.#use.resize(window);
+    else
+      for (const log of this.stream.partitions) if (log.partition === partition) this.#uses[log.number]!.resize(window);
     this.#wake();
   }
 
@@ -121,13 +134,19 @@ export class Tail implements Consumption, TurnTaker, Reader {
     for (const message of messages as readonly MemoryMessage[]) this.#free(message);
   }
 
-  /** Nothing is retried or given up on behind a tail: each of these is done with. */
+  /** A letter is kept. Nothing else can be asked of a tail's messages: nobody else gets them, they are let go. */
   settle(batch: readonly Settlement[]): Promise<readonly ("done" | "stale" | "unknown")[]> {
-    return Promise.resolve(batch.map(({ message }) => (this.#free(message as MemoryMessage) ? "done" : "stale")));
+    return Promise.resolve(
+      batch.map((settlement) => {
+        if (!this.#free(settlement.message as MemoryMessage) || settlement.how !== "dead") return "stale";
+        this.#host.keepLetter(settlement.letter);
+        return "done";
+      }),
+    );
   }
 
-  record(notes: Parameters<Consumption["record"]>[0]): Promise<readonly ("done" | "stale")[]> {
-    return Promise.resolve(notes.map(({ message }) => ((message as MemoryMessage).holder === this ? "done" : "stale")));
+  record(notes: readonly Note[]): Promise<readonly ("done" | "stale")[]> {
+    return Promise.resolve(notes.map((note) => recorded(note, this)));
   }
 
   flush(): Promise<void> {
@@ -151,6 +170,7 @@ export class Tail implements Consumption, TurnTaker, Reader {
     if (message.holder !== this) return false;
     message.holder = undefined;
     this.#use.free(message.entry.bytes);
+    this.#uses[(message.entry.origin as PartitionLog).number]!.free(message.entry.bytes);
     if (!this.woken && !this.#merge.empty) this.#wake();
     return true;
   }

@@ -28,7 +28,7 @@ export class OwnStore {
 
   constructor(database: Database) {
     const fenced = "WHERE grp = ? AND stream = ? AND partition = ? AND member = ? AND epoch = ?";
-    this.#all = database.query("SELECT stream, partition, member, epoch, cursor, done, out, counts FROM {own} WHERE grp = ? ORDER BY stream, partition");
+    this.#all = database.query("SELECT stream, partition, member, epoch, cursor, done, out, counts FROM {own} WHERE grp = ? ORDER BY partition, stream");
     this.#acquire = database.query("UPDATE {own} SET member = ?, epoch = epoch + 1, out = 0 WHERE grp = ? AND stream = ? AND partition = ? AND member IS NULL");
     this.#save = database.query(`UPDATE {own} SET cursor = ?, done = ?, counts = ? ${fenced}`);
     this.#handOut = database.query(`UPDATE {own} SET out = ? ${fenced}`);
@@ -37,6 +37,7 @@ export class OwnStore {
     this.#said = database.query("UPDATE {own} SET lost = 0 WHERE grp = ? AND stream = ? AND partition = ?");
   }
 
+  /** Streams in turn, so that each member gets a like share of each. */
   all(group: number): OwnRow[] {
     return this.#all.all(group);
   }

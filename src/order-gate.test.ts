@@ -1,0 +1,73 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { OrderGate } from "./order-gate.ts";
+
+type Command = { readonly do: "enter" | "leave"; readonly key: string } | { readonly do: "remove"; readonly modulo: number };
+
+const key = fc.constantFrom("a", "b", "__proto__", "constructor");
+const commands: fc.Arbitrary<readonly Command[]> = fc.array(
+  fc.oneof(
+    { weight: 5, arbitrary: fc.record({ do: fc.constant("enter" as const), key }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constant("leave" as const), key }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), modulo: fc.integer({ min: 2, max: 4 }) }) },
+  ),
+  { maxLength: 60 },
+);
+
+/** Of each key: who is inside, then who waits. */
+class Naive {
+  readonly lines = new Map<string, number[]>();
+
+  enter(at: string, item: number): boolean {
+    const line = this.lines.get(at) ?? [];
+    this.lines.set(at, [...line, item]);
+    return line.length === 0;
+  }
+
+  leave(at: string): number | undefined {
+    const line = (this.lines.get(at) ?? []).slice(1);
+    this.lines.set(at, line);
+    return line[0];
+  }
+
+  remove(unwanted: (item: number) => boolean): void {
+    for (const [at, line] of this.lines) this.lines.set(at, line.filter((item, index) => index === 0 || !unwanted(item)));
+  }
+
+  get waiting(): number {
+    return [...this.lines.values()].reduce((sum, line) => sum + Math.max(line.length - 1, 0), 0);
+  }
+}
+
+describe("OrderGate", () => {
+  it("lets one item of a key in at a time, in order, whatever comes and goes", () => {
+    fc.assert(
+      fc.property(commands, (list) => {
+        const gate = new OrderGate<number>();
+        const model = new Naive();
+        let minted = 0;
+        for (const command of list) {
+          if (command.do === "enter") {
+            minted += 1;
+            expect(gate.enter(command.key, minted)).toBe(model.enter(command.key, minted));
+          } else if (command.do === "leave") expect(gate.leave(command.key)).toBe(model.leave(command.key));
+          else {
+            gate.remove((item) => item % command.modulo === 0);
+            model.remove((item) => item % command.modulo === 0);
+          }
+          expect(gate.waiting).toBe(model.waiting);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("frees a key whose waiting items were all removed", () => {
+    const gate = new OrderGate<number>();
+    gate.enter("a", 1);
+    gate.enter("a", 2);
+    gate.remove((item) => item === 2);
+    expect(gate.leave("a")).toBeUndefined();
+    expect(gate.enter("a", 3)).toBe(true);
+  });
+});
