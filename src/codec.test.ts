@@ -81,7 +81,7 @@ describe("encodeEnvelope", () => {
     });
   });
 
-  it("compresses from the threshold on, and says how", () => {
+  it("compresses from the threshold on, and says how (option: CompressionOptions.encoding, CompressionOptions.thresholdBytes)", () => {
     const large = envelope({ data: "x".repeat(2_000) });
     const { length } = encodeEnvelope(large, structured).body;
     expect(encodeEnvelope(large, compressed(structured, "gzip", length + 1)).headers).toEqual([]);

@@ -37,13 +37,13 @@ describe("defineEvent", () => {
     expect(Object.isFrozen(Tick)).toBe(true);
   });
 
-  it("takes topic and key from the data", () => {
+  it("takes topic and key from the data (option: DefineEventOptions.topic, DefineEventOptions.key)", () => {
     expect(OrderPlaced.pattern).toBe("orders.*.placed");
     expect(OrderPlaced.topicOf(order)).toBe("orders.eu.placed");
     expect(OrderPlaced.keyOf(order)).toBe("o-1");
   });
 
-  it("keeps version, upcasts and priority", () => {
+  it("keeps version, upcasts and priority (option: DefineEventOptions.version, DefineEventOptions.upcast, DefineEventOptions.priority)", () => {
     const lift = (old: unknown): unknown => old;
     const event = defineEvent("x", { schema: typed<1>(), version: 3, upcast: { 1: lift, 2: lift }, priority: "high" });
     expect(event).toMatchObject({ version: 3, upcast: { 1: lift, 2: lift }, priority: "high" });
@@ -60,7 +60,7 @@ describe("defineEvent", () => {
     });
   });
 
-  it("takes the schemas of zod, valibot and arktype", () => {
+  it("takes the schemas of zod, valibot and arktype (option: DefineEventOptions.schema)", () => {
     const events = [
       defineEvent("a", { schema: z.object({ n: z.number() }), topic: "a.{n}" }),
       defineEvent("a", { schema: v.object({ n: v.number() }), topic: "a.{n}" }),

@@ -32,7 +32,7 @@ const everywhere: PlainJsonOptions = {
 };
 
 describe("plainJson", () => {
-  it("takes the whole body for the data unless told more", () => {
+  it("takes the whole body for the data unless told more (option: PlainJsonOptions.name)", () => {
     expect(read({}, { id: 7 })).toMatchObject({
       data: { id: 7 },
       type: "placed",
@@ -43,7 +43,7 @@ describe("plainJson", () => {
     expect(read({ name: "warehouse" }, [1])).toMatchObject({ data: [1], source: "warehouse" });
   });
 
-  it("takes attributes from named fields", () => {
+  it("takes attributes from named fields (option: PlainJsonOptions.data, PlainJsonOptions.type, PlainJsonOptions.id, PlainJsonOptions.key, PlainJsonOptions.source, PlainJsonOptions.time, PlainJsonOptions.correlationId, PlainJsonOptions.session, PlainJsonOptions.priority, PlainJsonOptions.metadata)", () => {
     const body = {
       payload: { id: 7 },
       event_type: "orders.placed",
@@ -96,7 +96,7 @@ describe("plainJson", () => {
     expect(read({ type: "constructor", id: "__proto__" }, {})).toMatchObject({ type: "placed" });
   });
 
-  it("reads compressed bodies, up to its cap", () => {
+  it("reads compressed bodies, up to its cap (option: PlainJsonOptions.maxDecompressedBytes)", () => {
     const headers: Headers = [["content-encoding", "gzip"]];
     const body = gzipSync('{"id":7}');
     const decode = (maxDecompressedBytes?: number) =>

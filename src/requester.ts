@@ -145,6 +145,7 @@ export class Requester implements Consumer {
       const parts = this.#publisher.parts(this.#publisher.encode(envelope), { kind: "direct", topic: envelope.topic }, false, {
         replyTo: this.#consumption!.address!,
         expiresAt: this.#core.clock.now() + leftMs,
+        headers: [[header.waitsMs, String(Math.ceil(leftMs))]],
       });
       this.#outbound.send(parts, { signal }).catch((error: unknown) => {
         const failed = error instanceof PublishError ? error : undefined;

@@ -4,7 +4,7 @@ import { causedBy } from "./context.ts";
 import { Counters } from "./counters.ts";
 import type { Headers, InMessage } from "./driver.ts";
 import type { Envelope } from "./envelope.ts";
-import { isBusError, ValidationError } from "./errors.ts";
+import { BusError, isBusError, ValidationError } from "./errors.ts";
 import type { Receiver } from "./fan-out.ts";
 import { Fifo } from "./internal/fifo.ts";
 import type { Outbound } from "./outbound.ts";
@@ -79,6 +79,8 @@ export class Responder implements Receiver {
 
   async #respond(message: InMessage): Promise<void> {
     const controller = new AbortController();
+    const waitsMs = Number(message.header(header.waitsMs) ?? Number.NaN);
+    const waiting = waitsMs > 0 ? this.#core.wheel.set(waitsMs, () => controller.abort(new BusError("BUS_TIMEOUT", "the requester has stopped waiting"))) : undefined;
     this.#running.add(controller);
     this.counters.delivered += 1;
     this.#core.counters.delivered += 1;
@@ -100,6 +102,7 @@ export class Responder implements Receiver {
       this.#core.board.log("warn", "responder failed", { type: this.#definition.type, request: request?.id, ...errorFields(error) });
     }
     await this.#reply(message, request, answer, failure);
+    waiting?.cancel();
     this.#running.delete(controller);
     this.taken();
     if (this.#running.size === 0) for (const resolve of this.#idle.splice(0)) resolve();

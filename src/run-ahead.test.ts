@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { RunAhead, type Place } from "./run-ahead.ts";
+import { RunAhead, type Tracked } from "./run-ahead.ts";
 
 interface Message {
   readonly id: number;
@@ -25,6 +25,21 @@ const commands: fc.Arbitrary<readonly Command[]> = fc.array(
   { maxLength: 80 },
 );
 
+const nothing = { go: [], resume: undefined };
+
+class Item implements Tracked {
+  readonly id: number;
+  track: Tracked["track"] = undefined;
+  number = 0;
+  older: Tracked | undefined = undefined;
+  newer: Tracked | undefined = undefined;
+  held = false;
+
+  constructor(id: number) {
+    this.id = id;
+  }
+}
+
 /** Every message ever delivered, looked through each time. */
 class Naive {
   readonly all: Message[] = [];
@@ -39,26 +54,25 @@ class Naive {
     return this.all.filter((each) => each.current && each.partition === name);
   }
 
-  deliver(name: string): { readonly message: Message; readonly hold: boolean; readonly pause: boolean } {
+  deliver(name: string): { readonly message: Message; readonly answer: "go" | "hold" | "pause" } {
     const all = this.of(name);
     const message: Message = { id: this.all.length, partition: name, at: all.length, settled: false, held: false, current: true };
     this.all.push(message);
     message.held = this.#beyond(message);
-    const pause = message.held && !this.paused.has(name);
-    if (message.held) this.paused.add(name);
-    return { message, hold: message.held, pause };
+    if (!message.held) return { message, answer: "go" };
+    const answer = this.of(name).some((each) => each.held && each !== message) ? "hold" : "pause";
+    this.paused.add(name);
+    return { message, answer };
   }
 
-  settle(message: Message): { readonly go: readonly number[]; readonly resume: boolean } {
-    if (!message.current || message.settled) return { go: [], resume: false };
-    const before = this.#oldest(message.partition);
+  settle(message: Message): { readonly go: readonly number[]; readonly resume: string | undefined } {
+    if (!message.current || message.settled) return nothing;
     message.settled = true;
-    if (this.#oldest(message.partition) === before) return { go: [], resume: false };
     const go = this.of(message.partition).filter((each) => each.held && !this.#beyond(each));
     for (const each of go) each.held = false;
     const resume = this.paused.has(message.partition) && !this.of(message.partition).some((each) => each.held);
     if (resume) this.paused.delete(message.partition);
-    return { go: go.map(({ id }) => id), resume };
+    return { go: go.map(({ id }) => id), resume: resume ? message.partition : undefined };
   }
 
   forget(name: string | undefined): void {
@@ -85,51 +99,73 @@ class Naive {
 }
 
 function compare(list: readonly Command[], bound: number, late: boolean): void {
-  const ahead = new RunAhead<number>(bound);
+  const ahead = new RunAhead<Item>(bound);
   const model = new Naive(bound);
-  const places = new Map<Message, Place>();
+  const items = new Map<Message, Item>();
   for (const command of list) {
     if (command.do === "deliver") {
-      const expected = model.deliver(command.partition);
-      const { place, hold, pause } = ahead.delivered(command.partition, expected.message.id);
-      places.set(expected.message, place);
-      expect({ hold, pause }).toEqual({ hold: expected.hold, pause: expected.pause });
+      const { message, answer } = model.deliver(command.partition);
+      const item = new Item(message.id);
+      items.set(message, item);
+      expect(ahead.delivered(command.partition, item)).toBe(answer);
     } else if (command.do === "settle") {
       const open = model.all.filter((each) => !each.held && !each.settled && (late || each.current));
       const message = open[command.pick % Math.max(open.length, 1)];
-      if (message !== undefined) expect(ahead.settled(places.get(message)!)).toEqual(model.settle(message));
+      if (message === undefined) continue;
+      const answer = ahead.settled(items.get(message)!);
+      expect({ go: answer?.go.map(({ id }) => id) ?? [], resume: answer?.resume }).toEqual(model.settle(message));
     } else if (command.do === "forget") {
       ahead.forget(command.partition);
       model.forget(command.partition);
     } else {
-      ahead.drop((id) => id % command.modulo === 0);
+      ahead.drop(({ id }) => id % command.modulo === 0);
       model.drop((id) => id % command.modulo === 0);
     }
     expect(ahead.held).toBe(model.held);
   }
 }
 
+const withoutDrop = (list: readonly Command[]): readonly Command[] => list.filter((command) => command.do !== "drop");
+const anyBound = fc.integer({ min: 1, max: 6 });
+
 describe("RunAhead", () => {
   it("holds what is beyond the bound and lets it go in order, as a model that remembers everything", () => {
     fc.assert(
-      fc.property(commands, fc.integer({ min: 1, max: 6 }), (list, bound) => compare(list, bound, false)),
+      fc.property(commands, anyBound, (list, bound) => compare(withoutDrop(list), bound, false)),
       { numRuns: 500 },
     );
   });
 
   it("ignores what was delivered before the partition was forgotten, when its handler ends later", () => {
     fc.assert(
-      fc.property(commands, fc.integer({ min: 1, max: 6 }), (list, bound) => compare(list, bound, true)),
+      fc.property(commands, anyBound, (list, bound) => compare(withoutDrop(list), bound, true)),
       { numRuns: 500 },
     );
   });
 
+  it("does the same when some of what it holds is dropped", () => {
+    fc.assert(
+      fc.property(commands, anyBound, (list, bound) => compare(list, bound, true)),
+      { numRuns: 500 },
+    );
+  });
+
+  it("resumes a paused partition all of whose held messages were dropped", () => {
+    const ahead = new RunAhead<Item>(1);
+    const first = new Item(1);
+    ahead.delivered("p", first);
+    ahead.delivered("p", new Item(2));
+    expect(ahead.delivered("p", new Item(3))).toBe("pause");
+    ahead.drop(({ id }) => id === 3);
+    expect(ahead.settled(first)).toEqual({ go: [], resume: "p" });
+  });
+
   it("keeps a bound of one: the second goes, the third waits for the first", () => {
-    const ahead = new RunAhead<string>(1);
-    const first = ahead.delivered("p", "first");
-    expect(ahead.delivered("p", "second").hold).toBe(false);
-    expect(ahead.delivered("p", "third")).toMatchObject({ hold: true, pause: true });
-    expect(ahead.delivered("p", "fourth")).toMatchObject({ hold: true, pause: false });
-    expect(ahead.settled(first.place)).toEqual({ go: ["third"], resume: false });
+    const ahead = new RunAhead<Item>(1);
+    const [first, second, third, fourth] = [1, 2, 3, 4].map((id) => new Item(id)) as [Item, Item, Item, Item];
+    expect([first, second, third, fourth].map((each) => ahead.delivered("p", each))).toEqual(["go", "go", "pause", "hold"]);
+    expect(ahead.settled(first)).toEqual({ go: [third], resume: undefined });
+    expect(ahead.settled(third)).toBeUndefined();
+    expect(ahead.settled(second)).toEqual({ go: [fourth], resume: "p" });
   });
 });

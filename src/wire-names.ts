@@ -41,6 +41,8 @@ export const header = {
   failedAt: "omnibus-failed-at",
   /** How often the letter was replayed. */
   replays: "omnibus-replays",
+  /** A request's: how many ms its requester waits. */
+  waitsMs: "omnibus-waits-ms",
   /** A reply's: the id of the request. */
   answerTo: "omnibus-answer-to",
   /** A reply that is an error: its code, name and message (the last two percent-encoded). */

@@ -22,7 +22,7 @@ const data = { orderId: "o-1", at: "2026-01-05T12:30:15.250Z" };
 const placed: WireEvent = { topic: "orders.eu.placed", type: "orders.placed", version: 2, data };
 
 describe("encodeEvent and decodeEvent", () => {
-  it("undo each other, transforms applied", async () => {
+  it("undo each other, transforms applied, in either mode (option: EncodeEventOptions.mode)", async () => {
     const everything = {
       ...placed,
       id: "m-1",
@@ -40,6 +40,7 @@ describe("encodeEvent and decodeEvent", () => {
       { mode: "binary" },
       { compression: { encoding: "gzip", thresholdBytes: 0 } },
     ];
+    expect(encodeEvent(everything, { mode: "binary" }).headers).toMatchObject({ "ce-type": "orders.placed" });
     for (const options of ways) {
       const event = await decodeEvent(encodeEvent(everything, options), { registry });
       expect(event).toMatchObject({ ...everything, data: { orderId: "o-1", at: new Date(data.at) } });
@@ -68,14 +69,14 @@ describe("encodeEvent and decodeEvent", () => {
     expect((await decodeEvent(encodeEvent(once))).toString()).toBe(once.toString());
   });
 
-  it("compress from a threshold of 1 KiB unless another is given", () => {
+  it("compress from a threshold of 1 KiB unless another is given (option: EncodeEventOptions.compression)", () => {
     const compression = { encoding: "gzip" } as const;
     expect(encodeEvent(placed, { compression }).headers).toEqual({});
     const larger = { ...placed, data: "x".repeat(1_024) };
     expect(encodeEvent(larger, { compression }).headers).toMatchObject({ "content-encoding": "gzip" });
   });
 
-  it("refuse what is too large on either side", async () => {
+  it("refuse what is too large on either side (option: EncodeEventOptions.maxMessageBytes, DecodeEventOptions.maxDecompressedBytes)", async () => {
     expect(() => encodeEvent({ ...placed, data: "x".repeat(1_048_576) })).toThrow(
       expect.objectContaining({ code: "BUS_TOO_LARGE" }),
     );
@@ -88,7 +89,7 @@ describe("encodeEvent and decodeEvent", () => {
     await expect(decodeEvent({ ...encoded, headers })).rejects.toThrow("damaged or cut off (gzip)");
   });
 
-  it("lift older versions and validate", async () => {
+  it("lift older versions and validate (option: DecodeEventOptions.registry)", async () => {
     const older = encodeEvent({ ...placed, version: 1, data: { order: "o-1", at: data.at } });
     expect(await decodeEvent(older, { registry })).toMatchObject({
       version: 2,

@@ -133,7 +133,7 @@ export class ClaimReader {
   }
 
   #held(stream: StreamRow, found: LogRow, row: HeldRow): Message {
-    return new SqliteMessage<ClaimHandle>(found, { claim: undefined, stream: stream.id }, laneOf(stream), this.#name(stream, found.partition), {
+    return new SqliteMessage<ClaimHandle>(found, { claim: undefined, stream: stream.id, avoid: row.avoid }, laneOf(stream), this.#name(stream, found.partition), {
       deliveries: row.deliveries + 1,
       attempts: row.attempts,
       notBefore: row.not_before ?? undefined,

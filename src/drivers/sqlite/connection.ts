@@ -56,14 +56,14 @@ export class SqliteConnection implements DriverConnection {
     this.#store.process = await this.#store.turn.do(() => this.#store.members.join());
   }
 
-  async ensureStream(options: StreamOptions): Promise<"created" | "unchanged" | "updated"> {
+  async ensureStream(options: StreamOptions, dryRun = false): Promise<"created" | "unchanged" | "updated"> {
     if (this.#context.manage === "off") return "unchanged";
     if (this.#context.manage === "verify") {
       const missing = this.#store.streams.missing(options);
       if (missing === undefined) return "unchanged";
       throw new DriverError("BUS_NOT_FOUND", `sqlite: ${missing}: make it by \`omnibus streams\` or connect once with manage "create"`);
     }
-    const outcome = await this.#store.turn.do(() => this.#store.streams.ensure(options));
+    const outcome = await this.#store.turn.do(() => this.#store.streams.ensure(options, dryRun));
     this.#store.routed();
     return outcome;
   }

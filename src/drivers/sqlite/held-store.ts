@@ -8,6 +8,8 @@ export interface HeldRow {
   readonly not_before: number | null;
   readonly deliveries: number;
   readonly headers: string | null;
+  /** Members that released it, since all did: others go before them. */
+  readonly avoid: string | null;
 }
 
 /** How long a released message waits for another member before the one that released it may have it again. */
@@ -25,12 +27,12 @@ export class HeldStore {
   readonly #notes: Query<HeldRow>;
 
   constructor(database: Database) {
-    const columns = "stream, seq, due, attempts, not_before, deliveries, headers";
+    const columns = "stream, seq, due, attempts, not_before, deliveries, headers, avoid";
     this.#put = database.query(
       "INSERT OR REPLACE INTO {held} (grp, stream, seq, member, due, attempts, not_before, deliveries, headers, avoid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );
     this.#due = database.query(
-      `SELECT ${columns} FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2 AND (avoid IS NULL OR avoid <> ?3 OR due <= ?2 - ${preferOthersMs}) ORDER BY due LIMIT ?4`,
+      `SELECT ${columns} FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2 AND (avoid IS NULL OR instr(avoid, ?3) = 0 OR due <= ?2 - ${preferOthersMs}) ORDER BY due LIMIT ?4`,
     );
     this.#claim = database.query("UPDATE {held} SET member = ?, deliveries = deliveries + 1 WHERE grp = ? AND stream = ? AND seq = ?");
     this.#remove = database.query("DELETE FROM {held} WHERE grp = ? AND stream = ? AND seq = ? AND member IS ?");
@@ -38,7 +40,7 @@ export class HeldStore {
       "UPDATE {held} SET member = ?, due = ?, attempts = coalesce(?, attempts), not_before = ?, deliveries = ?, headers = coalesce(?, headers), avoid = ? WHERE grp = ? AND stream = ? AND seq = ? AND member = ?",
     );
     this.#next = database.query(
-      `SELECT min(CASE WHEN avoid = ?1 THEN due + ${preferOthersMs} ELSE due END) AS due FROM {held} WHERE grp = ?2 AND member IS NULL`,
+      `SELECT min(CASE WHEN instr(avoid, ?1) > 0 THEN due + ${preferOthersMs} ELSE due END) AS due FROM {held} WHERE grp = ?2 AND member IS NULL`,
     );
     this.#drop = database.query("DELETE FROM {held} WHERE grp = ? AND stream = ? AND seq = ?");
     this.#notes = database.query(`SELECT ${columns} FROM {held} WHERE grp = ? AND stream = ? AND seq > ? AND seq <= ?`);

@@ -111,6 +111,15 @@ export class Members {
       .filter((id) => this.#database.query("SELECT 1 FROM {member} WHERE grp = ? AND process = ?").get(group, id) !== undefined);
   }
 
+  /** Who is to have a released message only after others: those who released it, until all have. */
+  avoiding(group: number, before: string, self: string): string {
+    const all = this.#database
+      .query<{ readonly member: string }>("SELECT member FROM {process} WHERE id IN (SELECT process FROM {member} WHERE grp = ?)")
+      .all(group);
+    const avoid = `${before}${self}|`;
+    return all.every(({ member }) => avoid.includes(member)) ? `${self}|` : avoid;
+  }
+
   /** How many messages its members hold. */
   inHands(group: number): number {
     const claims = this.#database.query<ClaimRow>("SELECT * FROM {claim} WHERE grp = ? AND member IS NOT NULL").all(group);

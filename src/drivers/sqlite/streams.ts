@@ -79,7 +79,7 @@ export class Streams {
   }
 
   /** What the options don't say stays as it is, or is the default. */
-  ensure(options: StreamOptions): "created" | "unchanged" | "updated" {
+  ensure(options: StreamOptions, dryRun = false): "created" | "unchanged" | "updated" {
     const { name, topics } = options;
     this.#check(options);
     const found = this.#database.query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 AND name = ?").get(name);
@@ -89,6 +89,7 @@ export class Streams {
     const whenFull = options.whenFull ?? found?.when_full ?? "reject";
     const idleGroupMs = options.idleGroupMs ?? found?.idle_group ?? 7 * day;
     if (found === undefined) {
+      if (dryRun) return "created";
       this.#make(0, name, topics, options.partitions ?? 16, maxAgeMs, maxBytes, maxMessages, whenFull, idleGroupMs);
       this.#touch();
       return "created";
@@ -101,6 +102,7 @@ export class Streams {
       found.max_messages === maxMessages && found.when_full === whenFull && found.idle_group === idleGroupMs
     )
       return "unchanged";
+    if (dryRun) return "updated";
     this.#database
       .query("UPDATE {stream} SET topics = ?, max_age = ?, max_bytes = ?, max_messages = ?, when_full = ?, idle_group = ? WHERE id = ?")
       .run(text, maxAgeMs, maxBytes, maxMessages, whenFull, idleGroupMs, found.id);

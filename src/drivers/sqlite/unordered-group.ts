@@ -16,6 +16,8 @@ export interface ClaimHandle {
   readonly stream: number;
   /** Handled, and nothing else became of it. */
   acked?: boolean;
+  /** Members that released it before. */
+  readonly avoid?: string | null;
 }
 type Message = SqliteMessage<ClaimHandle>;
 interface Batch {
@@ -258,7 +260,7 @@ export class UnorderedGroup implements Consumption {
     if (what.how === "note") return { member: this.#member, due: 0, attempts: what.attempts, notBefore: what.notBefore ?? null, deliveries: message.deliveries, headers, avoid: null };
     const due = this.#store.clock.now() + what.delayMs;
     if (what.how === "retry") return { member: null, due, attempts: what.attempts, notBefore: null, deliveries: 0, headers, avoid: null };
-    return { member: null, due, attempts: message.attempts, notBefore: null, deliveries: message.deliveries - 1, headers, avoid: this.#store.self };
+    return { member: null, due, attempts: message.attempts, notBefore: null, deliveries: message.deliveries - 1, headers, avoid: this.#store.members.avoiding(this.group, message.handle.avoid ?? "", this.#store.self) };
   }
 
   #settled(): void {
