@@ -96,7 +96,7 @@ function dataFrom(body: Uint8Array, contentType: string | undefined): unknown {
 const numberFrom = (text: string): unknown => (/^\d{1,10}$/.test(text) ? Number(text) : text);
 
 /** As the HTTP binding of CloudEvents says: space, quote, percent and all that is no printable ASCII. */
-export function percentEncoded(value: string): string {
+function percentEncoded(value: string): string {
   return value.replaceAll(/[^\x21\x23\x24\x26-\x7e]+/gu, encodeURIComponent);
 }
 

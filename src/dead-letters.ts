@@ -7,6 +7,7 @@ import { matchesPattern } from "./internal/topic-trie.ts";
 import { readErrors, readNames } from "./message-history.ts";
 import { abortSignal, any, callable, checkOptions, date, integer, invalidOption, number, text, type Shape } from "./option-check.ts";
 import type { Outbound } from "./outbound.ts";
+import { PublishOp } from "./publish-op.ts";
 import type { Publisher } from "./publisher.ts";
 import { open } from "./receiving.ts";
 import { ReceivedEvent } from "./received-event.ts";
@@ -109,7 +110,8 @@ export class DeadLetterOffice implements DeadLetters {
       ];
       const body = changed?.body ?? stored.body;
       const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
-      await this.#outbound.send({ hash: this.#publisher.hash(stored.key), to, id: eventId, brokerId: `${eventId}:replay:${replays}`, key: stored.key, replyTo: undefined, notBefore: undefined, expiresAt: undefined, durable: true, priority: 1, headers, body, value: changed?.value, driver: this.#broker.driver.name, storedAs: "broker" }, undefined);
+      const message = new PublishOp({ hash: this.#publisher.hash(stored.key), to, id: eventId, brokerId: `${eventId}:replay:${replays}`, key: stored.key, replyTo: undefined, notBefore: undefined, expiresAt: undefined, durable: true, priority: 1, headers, body, value: changed?.value, driver: this.#broker.driver.name, storedAs: "broker" });
+      await this.#outbound.send(message, undefined);
       await admin.removeLetters([id], token);
       return "replayed";
     } catch (error) {

@@ -90,7 +90,7 @@ export function typed<T>(): StandardSchemaV1<T, T> {
 }
 
 /** Refuses a type that can't travel. `what`: "event" or "request". */
-export function checkType(what: string, type: unknown): void {
+function checkType(what: string, type: unknown): void {
   const problem = typeof type === "string" ? attributeProblem(type) : `it must be a string, not ${describeKind(type)}`;
   if (problem !== undefined) throw new BusError("BUS_INVALID_OPTION", `invalid ${what} type: ${problem}`);
 }

@@ -104,6 +104,15 @@ describe("encodeForeign", () => {
     expect(encode({ body })).toEqual({ body, headers: [] });
   });
 
+  it("refuses what is larger than the limit, headers included", () => {
+    const writing: ForeignFormat = { ...format({}), encode: () => ({ body, headers: { kind: "x" } }) };
+    const bytes = body.length + "kindx".length;
+    expect(encodeForeign(writing, received, bytes).body).toBe(body);
+    expect(() => encodeForeign(writing, received, bytes - 1)).toThrow(
+      expect.objectContaining({ code: "BUS_TOO_LARGE" }),
+    );
+  });
+
   it("refuses a format that only reads", () => {
     expect(() => encodeForeign(format({}), received)).toThrow(expect.objectContaining({ code: "BUS_UNSUPPORTED" }));
   });

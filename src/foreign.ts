@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { attributeProblem } from "./attribute.ts";
-import type { EncodedMessage } from "./codec.ts";
+import { checkSize, type EncodedMessage } from "./codec.ts";
 import type { Headers } from "./driver.ts";
 import type { Envelope } from "./envelope.ts";
 import { BusError } from "./errors.ts";
@@ -61,11 +61,12 @@ export function decodeForeign(format: ForeignFormat, message: ForeignMessage, no
 
 /**
  * An event as another system wants it. Throws BUS_UNSUPPORTED when the format only reads, BUS_INVALID_DATA when it failed or
- * made headers that a broker would refuse or we keep for ourselves.
+ * made headers that a broker would refuse or we keep for ourselves, BUS_TOO_LARGE.
  */
 export function encodeForeign(
   format: ForeignFormat,
   event: BusEvent,
+  maxMessageBytes: number = Number.POSITIVE_INFINITY,
 ): { readonly headers: Headers; readonly body: Uint8Array } {
   const which = `(format ${format.name}, event ${event.type})`;
   if (format.encode === undefined) throw new BusError("BUS_UNSUPPORTED", `can't write ${which}: it has no encode`);
@@ -79,6 +80,7 @@ export function encodeForeign(
   const headers = Object.entries(made.headers ?? {}) as (readonly [string, string])[];
   const problem = made.body instanceof Uint8Array ? headerProblem(headers) : "its body is no Uint8Array";
   if (problem !== undefined) throw new BusError("BUS_INVALID_DATA", `can't write ${which}: ${problem}`);
+  checkSize(event.type, headers, made.body, maxMessageBytes);
   return { headers, body: made.body };
 }
 

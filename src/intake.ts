@@ -270,10 +270,10 @@ export class Intake implements WorkOwner {
     else if (prepared !== undefined) this.#run(work, prepared);
   }
 
-  #run(work: Work, { runners, events }: Prepared): void {
+  #run(work: Work, { runners, event, events }: Prepared): void {
     if (work.revoked) return this.#unstart(work, () => this.leave(work));
     work.begin(runners);
-    for (let index = 0; index < runners.length; index += 1) runners[index]!.start(work, events[index]!);
+    for (let index = 0; index < runners.length; index += 1) runners[index]!.start(work, event ?? events![index]!);
   }
 
   /** Prepared first, so that what is dead already never runs; then noted, so that a crash in it counts. */
@@ -339,14 +339,15 @@ export class Intake implements WorkOwner {
         this.#outcomes.dead(work, error);
       });
     try {
-      if (runners.length === 1) {
-        const event = runners[0]!.view(work.envelope!);
-        if (!(event instanceof Promise)) return { runners, events: [event] };
-        return event.then((seen) => ({ runners, events: [seen] }), dead);
+      const [only] = runners;
+      if (runners.length === 1 && only !== undefined) {
+        const event = only.view(work.envelope!);
+        if (!(event instanceof Promise)) return new Prepared(runners, event, undefined);
+        return event.then((seen) => new Prepared(runners, seen, undefined), dead);
       }
       const events = runners.map((runner) => runner.view(work.envelope!));
-      if (!events.some((event) => event instanceof Promise)) return { runners, events: events as BusEvent[] };
-      return Promise.all(events.map(async (event) => event)).then((all) => ({ runners, events: all }), dead);
+      if (!events.some((event) => event instanceof Promise)) return new Prepared(runners, undefined, events as BusEvent[]);
+      return Promise.all(events.map(async (event) => event)).then((all) => new Prepared(runners, undefined, all), dead);
     } catch (error) {
       return dead(error);
     }
@@ -364,7 +365,16 @@ export class Intake implements WorkOwner {
   }
 }
 
-interface Prepared {
+/** Who is to run a work, and what each of them gets. */
+class Prepared {
   readonly runners: readonly Runner[];
-  readonly events: readonly BusEvent[];
+  /** Of the only runner. */
+  readonly event: BusEvent | undefined;
+  readonly events: readonly BusEvent[] | undefined;
+
+  constructor(runners: readonly Runner[], event: BusEvent | undefined, events: readonly BusEvent[] | undefined) {
+    this.runners = runners;
+    this.event = event;
+    this.events = events;
+  }
 }

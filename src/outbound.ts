@@ -2,7 +2,7 @@ import type { Core } from "./core.ts";
 import type { Address, Driver, DriverConnection, OutMessage } from "./driver.ts";
 import { BusError, PublishError, type BusErrorCode } from "./errors.ts";
 import { Fifo } from "./internal/fifo.ts";
-import { PublishOp, type Completion, type Epoch, type OutParts } from "./publish-op.ts";
+import type { Completion, Epoch, PublishOp } from "./publish-op.ts";
 import type { Receipt } from "./receipt.ts";
 import { decideRetry } from "./retry-decision.ts";
 import { wrapError } from "./wrap-error.ts";
@@ -48,9 +48,13 @@ export class Outbound implements Completion {
     this.#schedule();
   }
 
-  send(parts: OutParts, limits: SendLimits | undefined): Promise<Receipt> {
+  send(op: PublishOp, limits: SendLimits | undefined): Promise<Receipt> {
     return new Promise((resolve, reject) => {
-      const op = new PublishOp(parts, this, this.#epoch, this.#sequence++, resolve, reject);
+      op.completion = this;
+      op.settle = resolve;
+      op.reject = reject;
+      op.epoch = this.#epoch;
+      op.sequence = this.#sequence++;
       this.#epoch.outstanding += 1;
       if (this.#closed !== undefined) return this.#reject(op, this.#closed, "rejected");
       if (limits !== undefined) this.#limit(op, limits);
@@ -212,7 +216,7 @@ export class Outbound implements Completion {
     if (op.state === "done") return;
     this.#end(op);
     this.#core.counters.publishFailed += 1;
-    op.reject(new PublishError(error.code, `${error.message} (event ${op.id}, ${outcome === "unknown" ? "it may be stored" : "not stored"}, ${op.attempt} ${op.attempt === 1 ? "try" : "tries"})`, { outcome, id: op.id, topic: nameOf(op.to), attempts: op.attempt, retryable: error.retryable, cause: error.cause ?? error }));
+    op.reject!(new PublishError(error.code, `${error.message} (event ${op.id}, ${outcome === "unknown" ? "it may be stored" : "not stored"}, ${op.attempt} ${op.attempt === 1 ? "try" : "tries"})`, { outcome, id: op.id, topic: nameOf(op.to), attempts: op.attempt, retryable: error.retryable, cause: error.cause ?? error }));
   }
 
   #end(op: PublishOp): void {
@@ -225,7 +229,8 @@ export class Outbound implements Completion {
       this.#inFlight -= 1;
       this.#inFlightBytes -= op.body.byteLength;
     }
-    if (--op.epoch.outstanding === 0) op.epoch.emptied?.();
+    const epoch = op.epoch!;
+    if (--epoch.outstanding === 0) epoch.emptied?.();
     while (this.#waiting.length > 0 && this.#inFlight < this.#core.options.publishing.maxInFlight && this.#inFlightBytes < this.#core.options.publishing.maxInFlightBytes) {
       const next = this.#waiting.shift()!;
       if (next.state === "queued") this.#admit(next);

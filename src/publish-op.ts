@@ -35,13 +35,28 @@ export interface Epoch {
 
 /** One publish from its first try to its end; it is the message of its first try itself. */
 export class PublishOp implements OutMessage {
-  readonly #parts: OutParts;
-  readonly #completion: Completion;
-  readonly #resolve: (receipt: Receipt) => void;
-  readonly reject: (error: Error) => void;
-  readonly epoch: Epoch;
+  readonly to: Address;
+  readonly id: string;
+  readonly brokerId: string;
+  readonly key: string | undefined;
+  readonly hash: number;
+  readonly replyTo: string | undefined;
+  readonly notBefore: number | undefined;
+  readonly expiresAt: number | undefined;
+  readonly durable: boolean;
+  readonly priority: number;
+  readonly headers: Headers;
+  readonly body: Uint8Array;
+  readonly value: unknown;
+  readonly #driver: string;
+  readonly #storedAs: Receipt["stored"];
+  // from here on the outbound's
+  completion: Completion | undefined = undefined;
+  settle: ((receipt: Receipt) => void) | undefined = undefined;
+  reject: ((error: Error) => void) | undefined = undefined;
+  epoch: Epoch | undefined = undefined;
   /** In order of the calls. */
-  readonly sequence: number;
+  sequence = 0;
   /** The number of the try that is under way or was the last. */
   attempt = 0;
   /** `queued`: above the bound. `batched`: goes out at the end of this turn. `held`: waits behind a retry of its key, or for its own next try. */
@@ -51,70 +66,45 @@ export class PublishOp implements OutMessage {
   /** Stops its deadline and its abort listener. */
   release: (() => void) | undefined = undefined;
 
-  constructor(parts: OutParts, completion: Completion, epoch: Epoch, sequence: number, resolve: (receipt: Receipt) => void, reject: (error: Error) => void) {
-    this.#parts = parts;
-    this.#completion = completion;
-    this.epoch = epoch;
-    this.sequence = sequence;
-    this.#resolve = resolve;
-    this.reject = reject;
-  }
-
-  get to(): Address {
-    return this.#parts.to;
-  }
-  get id(): string {
-    return this.#parts.id;
-  }
-  get brokerId(): string {
-    return this.#parts.brokerId;
-  }
-  get key(): string | undefined {
-    return this.#parts.key;
-  }
-  get hash(): number {
-    return this.#parts.hash;
-  }
-  get replyTo(): string | undefined {
-    return this.#parts.replyTo;
-  }
-  get notBefore(): number | undefined {
-    return this.#parts.notBefore;
-  }
-  get expiresAt(): number | undefined {
-    return this.#parts.expiresAt;
-  }
-  get durable(): boolean {
-    return this.#parts.durable;
-  }
-  get priority(): number {
-    return this.#parts.priority;
-  }
-  get headers(): Headers {
-    return this.#parts.headers;
-  }
-  get body(): Uint8Array {
-    return this.#parts.body;
-  }
-  get value(): unknown {
-    return this.#parts.value;
+  constructor(parts: OutParts) {
+    this.to = parts.to;
+    this.id = parts.id;
+    this.brokerId = parts.brokerId;
+    this.key = parts.key;
+    this.hash = parts.hash;
+    this.replyTo = parts.replyTo;
+    this.notBefore = parts.notBefore;
+    this.expiresAt = parts.expiresAt;
+    this.durable = parts.durable;
+    this.priority = parts.priority;
+    this.headers = parts.headers;
+    this.body = parts.body;
+    this.value = parts.value;
+    this.#driver = parts.driver;
+    this.#storedAs = parts.storedAs;
   }
 
   stored(position?: string, duplicate = false): void {
-    this.#completion.stored(this, position, duplicate);
+    this.completion!.stored(this, position, duplicate);
   }
 
   failed(stored: "no" | "unknown", error: unknown): void {
-    this.#completion.failed(this, 1, stored, error);
+    this.completion!.failed(this, 1, stored, error);
   }
 
   resolve(position: string | undefined, duplicate: boolean): void {
-    const { id, driver, storedAs, to } = this.#parts;
-    this.#resolve({ id, driver, stored: storedAs, stream: to.kind === "topic" ? to.stream : undefined, position, duplicate });
+    const { id, to } = this;
+    this.settle!({ id, driver: this.#driver, stored: this.#storedAs, stream: to.kind === "topic" ? to.stream : undefined, position, duplicate });
   }
 
   /** The same message for a later try, so that a late answer to an earlier one is not taken for its own. */
   again(attempt: number): OutMessage {
-    return attempt === 1 ? this : { ...this.#parts, stored: (position, duplicate = false) => this.#completion.stored(this, position, duplicate), failed: (stored, error) => this.#completion.failed(this, attempt, stored, error) };
+    if (attempt === 1) return this;
+    const { to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value } = this;
+    return {
+      ...{ to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value },
+      stored: (position, duplicate = false) => this.completion!.stored(this, position, duplicate),
+      failed: (stored, error) => this.completion!.failed(this, attempt, stored, error),
+    };
   }
 }

@@ -11,7 +11,7 @@ import { matchesPattern } from "./internal/topic-trie.ts";
 import { publishShape } from "./normalise.ts";
 import { checkOptions, invalidOption } from "./option-check.ts";
 import type { Outbound } from "./outbound.ts";
-import type { OutParts } from "./publish-op.ts";
+import { PublishOp } from "./publish-op.ts";
 import type { Receipt } from "./receipt.ts";
 import { ReceivedEvent } from "./received-event.ts";
 import type { Routing } from "./routing.ts";
@@ -112,10 +112,10 @@ export class Publisher {
   }
 
   /** What goes to `to` with these bytes. */
-  parts(encoded: Encoded, to: Address, durable: boolean, more: PartsOptions = none): OutParts {
+  message(encoded: Encoded, to: Address, durable: boolean, more: PartsOptions = none): PublishOp {
     const { envelope } = encoded;
     const active = this.#link.active;
-    return {
+    return new PublishOp({
       to,
       id: envelope.id,
       brokerId: envelope.id,
@@ -131,7 +131,7 @@ export class Publisher {
       value: active === undefined || active.unencoded ? envelope : undefined,
       driver: this.#link.driverName,
       storedAs: durable && active?.capabilities.durable === true ? "broker" : "not-durable",
-    };
+    });
   }
 
   #envelope(definition: EventDefinition | undefined, topic: string | undefined, input: unknown, output: unknown, options: Options, given: Cause | undefined): Envelope {
@@ -195,7 +195,7 @@ export class Publisher {
     else to = this.#routing.addressOf(envelope.topic);
     if (to === undefined) throw new BusError("BUS_NOT_FOUND", `publishing to "${envelope.topic}": no stream captures this topic; declare one with the bus's "streams" or bus.streams.ensure`);
     this.#core.counters.lastPublishAt = envelope.time;
-    return this.#outbound.send(this.parts(encoded, to, durable, notBefore === undefined ? none : { notBefore }), options);
+    return this.#outbound.send(this.message(encoded, to, durable, notBefore === undefined ? none : { notBefore }), options);
   }
 
   /** Connects if need be, within the limits of this publish: nothing is sent before, so giving up is a certain "not stored". */

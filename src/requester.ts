@@ -142,12 +142,12 @@ export class Requester implements Consumer {
       });
       if (signal?.aborted === true) return abort();
       signal?.addEventListener("abort", abort, { once: true });
-      const parts = this.#publisher.parts(this.#publisher.encode(envelope), { kind: "direct", topic: envelope.topic }, false, {
+      const message = this.#publisher.message(this.#publisher.encode(envelope), { kind: "direct", topic: envelope.topic }, false, {
         replyTo: this.#consumption!.address!,
         expiresAt: this.#core.clock.now() + leftMs,
         headers: [[header.waitsMs, String(Math.ceil(leftMs))]],
       });
-      this.#outbound.send(parts, { signal }).catch((error: unknown) => {
+      this.#outbound.send(message, { signal }).catch((error: unknown) => {
         const failed = error instanceof PublishError ? error : undefined;
         if (failed?.outcome === "unknown" && failed.code !== "BUS_NO_RESPONDER") return; // it may have arrived: the time-out decides
         fail(new BusError(failed?.code ?? "BUS_SERVER", failed?.code === "BUS_NO_RESPONDER" ? `request "${type}": nobody responds to it` : `request "${type}": ${(error as Error).message}`, { cause: error, retryable: true }));

@@ -136,7 +136,7 @@ export class Responder implements Receiver {
       data: data === undefined ? null : data,
     };
     const encoded = this.#publisher.encode(reply);
-    await this.#outbound.send(this.#publisher.parts(encoded, { kind: "inbox", address: message.replyTo! }, false, { headers: [...headers, [header.answerTo, request.id]] }), undefined);
+    await this.#outbound.send(this.#publisher.message(encoded, { kind: "inbox", address: message.replyTo! }, false, { headers: [...headers, [header.answerTo, request.id]] }), undefined);
   }
 }
 

@@ -25,7 +25,12 @@ export class SqliteAdmin implements DriverAdmin {
   positions(name: string): Promise<Readonly<Record<string, string>>> {
     return this.#read(() => {
       const stream = this.#stream(name);
-      return Object.fromEntries(Array.from({ length: stream.partitions }, (_, partition) => [partitionName(stream, partition), String(stream.last)]));
+      return Object.fromEntries(
+        Array.from({ length: stream.partitions }, (_, partition) => [
+          partitionName(stream, partition),
+          String(stream.last),
+        ]),
+      );
     });
   }
 
@@ -84,7 +89,8 @@ export class SqliteAdmin implements DriverAdmin {
     return this.#change(() => {
       const group = this.#group(name);
       const before = this.#inHands(group);
-      for (const process of this.#store.members.idle(group.id, this.#store.process, idleMs)) this.#store.members.bury(process);
+      for (const process of this.#store.members.idle(group.id, this.#store.process, idleMs))
+        this.#store.members.bury(process);
       return before - this.#inHands(group);
     });
   }

@@ -66,7 +66,8 @@ export class Append implements Job {
       let outcome: Outcome;
       if (stream instanceof DriverError) outcome = stream;
       else {
-        const before = refused.size === 0 || message.key === undefined ? undefined : refused.get(`${lane}\n${message.key}`);
+        const before =
+          refused.size === 0 || message.key === undefined ? undefined : refused.get(`${lane}\n${message.key}`);
         outcome = before ?? this.#store(stream, message, now);
       }
       if (outcome instanceof DriverError && message.key !== undefined) refused.set(`${lane}\n${message.key}`, outcome);
@@ -122,14 +123,25 @@ export class Append implements Job {
   #store(stream: StreamRow, message: OutMessage, now: number): Outcome {
     const { body, key = null, notBefore } = message;
     if (body.byteLength > maxMessageBytes)
-      return new DriverError("BUS_TOO_LARGE", `sqlite: a message of ${body.byteLength} bytes; the most is ${maxMessageBytes}`);
+      return new DriverError(
+        "BUS_TOO_LARGE",
+        `sqlite: a message of ${body.byteLength} bytes; the most is ${maxMessageBytes}`,
+      );
     const later = notBefore !== undefined && notBefore > now;
     const full = later ? undefined : this.#retention.room(stream, body.byteLength, now);
     if (full !== undefined) return duplicate(this.#seen.find(message.brokerId, stream.id)) ?? full;
     const before = this.#seen.note(message.brokerId, stream.id, later ? 0 : stream.last + 1);
     if (before !== undefined) return duplicate(before)!;
     const partition = message.hash % stream.partitions;
-    const row = { partition, topic: message.to.kind === "inbox" ? "" : message.to.topic, key, event: message.id, expires: message.expiresAt ?? null, headers: encodeHeaders(message.headers), body };
+    const row = {
+      partition,
+      topic: message.to.kind === "inbox" ? "" : message.to.topic,
+      key,
+      event: message.id,
+      expires: message.expiresAt ?? null,
+      headers: encodeHeaders(message.headers),
+      body,
+    };
     if (!later) return this.#write(stream, row, now);
     this.delayed.add(notBefore, stream.id, partition, row.topic, key, row.event, row.expires, row.headers, body);
     return 0;
@@ -141,7 +153,9 @@ export class Append implements Job {
     stream.last_at = Math.max(stream.last_at, now);
     stream.bytes += body.byteLength;
     stream.largest = Math.max(stream.largest, body.byteLength);
-    this.#streams.log(stream.id).append(stream.last, stream.last_at, partition, topic, key, event, expires, headers, body);
+    this.#streams
+      .log(stream.id)
+      .append(stream.last, stream.last_at, partition, topic, key, event, expires, headers, body);
     return stream.last;
   }
 }

@@ -82,7 +82,15 @@ export class ClaimReader {
 
   /** Within the transaction. */
   claim(member: number, messages: number, bytes: number, paused: ReadonlySet<string>): Claimed {
-    const claimed: Claimed = { messages: [], lost: [], spec: undefined, version: this.version, gone: false, more: false, nextDue: undefined };
+    const claimed: Claimed = {
+      messages: [],
+      lost: [],
+      spec: undefined,
+      version: this.version,
+      gone: false,
+      more: false,
+      nextDue: undefined,
+    };
     const group = this.#store.groups.byId(this.#group);
     if (group === undefined) {
       claimed.gone = true;
@@ -133,12 +141,18 @@ export class ClaimReader {
   }
 
   #held(stream: StreamRow, found: LogRow, row: HeldRow): Message {
-    return new SqliteMessage<ClaimHandle>(found, { claim: undefined, stream: stream.id, avoid: row.avoid }, laneOf(stream), this.#name(stream, found.partition), {
-      deliveries: row.deliveries + 1,
-      attempts: row.attempts,
-      notBefore: row.not_before ?? undefined,
-      notes: row.headers,
-    });
+    return new SqliteMessage<ClaimHandle>(
+      found,
+      { claim: undefined, stream: stream.id, avoid: row.avoid },
+      laneOf(stream),
+      this.#name(stream, found.partition),
+      {
+        deliveries: row.deliveries + 1,
+        attempts: row.attempts,
+        notBefore: row.not_before ?? undefined,
+        notes: row.headers,
+      },
+    );
   }
 
   #claimLeft(claimed: Claimed, member: number, room: Room): void {
@@ -147,7 +161,9 @@ export class ClaimReader {
       const stream = this.#store.streams.byId(row.stream);
       this.#store.claims.removeFree(row.id);
       if (stream === undefined) continue;
-      const { rows, complete } = this.#store.streams.log(stream.id).read(row.low - 1, row.last, Math.max(64, room.messages * 2), room.bytes, stream.largest);
+      const { rows, complete } = this.#store.streams
+        .log(stream.id)
+        .read(row.low - 1, row.last, Math.max(64, room.messages * 2), room.bytes, stream.largest);
       const missing = openCount(row, row.low, Math.min(stream.first - 1, row.last));
       if (missing > 0) lose(claimed, missing, "dropped by retention before it was handled");
       const open = rows.filter(({ seq }) => isOpenIn(row, seq));
@@ -183,7 +199,9 @@ export class ClaimReader {
       let seq = filter === undefined ? upper : source.seq;
       let stopped = false;
       while (filter !== undefined && room.open && seq < upper && !stopped) {
-        const run = this.#store.streams.log(stream.id).read(seq, upper, room.messages, room.bytes, stream.largest, filter.globs);
+        const run = this.#store.streams
+          .log(stream.id)
+          .read(seq, upper, room.messages, room.bytes, stream.largest, filter.globs);
         const chosen = this.#choose(claimed, stream, run.rows, filter, skips, room, paused);
         this.#hand(claimed, member, stream, chosen.taken, 1);
         stopped = chosen.stopped;
@@ -195,7 +213,15 @@ export class ClaimReader {
   }
 
   /** Those of the rows that are wanted, as many as there is room for. */
-  #choose(claimed: Claimed, stream: StreamRow, rows: readonly LogRow[], filter: TopicFilter, skips: ReadonlyMap<number, number> | undefined, room: Room, paused: ReadonlySet<string>): { readonly reached: number; readonly taken: LogRow[]; readonly stopped: boolean } {
+  #choose(
+    claimed: Claimed,
+    stream: StreamRow,
+    rows: readonly LogRow[],
+    filter: TopicFilter,
+    skips: ReadonlyMap<number, number> | undefined,
+    room: Room,
+    paused: ReadonlySet<string>,
+  ): { readonly reached: number; readonly taken: LogRow[]; readonly stopped: boolean } {
     const now = this.#store.clock.now();
     const taken: LogRow[] = [];
     let reached = (rows[0]?.seq ?? 1) - 1;
@@ -222,7 +248,7 @@ export class ClaimReader {
   #hand(claimed: Claimed, member: number, stream: StreamRow, rows: readonly LogRow[], deliveries: number): void {
     const lane = laneOf(stream);
     const place = { deliveries, attempts: 0, notBefore: undefined, notes: null };
-    for (let from = 0; from < rows.length; ) {
+    for (let from = 0; from < rows.length;) {
       const first = rows[from]!.seq;
       let to = from + 1;
       while (to < rows.length && rows[to]!.seq - first < widest) to += 1;
@@ -230,7 +256,15 @@ export class ClaimReader {
       for (let index = from; index < to; index += 1) {
         const row = rows[index]!;
         claim.open(row.seq);
-        claimed.messages.push(new SqliteMessage<ClaimHandle>(row, { claim, stream: stream.id }, lane, this.#name(stream, row.partition), place));
+        claimed.messages.push(
+          new SqliteMessage<ClaimHandle>(
+            row,
+            { claim, stream: stream.id },
+            lane,
+            this.#name(stream, row.partition),
+            place,
+          ),
+        );
       }
       claim.id = this.#store.claims.add(this.#group, claim, member);
       from = to;
@@ -239,7 +273,11 @@ export class ClaimReader {
 
   #name(stream: StreamRow, partition: number): string {
     let names = this.#names.get(stream.id);
-    if (names === undefined) this.#names.set(stream.id, (names = Array.from({ length: stream.partitions }, (_, index) => partitionName(stream, index))));
+    if (names === undefined)
+      this.#names.set(
+        stream.id,
+        (names = Array.from({ length: stream.partitions }, (_, index) => partitionName(stream, index))),
+      );
     return names[partition]!;
   }
 }

@@ -1,5 +1,15 @@
 import type {
-  Capabilities, ConnectContext, Consumption, DriverConnection, GroupSpec, OutMessage, Sink, Source, StateStore, StreamOptions, Window,
+  Capabilities,
+  ConnectContext,
+  Consumption,
+  DriverConnection,
+  GroupSpec,
+  OutMessage,
+  Sink,
+  Source,
+  StateStore,
+  StreamOptions,
+  Window,
 } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { SqliteAdmin } from "./admin.ts";
@@ -61,7 +71,10 @@ export class SqliteConnection implements DriverConnection {
     if (this.#context.manage === "verify") {
       const missing = this.#store.streams.missing(options);
       if (missing === undefined) return "unchanged";
-      throw new DriverError("BUS_NOT_FOUND", `sqlite: ${missing}: make it by \`omnibus streams\` or connect once with manage "create"`);
+      throw new DriverError(
+        "BUS_NOT_FOUND",
+        `sqlite: ${missing}: make it by \`omnibus streams\` or connect once with manage "create"`,
+      );
     }
     const outcome = await this.#store.turn.do(() => this.#store.streams.ensure(options, dryRun));
     this.#store.routed();
@@ -76,12 +89,14 @@ export class SqliteConnection implements DriverConnection {
 
   send(batch: readonly OutMessage[]): void {
     if (this.#closed) {
-      for (const message of batch) message.failed("no", new DriverError("BUS_CLOSED", "sqlite: the connection is closed"));
+      for (const message of batch)
+        message.failed("no", new DriverError("BUS_CLOSED", "sqlite: the connection is closed"));
       return;
     }
     const durable = batch.filter(({ to }) => to.kind === "topic" || to.kind === "queue");
     if (durable.length > 0) this.#store.publish(durable);
-    if (durable.length < batch.length) this.#direct.send(batch.filter(({ to }) => to.kind === "direct" || to.kind === "inbox"));
+    if (durable.length < batch.length)
+      this.#direct.send(batch.filter(({ to }) => to.kind === "direct" || to.kind === "inbox"));
   }
 
   async consume(source: Source, sink: Sink, window: Window): Promise<Consumption> {
@@ -104,7 +119,10 @@ export class SqliteConnection implements DriverConnection {
     this.#closed = true;
     await this.#store.unlessAborted(Promise.all([...this.#consumptions].map((each) => each.close(signal))), signal);
     await this.#store.unlessAborted(Promise.all([this.#store.turn.settled(), this.#direct.settled()]), signal);
-    await this.#store.unlessAborted(this.#store.turn.do(() => this.#store.members.bury(this.#store.process)), signal);
+    await this.#store.unlessAborted(
+      this.#store.turn.do(() => this.#store.members.bury(this.#store.process)),
+      signal,
+    );
     this.destroy();
   }
 
@@ -129,7 +147,11 @@ export class SqliteConnection implements DriverConnection {
     }
   }
 
-  async #openGroup(source: Extract<Source, { readonly kind: "group" }>, sink: Sink, window: Window): Promise<Consumption> {
+  async #openGroup(
+    source: Extract<Source, { readonly kind: "group" }>,
+    sink: Sink,
+    window: Window,
+  ): Promise<Consumption> {
     const { groups, members, turn } = this.#store;
     const { group, seat } = await turn.do(() => {
       const row = groups.named(source.group);

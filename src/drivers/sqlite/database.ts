@@ -61,7 +61,10 @@ export class Database {
       this.raw.exec("PRAGMA busy_timeout = 5");
       const { journal_mode } = this.raw.prepare("PRAGMA journal_mode = WAL").get() as { readonly journal_mode: string };
       if (journal_mode !== "wal")
-        throw new DriverError("BUS_CONNECTION", `sqlite: ${this.path} can't have a write-ahead log: its file system has no shared memory`);
+        throw new DriverError(
+          "BUS_CONNECTION",
+          `sqlite: ${this.path} can't have a write-ahead log: its file system has no shared memory`,
+        );
       this.raw.exec(`PRAGMA synchronous = ${settings.synchronous}`);
       this.raw.exec("PRAGMA temp_store = MEMORY");
       this.raw.exec("PRAGMA wal_autocheckpoint = 2000");
@@ -161,7 +164,8 @@ function locate(path: string, create: boolean): string {
   const file = join(folder, basename(absolute));
   const found = lstatSync(file, { throwIfNoEntry: false });
   if (found === undefined) {
-    if (!create) throw new DriverError("BUS_NOT_FOUND", `sqlite: ${file} does not exist: connect once with manage "create"`);
+    if (!create)
+      throw new DriverError("BUS_NOT_FOUND", `sqlite: ${file} does not exist: connect once with manage "create"`);
     // Only a file that was not there may be opened by us: closing it would drop the locks of another connection of this process.
     try {
       closeSync(openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600));

@@ -22,14 +22,26 @@ export class Delayed {
   readonly #count: Query<{ readonly count: number }>;
 
   constructor(database: Database) {
-    this.#add = database.query("INSERT INTO {delayed} (due, stream, partition, topic, key, event, expires, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#add = database.query(
+      "INSERT INTO {delayed} (due, stream, partition, topic, key, event, expires, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    );
     this.#due = database.query("SELECT * FROM {delayed} WHERE due <= ? ORDER BY due, id LIMIT ?");
     this.#remove = database.query("DELETE FROM {delayed} WHERE id = ?");
     this.#next = database.query("SELECT min(due) AS due FROM {delayed}");
     this.#count = database.query("SELECT count(*) AS count FROM {delayed} WHERE stream = ?");
   }
 
-  add(due: number, stream: number, partition: number, topic: string, key: string | null, event: string, expires: number | null, headers: string | null, body: Uint8Array): number {
+  add(
+    due: number,
+    stream: number,
+    partition: number,
+    topic: string,
+    key: string | null,
+    event: string,
+    expires: number | null,
+    headers: string | null,
+    body: Uint8Array,
+  ): number {
     return this.#add.insert(due, stream, partition, topic, key, event, expires, headers, body);
   }
 

@@ -46,7 +46,9 @@ export class DirectFile {
       this.database.transaction(() => {
         for (const statement of statements) this.database.exec(statement);
       });
-      this.#put = this.database.query("INSERT INTO {direct_message} (consumer, topic, key, reply, expires, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)");
+      this.#put = this.database.query(
+        "INSERT INTO {direct_message} (consumer, topic, key, reply, expires, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      );
       this.#of = this.database.query("SELECT * FROM {direct_message} WHERE consumer = ? ORDER BY id LIMIT ?");
       this.#taken = this.database.query("DELETE FROM {direct_message} WHERE consumer = ? AND id <= ?");
       this.#registry = this.database.query("SELECT value FROM {direct_meta} WHERE key = 'registry'");
@@ -59,12 +61,16 @@ export class DirectFile {
   register(identity: ProcessIdentity, group: string | undefined, address: string | undefined): number {
     this.#touch();
     return this.database
-      .query("INSERT INTO {direct_consumer} (pid, started, space, grp, address, patterns, answers) VALUES (?, ?, ?, ?, ?, '[]', '[]')")
+      .query(
+        "INSERT INTO {direct_consumer} (pid, started, space, grp, address, patterns, answers) VALUES (?, ?, ?, ?, ?, '[]', '[]')",
+      )
       .insert(identity.pid, identity.started, identity.space, group ?? null, address ?? null);
   }
 
   wants(consumer: number, patterns: readonly string[], answers: readonly string[]): void {
-    this.database.query("UPDATE {direct_consumer} SET patterns = ?, answers = ? WHERE id = ?").run(JSON.stringify(patterns), JSON.stringify(answers), consumer);
+    this.database
+      .query("UPDATE {direct_consumer} SET patterns = ?, answers = ? WHERE id = ?")
+      .run(JSON.stringify(patterns), JSON.stringify(answers), consumer);
     this.#touch();
   }
 
@@ -88,7 +94,15 @@ export class DirectFile {
     return this.#registry.get()?.value ?? 0;
   }
 
-  put(consumer: number, topic: string, key: string | null, reply: string | null, expires: number | null, headers: string | null, body: Uint8Array): void {
+  put(
+    consumer: number,
+    topic: string,
+    key: string | null,
+    reply: string | null,
+    expires: number | null,
+    headers: string | null,
+    body: Uint8Array,
+  ): void {
     this.#put.run(consumer, topic, key, reply, expires, headers, body);
   }
 

@@ -59,13 +59,18 @@ export class DirectLane {
   send(batch: readonly OutMessage[]): void {
     this.#refresh();
     for (const message of batch) {
-      if (message.notBefore !== undefined && message.notBefore > this.now()) this.#sendLater(message, message.notBefore);
+      if (message.notBefore !== undefined && message.notBefore > this.now())
+        this.#sendLater(message, message.notBefore);
       else this.#sendNow(message);
     }
     if (this.#parcels.length > 0) this.#turn.add(this.#sendJob, "write");
   }
 
-  async open(kind: { readonly group: string | undefined } | "inbox", sink: Sink, window: Window): Promise<DirectConsumer> {
+  async open(
+    kind: { readonly group: string | undefined } | "inbox",
+    sink: Sink,
+    window: Window,
+  ): Promise<DirectConsumer> {
     const address = kind === "inbox" ? this.#newAddress() : undefined;
     const group = kind === "inbox" ? undefined : kind.group;
     const consumer = new DirectConsumer(this, group, address, sink, window);
@@ -92,7 +97,8 @@ export class DirectLane {
     const version = this.#file.database.dataVersion();
     if (version === this.#version) return;
     this.#version = version;
-    for (const id of this.#local.keys()) if (this.#file.anythingFor(id)) return this.#turn.add(this.#receiveJob, "settle");
+    for (const id of this.#local.keys())
+      if (this.#file.anythingFor(id)) return this.#turn.add(this.#receiveJob, "settle");
   }
 
   /** Every third of a lease. */
@@ -169,7 +175,12 @@ export class DirectLane {
     },
     committed: () => {
       for (const [consumer, rows] of this.#received.splice(0)) {
-        consumer.offer(rows.map((row) => ({ message: messageOf(row, consumer.address !== undefined), expires: row.expires ?? undefined })));
+        consumer.offer(
+          rows.map((row) => ({
+            message: messageOf(row, consumer.address !== undefined),
+            expires: row.expires ?? undefined,
+          })),
+        );
         if (rows.length === takeAtOnce) this.#turn.add(this.#receiveJob, "settle");
       }
     },
@@ -178,17 +189,28 @@ export class DirectLane {
 
   #sendNow(message: OutMessage): void {
     const { to } = message;
-    const ids = to.kind === "inbox" ? this.#inbox(to.address) : this.#listeners(to.kind === "direct" ? to.topic : "", message.replyTo !== undefined);
+    const ids =
+      to.kind === "inbox"
+        ? this.#inbox(to.address)
+        : this.#listeners(to.kind === "direct" ? to.topic : "", message.replyTo !== undefined);
     if (ids.length === 0 && to.kind === "inbox")
       return message.failed("no", new DriverError("BUS_NOT_FOUND", "sqlite: nobody waits for this answer any more"));
     if (ids.length === 0 && message.replyTo !== undefined)
-      return message.failed("no", new DriverError("BUS_NO_RESPONDER", `sqlite: nobody listens to "${to.kind === "direct" ? to.topic : ""}"`));
+      return message.failed(
+        "no",
+        new DriverError("BUS_NO_RESPONDER", `sqlite: nobody listens to "${to.kind === "direct" ? to.topic : ""}"`),
+      );
     const remote: number[] = [];
     for (const id of ids) {
       const consumer = this.#local.get(id);
       if (consumer === undefined) remote.push(id);
-      else if (consumer.open) consumer.offer([{ message: passOn(message, consumer.address !== undefined), expires: message.expiresAt }]);
-      else if (message.replyTo !== undefined) return message.failed("no", new DriverError("BUS_FULL", "sqlite: whoever listens has too much waiting", { retryable: true }));
+      else if (consumer.open)
+        consumer.offer([{ message: passOn(message, consumer.address !== undefined), expires: message.expiresAt }]);
+      else if (message.replyTo !== undefined)
+        return message.failed(
+          "no",
+          new DriverError("BUS_FULL", "sqlite: whoever listens has too much waiting", { retryable: true }),
+        );
     }
     if (remote.length === 0) message.stored();
     else this.#parcels.push({ message, remote });
@@ -261,7 +283,10 @@ export class DirectLane {
 
   /** 160 bits of chance. */
   #newAddress(): string {
-    const word = (): string => Math.floor(this.#context.clock.random() * 0x1_0000_0000).toString(16).padStart(8, "0");
+    const word = (): string =>
+      Math.floor(this.#context.clock.random() * 0x1_0000_0000)
+        .toString(16)
+        .padStart(8, "0");
     return `inbox.${word()}${word()}${word()}${word()}${word()}`;
   }
 }
@@ -278,11 +303,40 @@ function messageOf(row: DirectRow, inbox: boolean): SqliteMessage {
 
 /** As if it had gone by the file. */
 function passOn({ to, key, replyTo, headers, body }: OutMessage, inbox: boolean): SqliteMessage {
-  const row = { seq: 0, topic: to.kind === "inbox" ? "" : to.topic, key: key ?? null, headers: encodeHeaders(headers), body };
-  return new SqliteMessage(row, undefined, inbox ? "inbox" : "direct", undefined, { deliveries: 1, attempts: 0, notBefore: undefined, notes: null, replyTo });
+  const row = {
+    seq: 0,
+    topic: to.kind === "inbox" ? "" : to.topic,
+    key: key ?? null,
+    headers: encodeHeaders(headers),
+    body,
+  };
+  return new SqliteMessage(row, undefined, inbox ? "inbox" : "direct", undefined, {
+    deliveries: 1,
+    attempts: 0,
+    notBefore: undefined,
+    notes: null,
+    replyTo,
+  });
 }
 
 function plain(message: OutMessage): OutMessage {
-  const { to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value } = message;
-  return { to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value, stored: () => undefined, failed: () => undefined };
+  const { to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value } =
+    message;
+  return {
+    to,
+    id,
+    brokerId,
+    key,
+    hash,
+    replyTo,
+    notBefore,
+    expiresAt,
+    durable,
+    priority,
+    headers,
+    body,
+    value,
+    stored: () => undefined,
+    failed: () => undefined,
+  };
 }

@@ -25,9 +25,17 @@ export class GroupCounts {
     const now = this.#store.clock.now();
     let oldest = Number.POSITIVE_INFINITY;
     for (const stream of this.#store.streams.all()) {
-      const patterns = stream.queue === 1 ? (stream.name === group.name ? [">"] : undefined) : spec.reads.find((read) => read.stream === stream.name)?.patterns;
+      const patterns =
+        stream.queue === 1
+          ? stream.name === group.name
+            ? [">"]
+            : undefined
+          : spec.reads.find((read) => read.stream === stream.name)?.patterns;
       if (patterns === undefined) continue;
-      const counted = group.keeps === "group" ? await this.#ordered(group, stream, patterns) : await this.#unordered(group, stream, patterns, now);
+      const counted =
+        group.keeps === "group"
+          ? await this.#ordered(group, stream, patterns)
+          : await this.#unordered(group, stream, patterns, now);
       state.waiting += counted.waiting;
       state.inFlight += counted.inFlight;
       state.scheduled += counted.scheduled;
@@ -42,18 +50,31 @@ export class GroupCounts {
 
   async #unordered(group: GroupRow, stream: StreamRow, patterns: readonly string[], now: number): Promise<Counted> {
     const { database, streams } = this.#store;
-    const cursor = database.query<{ readonly seq: number; readonly skips: string | null }>("SELECT seq, skips FROM {cursor} WHERE grp = ? AND stream = ?").get(group.id, stream.id);
+    const cursor = database
+      .query<{ readonly seq: number; readonly skips: string | null }>(
+        "SELECT seq, skips FROM {cursor} WHERE grp = ? AND stream = ?",
+      )
+      .get(group.id, stream.id);
     const log = streams.log(stream.id);
     const skips = new Map(JSON.parse(cursor?.skips ?? "[]") as [number, number][]);
-    const counted = await this.#scan(stream, cursor?.seq ?? stream.last, new TopicFilter(patterns), (row) => row.seq > (skips.get(row.partition) ?? 0));
-    for (const row of database.query<ClaimRow & { readonly member: number | null }>("SELECT * FROM {claim} WHERE grp = ? AND stream = ?").all(group.id, stream.id)) {
+    const counted = await this.#scan(
+      stream,
+      cursor?.seq ?? stream.last,
+      new TopicFilter(patterns),
+      (row) => row.seq > (skips.get(row.partition) ?? 0),
+    );
+    for (const row of database
+      .query<ClaimRow & { readonly member: number | null }>("SELECT * FROM {claim} WHERE grp = ? AND stream = ?")
+      .all(group.id, stream.id)) {
       for (let seq = row.low; seq <= row.last; seq += 1) {
         if (!isOpenIn(row, seq) || seq < stream.first) continue;
         if (row.member === null) counted.wait(log.at(seq));
         else counted.inFlight += 1;
       }
     }
-    const held = database.query<{ readonly seq: number; readonly due: number; readonly member: number | null }>("SELECT seq, due, member FROM {held} WHERE grp = ? AND stream = ?");
+    const held = database.query<{ readonly seq: number; readonly due: number; readonly member: number | null }>(
+      "SELECT seq, due, member FROM {held} WHERE grp = ? AND stream = ?",
+    );
     for (const { seq, due, member } of held.all(group.id, stream.id)) {
       if (member !== null) counted.inFlight += 1;
       else {
@@ -79,12 +100,18 @@ export class GroupCounts {
     });
   }
 
-  async #scan(stream: StreamRow, after: number, filter: TopicFilter, waits: (row: { readonly seq: number; readonly partition: number }, counted: Counted) => boolean): Promise<Counted> {
+  async #scan(
+    stream: StreamRow,
+    after: number,
+    filter: TopicFilter,
+    waits: (row: { readonly seq: number; readonly partition: number }, counted: Counted) => boolean,
+  ): Promise<Counted> {
     const counted = new Counted();
     const log = this.#store.streams.log(stream.id);
     for (let from = Math.max(after, stream.first - 1); from < stream.last; from += scanAtOnce) {
       for (const row of log.outline(from, Math.min(from + scanAtOnce, stream.last))) {
-        if (filter.matches(row.topic) && waits(row, counted)) counted.wait(counted.waiting === 0 ? log.at(row.seq) : undefined);
+        if (filter.matches(row.topic) && waits(row, counted))
+          counted.wait(counted.waiting === 0 ? log.at(row.seq) : undefined);
       }
       if (from + scanAtOnce < stream.last) await new Promise<void>((resolve) => this.#store.clock.soon(resolve));
     }

@@ -55,9 +55,15 @@ export class GroupStore {
     const found = this.named(spec.group);
     if (found === undefined) return { row: this.#make(spec, now), grew: false };
     if (spec.order !== undefined && spec.order !== found.keeps)
-      throw new DriverError("BUS_CONFLICT", `sqlite: group "${spec.group}" keeps order by "${found.keeps}", not by "${spec.order}": that is fixed when it is made`);
+      throw new DriverError(
+        "BUS_CONFLICT",
+        `sqlite: group "${spec.group}" keeps order by "${found.keeps}", not by "${spec.order}": that is fixed when it is made`,
+      );
     if (spec.live !== (found.live === 1))
-      throw new DriverError("BUS_CONFLICT", `sqlite: group "${spec.group}" is ${found.live === 1 ? "" : "not "}live: that is fixed when it is made`);
+      throw new DriverError(
+        "BUS_CONFLICT",
+        `sqlite: group "${spec.group}" is ${found.live === 1 ? "" : "not "}live: that is fixed when it is made`,
+      );
     const reads = union(JSON.parse(found.reads) as Reads, spec.reads);
     if (JSON.stringify(reads) === found.reads) return { row: found, grew: false };
     return { row: this.#change(found, reads), grew: true };
@@ -69,7 +75,8 @@ export class GroupStore {
     for (const { stream } of JSON.parse(found.reads) as Reads) {
       const row = reads.some((read) => read.stream === stream) ? undefined : this.#streams.named(stream);
       if (row === undefined) continue;
-      for (const table of tables.slice(0, 4)) this.#database.query(`DELETE FROM {${table}} WHERE grp = ? AND stream = ?`).run(found.id, row.id);
+      for (const table of tables.slice(0, 4))
+        this.#database.query(`DELETE FROM {${table}} WHERE grp = ? AND stream = ?`).run(found.id, row.id);
     }
     return this.#change(found, union([], reads));
   }
@@ -82,7 +89,8 @@ export class GroupStore {
     for (const { stream } of JSON.parse(found.reads) as Reads) {
       const row = this.#streams.named(stream);
       if (row === undefined) continue;
-      for (const table of tables.slice(0, 4)) this.#database.query(`DELETE FROM {${table}} WHERE grp = ? AND stream = ?`).run(found.id, row.id);
+      for (const table of tables.slice(0, 4))
+        this.#database.query(`DELETE FROM {${table}} WHERE grp = ? AND stream = ?`).run(found.id, row.id);
       this.#start(found, row, startOf(this.#streams, row, to));
     }
   }
@@ -97,11 +105,15 @@ export class GroupStore {
       if (group.keeps === "group")
         for (const [partition, seq] of start.partitions)
           this.#database
-            .query("UPDATE {own} SET start = ?1, cursor = min(cursor, ?1), done = NULL, member = NULL, epoch = epoch + 1 WHERE grp = ?2 AND stream = ?3 AND partition = ?4 AND start > ?1")
+            .query(
+              "UPDATE {own} SET start = ?1, cursor = min(cursor, ?1), done = NULL, member = NULL, epoch = epoch + 1 WHERE grp = ?2 AND stream = ?3 AND partition = ?4 AND start > ?1",
+            )
             .run(seq, group.id, stream.id, partition);
       else
         this.#database
-          .query("UPDATE {cursor} SET start = ?1, seq = min(seq, ?1), skips = NULL WHERE grp = ?2 AND stream = ?3 AND start > ?1")
+          .query(
+            "UPDATE {cursor} SET start = ?1, seq = min(seq, ?1), skips = NULL WHERE grp = ?2 AND stream = ?3 AND start > ?1",
+          )
           .run(start.seq, group.id, stream.id);
     }
   }
@@ -129,7 +141,13 @@ export class GroupStore {
   }
 
   spec(row: GroupRow): GroupSpec {
-    return { group: row.name, reads: JSON.parse(row.reads) as Reads, from: JSON.parse(row.origin) as StartAt, order: row.keeps, live: row.live === 1 };
+    return {
+      group: row.name,
+      reads: JSON.parse(row.reads) as Reads,
+      from: JSON.parse(row.origin) as StartAt,
+      order: row.keeps,
+      live: row.live === 1,
+    };
   }
 
   #existing(name: string): GroupRow {
@@ -162,13 +180,19 @@ export class GroupStore {
       const source = this.#stream(stream, row.name);
       this.#start(row, source, startOf(this.#streams, source, { at: "oldest" }));
     }
-    this.#database.query("UPDATE {grp} SET reads = ?, version = version + 1, roster = roster + 1 WHERE id = ?").run(JSON.stringify(reads), row.id);
+    this.#database
+      .query("UPDATE {grp} SET reads = ?, version = version + 1, roster = roster + 1 WHERE id = ?")
+      .run(JSON.stringify(reads), row.id);
     return this.byId(row.id)!;
   }
 
   #stream(name: string, group: string): StreamRow {
     const found = this.#streams.named(name);
-    if (found === undefined) throw new DriverError("BUS_NOT_FOUND", `sqlite: group "${group}" reads the stream "${name}", which does not exist`);
+    if (found === undefined)
+      throw new DriverError(
+        "BUS_NOT_FOUND",
+        `sqlite: group "${group}" reads the stream "${name}", which does not exist`,
+      );
     return found;
   }
 
@@ -197,5 +221,7 @@ function union(left: Reads, right: Reads): Reads {
     for (const pattern of patterns) all.add(pattern);
     streams.set(stream, all);
   }
-  return [...streams].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([stream, patterns]) => ({ stream, patterns: [...patterns].toSorted() }));
+  return [...streams]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([stream, patterns]) => ({ stream, patterns: [...patterns].toSorted() }));
 }

@@ -34,7 +34,9 @@ export class HeldStore {
     this.#due = database.query(
       `SELECT ${columns} FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2 AND (avoid IS NULL OR instr(avoid, ?3) = 0 OR due <= ?2 - ${preferOthersMs}) ORDER BY due LIMIT ?4`,
     );
-    this.#claim = database.query("UPDATE {held} SET member = ?, deliveries = deliveries + 1 WHERE grp = ? AND stream = ? AND seq = ?");
+    this.#claim = database.query(
+      "UPDATE {held} SET member = ?, deliveries = deliveries + 1 WHERE grp = ? AND stream = ? AND seq = ?",
+    );
     this.#remove = database.query("DELETE FROM {held} WHERE grp = ? AND stream = ? AND seq = ? AND member IS ?");
     this.#move = database.query(
       "UPDATE {held} SET member = ?, due = ?, attempts = coalesce(?, attempts), not_before = ?, deliveries = ?, headers = coalesce(?, headers), avoid = ? WHERE grp = ? AND stream = ? AND seq = ? AND member = ?",
@@ -47,13 +49,65 @@ export class HeldStore {
   }
 
   /** A message of a claim becomes a row of its own. */
-  put(group: number, stream: number, seq: number, row: { readonly member: number | null; readonly due: number; readonly attempts: number; readonly notBefore: number | null; readonly deliveries: number; readonly headers: string | null; readonly avoid: string | null }): void {
-    this.#put.run(group, stream, seq, row.member, row.due, row.attempts, row.notBefore, row.deliveries, row.headers, row.avoid);
+  put(
+    group: number,
+    stream: number,
+    seq: number,
+    row: {
+      readonly member: number | null;
+      readonly due: number;
+      readonly attempts: number;
+      readonly notBefore: number | null;
+      readonly deliveries: number;
+      readonly headers: string | null;
+      readonly avoid: string | null;
+    },
+  ): void {
+    this.#put.run(
+      group,
+      stream,
+      seq,
+      row.member,
+      row.due,
+      row.attempts,
+      row.notBefore,
+      row.deliveries,
+      row.headers,
+      row.avoid,
+    );
   }
 
   /** A held message changes; false when it is no longer the member's. Undefined attempts and headers stay as they are. */
-  change(group: number, stream: number, seq: number, member: number, row: { readonly member: number | null; readonly due: number; readonly attempts: number | null; readonly notBefore: number | null; readonly deliveries: number; readonly headers: string | null; readonly avoid: string | null }): boolean {
-    return this.#move.run(row.member, row.due, row.attempts, row.notBefore, row.deliveries, row.headers, row.avoid, group, stream, seq, member) === 1;
+  change(
+    group: number,
+    stream: number,
+    seq: number,
+    member: number,
+    row: {
+      readonly member: number | null;
+      readonly due: number;
+      readonly attempts: number | null;
+      readonly notBefore: number | null;
+      readonly deliveries: number;
+      readonly headers: string | null;
+      readonly avoid: string | null;
+    },
+  ): boolean {
+    return (
+      this.#move.run(
+        row.member,
+        row.due,
+        row.attempts,
+        row.notBefore,
+        row.deliveries,
+        row.headers,
+        row.avoid,
+        group,
+        stream,
+        seq,
+        member,
+      ) === 1
+    );
   }
 
   /** What is due and in nobody's hands. */

@@ -64,7 +64,13 @@ export class Housekeeping {
   #retain(): void {
     const { streams, retention, turn, clock } = this.#store;
     const now = clock.now();
-    const work = streams.all().filter((stream) => stream.first <= stream.last && (stream.queue === 1 || (streams.log(stream.id).at(stream.first) ?? now) < now - stream.max_age));
+    const work = streams
+      .all()
+      .filter(
+        (stream) =>
+          stream.first <= stream.last &&
+          (stream.queue === 1 || (streams.log(stream.id).at(stream.first) ?? now) < now - stream.max_age),
+      );
     const state = this.#state.anyToTidy(now);
     if (work.length === 0 && !state) return;
     void turn

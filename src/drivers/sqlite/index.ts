@@ -49,7 +49,8 @@ async function open(options: ResolvedOptions, context: ConnectContext): Promise<
   } catch (error) {
     connection?.destroy();
     database?.close();
-    if (context.manage === "verify" && error instanceof DriverError && error.code === "BUS_NOT_FOUND") return missingConnection(error, capabilities);
+    if (context.manage === "verify" && error instanceof DriverError && error.code === "BUS_NOT_FOUND")
+      return missingConnection(error, capabilities);
     throw error;
   }
 }

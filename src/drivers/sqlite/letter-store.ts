@@ -17,7 +17,17 @@ export const storedColumns = "id, address, grp, topic, key, headers, body, store
 
 export function storedValues(message: StoredMessage): (string | number | null | Uint8Array)[] {
   const { id, to, group, topic, key, headers, body, storedAt, notBefore } = message;
-  return [id, JSON.stringify(to), group ?? null, topic, key ?? null, JSON.stringify(headers), body, storedAt, notBefore ?? null];
+  return [
+    id,
+    JSON.stringify(to),
+    group ?? null,
+    topic,
+    key ?? null,
+    JSON.stringify(headers),
+    body,
+    storedAt,
+    notBefore ?? null,
+  ];
 }
 
 export function storedMessage(row: StoredRow): StoredMessage {
@@ -59,7 +69,9 @@ export class LetterStore {
   list(group: string | undefined, after: string | undefined, limit: number): StoredMessage[] {
     const from = after === undefined ? 0 : this.#place(after);
     return this.#database
-      .query<StoredRow>(`SELECT ${storedColumns} FROM {letter} WHERE n > ? AND (?2 IS NULL OR grp = ?2) ORDER BY n LIMIT ?`)
+      .query<StoredRow>(
+        `SELECT ${storedColumns} FROM {letter} WHERE n > ? AND (?2 IS NULL OR grp = ?2) ORDER BY n LIMIT ?`,
+      )
       .all(from, group ?? null, limit)
       .map(storedMessage);
   }
@@ -70,17 +82,23 @@ export class LetterStore {
   }
 
   count(group: string | undefined): number {
-    return this.#database.query<{ readonly count: number }>("SELECT count(*) AS count FROM {letter} WHERE ?1 IS NULL OR grp = ?1").get(group ?? null)!.count;
+    return this.#database
+      .query<{ readonly count: number }>("SELECT count(*) AS count FROM {letter} WHERE ?1 IS NULL OR grp = ?1")
+      .get(group ?? null)!.count;
   }
 
   /** Those that nobody else has claimed, or too long ago. */
   claim(ids: readonly string[], token: string, now: number, leaseMs: number): string[] {
-    const claim = this.#database.query("UPDATE {letter} SET token = ?1, claimed_until = ?2 WHERE id = ?3 AND (token IS NULL OR token = ?1 OR claimed_until <= ?4)");
+    const claim = this.#database.query(
+      "UPDATE {letter} SET token = ?1, claimed_until = ?2 WHERE id = ?3 AND (token IS NULL OR token = ?1 OR claimed_until <= ?4)",
+    );
     return ids.filter((id) => claim.run(token, now + leaseMs, id, now) === 1);
   }
 
   remove(ids: readonly string[], token: string, now: number): string[] {
-    const remember = this.#database.query("INSERT OR REPLACE INTO {letter_gone} SELECT id, n, ? FROM {letter} WHERE id = ? AND token = ?");
+    const remember = this.#database.query(
+      "INSERT OR REPLACE INTO {letter_gone} SELECT id, n, ? FROM {letter} WHERE id = ? AND token = ?",
+    );
     const remove = this.#database.query("DELETE FROM {letter} WHERE id = ? AND token = ?");
     this.#database.query("DELETE FROM {letter_gone} WHERE at < ?").run(now - rememberMs);
     return ids.filter((id) => remember.run(now, id, token) === 1 && remove.run(id, token) === 1);
@@ -88,7 +106,9 @@ export class LetterStore {
 
   /** A cursor whose letter is gone by now still has its place. */
   #place(id: string): number {
-    const place = this.#database.query<{ readonly n: number }>("SELECT n FROM {letter} WHERE id = ?1 UNION ALL SELECT n FROM {letter_gone} WHERE id = ?1 LIMIT 1");
+    const place = this.#database.query<{ readonly n: number }>(
+      "SELECT n FROM {letter} WHERE id = ?1 UNION ALL SELECT n FROM {letter_gone} WHERE id = ?1 LIMIT 1",
+    );
     return place.get(id)?.n ?? 0;
   }
 }

@@ -33,11 +33,23 @@ export class Log {
     this.#database = database;
     this.#table = `{log_${stream}}`;
     this.#insert = database.query(`INSERT INTO ${this.#table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`);
-    this.#range = database.query(`SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`);
+    this.#range = database.query(
+      `SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
+    );
     this.#at = database.query(`SELECT at FROM ${this.#table} WHERE seq = ?`);
   }
 
-  append(seq: number, at: number, partition: number, topic: string, key: string | null, event: string, expires: number | null, headers: string | null, body: Uint8Array): void {
+  append(
+    seq: number,
+    at: number,
+    partition: number,
+    topic: string,
+    key: string | null,
+    event: string,
+    expires: number | null,
+    headers: string | null,
+    body: Uint8Array,
+  ): void {
     this.#insert.run(seq, at, partition, topic, key, event, expires, headers, body);
   }
 
@@ -45,7 +57,15 @@ export class Log {
    * Those after `after` up to `upTo`, in order, at most `limit`; with `globs` only topics that one of them matches; with
    * `partitions` only those. `largest` (of the stream) keeps a few huge messages from being read at once.
    */
-  read(after: number, upTo: number, limit: number, bytes: number, largest: number, globs?: readonly string[], partitions?: readonly number[]): LogRun {
+  read(
+    after: number,
+    upTo: number,
+    limit: number,
+    bytes: number,
+    largest: number,
+    globs?: readonly string[],
+    partitions?: readonly number[],
+  ): LogRun {
     const most = Math.max(carefulBytes, bytes);
     const count = limit * largest <= most ? limit : this.#affordable(after, upTo, limit, most);
     const rows = this.#rows(after, upTo, count, globs, partitions);
@@ -56,13 +76,21 @@ export class Log {
     return this.#range.get(seq - 1, seq, 1);
   }
 
-  #rows(after: number, upTo: number, limit: number, globs: readonly string[] | undefined, partitions: readonly number[] | undefined): LogRow[] {
+  #rows(
+    after: number,
+    upTo: number,
+    limit: number,
+    globs: readonly string[] | undefined,
+    partitions: readonly number[] | undefined,
+  ): LogRow[] {
     if (globs === undefined && partitions === undefined) return this.#range.all(after, upTo, limit);
     const wanted = partitions === undefined ? "" : " AND partition IN (SELECT value FROM json_each(?))";
     const matched = globs === undefined ? "" : ` AND (${globs.map(() => "topic GLOB ?").join(" OR ")})`;
     const values = partitions === undefined ? [] : [JSON.stringify(partitions)];
     return this.#database
-      .query<LogRow>(`SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ?${wanted}${matched} ORDER BY seq LIMIT ?`)
+      .query<LogRow>(
+        `SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ?${wanted}${matched} ORDER BY seq LIMIT ?`,
+      )
       .all(after, upTo, ...values, ...(globs ?? []), limit);
   }
 
@@ -83,7 +111,10 @@ export class Log {
   }
 
   /** Topics and sizes of a run, without the bodies. */
-  outline(after: number, upTo: number): { readonly seq: number; readonly partition: number; readonly topic: string; readonly size: number }[] {
+  outline(
+    after: number,
+    upTo: number,
+  ): { readonly seq: number; readonly partition: number; readonly topic: string; readonly size: number }[] {
     return this.#database
       .query<{ readonly seq: number; readonly partition: number; readonly topic: string; readonly size: number }>(
         `SELECT seq, partition, topic, length(body) AS size FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq`,
@@ -98,7 +129,9 @@ export class Log {
   /** How many rows from `after` on weigh no more than `bytes` together, whatever they are; at least one. */
   #affordable(after: number, upTo: number, limit: number, bytes: number): number {
     const sizes = this.#database
-      .query<{ readonly size: number }>(`SELECT length(body) AS size FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`)
+      .query<{ readonly size: number }>(
+        `SELECT length(body) AS size FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
+      )
       .all(after, upTo, limit);
     let total = 0;
     let count = 0;

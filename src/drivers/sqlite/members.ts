@@ -43,7 +43,9 @@ export class Members {
     const { id, name, host, since } = this.#self;
     const { pid, started, space } = this.#liveness.self;
     return this.#database
-      .query("INSERT INTO {process} (member, name, host, pid, started, space, since, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+      .query(
+        "INSERT INTO {process} (member, name, host, pid, started, space, since, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      )
       .insert(id, name, host, pid, started, space, since.getTime(), this.#clock.now());
   }
 
@@ -57,7 +59,9 @@ export class Members {
   }
 
   takeSeat(group: number, process: number, version: number): number {
-    const id = this.#database.query("INSERT INTO {member} (grp, process, version) VALUES (?, ?, ?)").insert(group, process, version);
+    const id = this.#database
+      .query("INSERT INTO {member} (grp, process, version) VALUES (?, ?, ?)")
+      .insert(group, process, version);
     this.#groups.touch(group, this.#clock.now());
     return id;
   }
@@ -68,18 +72,28 @@ export class Members {
 
   /** Whether every member of the group has seen this version of its definition. */
   allKnow(group: number, version: number): boolean {
-    return this.#database.query("SELECT 1 FROM {member} WHERE grp = ? AND version < ? LIMIT 1").get(group, version) === undefined;
+    return (
+      this.#database.query("SELECT 1 FROM {member} WHERE grp = ? AND version < ? LIMIT 1").get(group, version) ===
+      undefined
+    );
   }
 
   seats(group: number): number[] {
-    return this.#database.query<{ readonly id: number }>("SELECT id FROM {member} WHERE grp = ? ORDER BY id").all(group).map(({ id }) => id);
+    return this.#database
+      .query<{ readonly id: number }>("SELECT id FROM {member} WHERE grp = ? ORDER BY id")
+      .all(group)
+      .map(({ id }) => id);
   }
 
   /** Hands back what the member holds; `counted` when it may have been handed to a handler. */
   leave(member: number, counted: boolean): void {
     const minus = counted ? 0 : 1;
-    this.#database.query("UPDATE {claim} SET member = NULL, deliveries = deliveries - ? WHERE member = ?").run(minus, member);
-    this.#database.query("UPDATE {held} SET member = NULL, due = 0, deliveries = deliveries - ? WHERE member = ?").run(minus, member);
+    this.#database
+      .query("UPDATE {claim} SET member = NULL, deliveries = deliveries - ? WHERE member = ?")
+      .run(minus, member);
+    this.#database
+      .query("UPDATE {held} SET member = NULL, due = 0, deliveries = deliveries - ? WHERE member = ?")
+      .run(minus, member);
     this.#abandon(member, counted);
     const seat = this.#database.query<{ readonly grp: number }>("SELECT grp FROM {member} WHERE id = ?").get(member);
     this.#database.query("DELETE FROM {member} WHERE id = ?").run(member);
@@ -91,7 +105,9 @@ export class Members {
 
   /** Everything that the process held is free for others. */
   bury(process: number): void {
-    const seats = this.#database.query<{ readonly id: number }>("SELECT id FROM {member} WHERE process = ?").all(process);
+    const seats = this.#database
+      .query<{ readonly id: number }>("SELECT id FROM {member} WHERE process = ?")
+      .all(process);
     for (const { id } of seats) this.leave(id, true);
     this.#database.query("DELETE FROM {process} WHERE id = ?").run(process);
   }
@@ -108,13 +124,18 @@ export class Members {
       .all()
       .filter((row) => row.id !== own && (row.seen <= before || this.#liveness.isDead(row)))
       .map(({ id }) => id)
-      .filter((id) => this.#database.query("SELECT 1 FROM {member} WHERE grp = ? AND process = ?").get(group, id) !== undefined);
+      .filter(
+        (id) =>
+          this.#database.query("SELECT 1 FROM {member} WHERE grp = ? AND process = ?").get(group, id) !== undefined,
+      );
   }
 
   /** Who is to have a released message only after others: those who released it, until all have. */
   avoiding(group: number, before: string, self: string): string {
     const all = this.#database
-      .query<{ readonly member: string }>("SELECT member FROM {process} WHERE id IN (SELECT process FROM {member} WHERE grp = ?)")
+      .query<{ readonly member: string }>(
+        "SELECT member FROM {process} WHERE id IN (SELECT process FROM {member} WHERE grp = ?)",
+      )
       .all(group);
     const avoid = `${before}${self}|`;
     return all.every(({ member }) => avoid.includes(member)) ? `${self}|` : avoid;
@@ -122,14 +143,24 @@ export class Members {
 
   /** How many messages its members hold. */
   inHands(group: number): number {
-    const claims = this.#database.query<ClaimRow>("SELECT * FROM {claim} WHERE grp = ? AND member IS NOT NULL").all(group);
+    const claims = this.#database
+      .query<ClaimRow>("SELECT * FROM {claim} WHERE grp = ? AND member IS NOT NULL")
+      .all(group);
     let count = 0;
     for (const row of claims) for (let seq = row.low; seq <= row.last; seq += 1) if (isOpenIn(row, seq)) count += 1;
-    count += this.#database.query<{ readonly count: number }>("SELECT count(*) AS count FROM {held} WHERE grp = ? AND member IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {own} WHERE grp = ?1)").get(group)!.count;
+    count += this.#database
+      .query<{ readonly count: number }>(
+        "SELECT count(*) AS count FROM {held} WHERE grp = ? AND member IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {own} WHERE grp = ?1)",
+      )
+      .get(group)!.count;
     const owned = this.#database.query<OwnRow>("SELECT * FROM {own} WHERE grp = ? AND member IS NOT NULL").all(group);
     for (const { stream, partition, cursor, out, done } of owned) {
       if (out <= cursor) continue;
-      const rows = this.#database.query<{ readonly count: number }>(`SELECT count(*) AS count FROM {log_${stream}} WHERE seq > ? AND seq <= ? AND partition = ?`).get(cursor, out, partition);
+      const rows = this.#database
+        .query<{ readonly count: number }>(
+          `SELECT count(*) AS count FROM {log_${stream}} WHERE seq > ? AND seq <= ? AND partition = ?`,
+        )
+        .get(cursor, out, partition);
       count += (rows?.count ?? 0) - decodeSequences(cursor, done).size;
     }
     return count;
@@ -162,15 +193,22 @@ export class Members {
 
   #abandon(member: number, counted: boolean): void {
     const rows = this.#database
-      .query<{ readonly grp: number; readonly stream: number; readonly partition: number; readonly cursor: number; readonly out: number; readonly counts: string | null }>(
-        "SELECT grp, stream, partition, cursor, out, counts FROM {own} WHERE member = ?",
-      )
+      .query<{
+        readonly grp: number;
+        readonly stream: number;
+        readonly partition: number;
+        readonly cursor: number;
+        readonly out: number;
+        readonly counts: string | null;
+      }>("SELECT grp, stream, partition, cursor, out, counts FROM {own} WHERE member = ?")
       .all(member);
     for (const row of rows) {
       const before = JSON.parse(row.counts ?? "[]") as HandedOut;
       const counts = counted ? addOwner(before, row.out, row.cursor) : before;
       this.#database
-        .query("UPDATE {own} SET member = NULL, epoch = epoch + 1, out = 0, counts = ? WHERE grp = ? AND stream = ? AND partition = ?")
+        .query(
+          "UPDATE {own} SET member = NULL, epoch = epoch + 1, out = 0, counts = ? WHERE grp = ? AND stream = ? AND partition = ?",
+        )
         .run(counts.length === 0 ? null : JSON.stringify(counts), row.grp, row.stream, row.partition);
     }
   }

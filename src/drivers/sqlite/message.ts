@@ -40,7 +40,13 @@ export class SqliteMessage<Handle = unknown> implements InMessage {
   readonly #headers: string | null;
   #notes: string | null;
 
-  constructor(row: MessageParts, handle: Handle, lane: InMessage["lane"], partition: string | undefined, place: Omit<Place, "lane" | "partition"> = first) {
+  constructor(
+    row: MessageParts,
+    handle: Handle,
+    lane: InMessage["lane"],
+    partition: string | undefined,
+    place: Omit<Place, "lane" | "partition"> = first,
+  ) {
     this.topic = row.topic;
     this.body = row.body;
     this.seq = row.seq;
@@ -74,7 +80,10 @@ export class SqliteMessage<Handle = unknown> implements InMessage {
   }
 
   header(name: string): string | undefined {
-    return (this.#notes === null ? undefined : find(decodeHeaders(this.#notes), name)) ?? find(decodeHeaders(this.#headers), name);
+    return (
+      (this.#notes === null ? undefined : find(decodeHeaders(this.#notes), name)) ??
+      find(decodeHeaders(this.#headers), name)
+    );
   }
 
   headers(): Headers {

@@ -60,7 +60,10 @@ function verifyTables(database: Database): void {
   const names = namesOf(database);
   const missing = tableNames.filter((name) => !names.has(`${database.prefix}_${name}`));
   if (missing.length > 0)
-    throw new DriverError("BUS_CORRUPT", `sqlite: ${database.path} lacks the tables ${missing.join(", ")}: restore it from a backup`);
+    throw new DriverError(
+      "BUS_CORRUPT",
+      `sqlite: ${database.path} lacks the tables ${missing.join(", ")}: restore it from a backup`,
+    );
 }
 
 function namesOf(database: Database): ReadonlySet<string> {

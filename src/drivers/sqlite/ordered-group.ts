@@ -87,7 +87,8 @@ export class OrderedGroup implements Consumption {
 
   /** Partitions that only wait are looked at again: an attempt may have become due, or a message settled. */
   tick(): void {
-    for (const part of this.#parts.values()) if (part.draining && part.drained(this.#store.clock.now())) return this.#write();
+    for (const part of this.#parts.values())
+      if (part.draining && part.drained(this.#store.clock.now())) return this.#write();
   }
 
   lostSeat(member: number, version: number): void {
@@ -129,7 +130,12 @@ export class OrderedGroup implements Consumption {
 
   settle(batch: readonly Settlement[]): Promise<readonly ("done" | "stale" | "unknown")[]> {
     if (batch.some(({ how }) => how !== "dead"))
-      return Promise.reject(new DriverError("BUS_UNSUPPORTED", "sqlite: a message of an ordered group keeps its place: it can't be retried or released by itself"));
+      return Promise.reject(
+        new DriverError(
+          "BUS_UNSUPPORTED",
+          "sqlite: a message of an ordered group keeps its place: it can't be retried or released by itself",
+        ),
+      );
     return this.#add(batch);
   }
 
@@ -155,7 +161,10 @@ export class OrderedGroup implements Consumption {
     this.#state = "closed";
     this.#store.left(this);
     const member = this.#member;
-    await this.#store.unlessAborted(this.#store.turn.do(() => this.#store.members.leave(member, false), "settle"), signal);
+    await this.#store.unlessAborted(
+      this.#store.turn.do(() => this.#store.members.leave(member, false), "settle"),
+      signal,
+    );
     this.#forget();
   }
 
@@ -212,7 +221,8 @@ export class OrderedGroup implements Consumption {
     this.#stale = [];
     this.#released = [];
     for (const part of batch.parts) if (!this.#save(part)) this.#stale.push(part);
-    for (const { handle, seq } of batch.noted) if (!this.#stale.includes(handle.part)) held.drop(this.group, handle.part.stream, seq);
+    for (const { handle, seq } of batch.noted)
+      if (!this.#stale.includes(handle.part)) held.drop(this.group, handle.part.stream, seq);
     for (const entry of batch.entries) {
       const { part } = entry.message.handle;
       entry.result = this.#stale.includes(part) ? "stale" : "done";
@@ -234,7 +244,14 @@ export class OrderedGroup implements Consumption {
   #save(part: Part): boolean {
     if (this.#parts.get(part.name) !== part) return false;
     const counts = part.counts.filter(([upTo]) => upTo > part.cursor);
-    return this.#store.own.save(this.group, this.#member, part, part.cursor, part.done, counts.length === 0 ? null : JSON.stringify(counts));
+    return this.#store.own.save(
+      this.group,
+      this.#member,
+      part,
+      part.cursor,
+      part.done,
+      counts.length === 0 ? null : JSON.stringify(counts),
+    );
   }
 
   #nextBatch(): Batch {
@@ -303,13 +320,19 @@ export class OrderedGroup implements Consumption {
   #runClaim(): Turned | undefined {
     if (this.#state === "closed" || this.#store.evicted) return undefined;
     const group = this.#store.groups.byId(this.group);
-    if (group === undefined) return { shares: undefined, read: undefined, spec: undefined, version: 0, gone: true, lost: 0 };
+    if (group === undefined)
+      return { shares: undefined, read: undefined, spec: undefined, version: 0, gone: true, lost: 0 };
     const spec = this.#reader.refresh(group, this.#member);
     const shares = this.#state === "open" ? this.#shares.balance(group, this.#member, this.#parts) : undefined;
     const lost = this.#store.own.takeLost(this.group, this.#member);
-    const parts = [...this.#parts.values(), ...(shares?.gained ?? [])].filter((part) => shares?.draining.has(part) !== true);
+    const parts = [...this.#parts.values(), ...(shares?.gained ?? [])].filter(
+      (part) => shares?.draining.has(part) !== true,
+    );
     for (const part of shares?.gained ?? []) part.most = this.#limits.get(part.name) ?? part.most;
-    const read = this.#state === "open" && this.#credit.messages > 0 ? this.#reader.read(parts, this.#member, this.#credit.messages, this.#credit.bytes) : undefined;
+    const read =
+      this.#state === "open" && this.#credit.messages > 0
+        ? this.#reader.read(parts, this.#member, this.#credit.messages, this.#credit.bytes)
+        : undefined;
     return { shares, read, spec, version: group.version, gone: false, lost };
   }
 
@@ -363,5 +386,13 @@ function newBatch(): Batch {
 
 function noteRow(member: number, message: Message, note: Note): Parameters<Store["held"]["put"]>[3] {
   const headers = encodeHeaders(note.headers);
-  return { member, due: 0, attempts: note.attempts, notBefore: note.notBefore ?? null, deliveries: message.deliveries, headers, avoid: null };
+  return {
+    member,
+    due: 0,
+    attempts: note.attempts,
+    notBefore: note.notBefore ?? null,
+    deliveries: message.deliveries,
+    headers,
+    avoid: null,
+  };
 }

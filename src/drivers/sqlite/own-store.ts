@@ -28,8 +28,12 @@ export class OwnStore {
 
   constructor(database: Database) {
     const fenced = "WHERE grp = ? AND stream = ? AND partition = ? AND member = ? AND epoch = ?";
-    this.#all = database.query("SELECT stream, partition, member, epoch, cursor, done, out, counts FROM {own} WHERE grp = ? ORDER BY partition, stream");
-    this.#acquire = database.query("UPDATE {own} SET member = ?, epoch = epoch + 1, out = 0 WHERE grp = ? AND stream = ? AND partition = ? AND member IS NULL");
+    this.#all = database.query(
+      "SELECT stream, partition, member, epoch, cursor, done, out, counts FROM {own} WHERE grp = ? ORDER BY partition, stream",
+    );
+    this.#acquire = database.query(
+      "UPDATE {own} SET member = ?, epoch = epoch + 1, out = 0 WHERE grp = ? AND stream = ? AND partition = ? AND member IS NULL",
+    );
     this.#save = database.query(`UPDATE {own} SET cursor = ?, done = ?, counts = ? ${fenced}`);
     this.#handOut = database.query(`UPDATE {own} SET out = ? ${fenced}`);
     this.#release = database.query(`UPDATE {own} SET member = NULL, epoch = epoch + 1, out = 0 ${fenced}`);
@@ -47,7 +51,14 @@ export class OwnStore {
   }
 
   /** What is settled; false when it is no longer the member's. */
-  save(group: number, member: number, { stream, number, epoch }: Place, cursor: number, done: Uint8Array | null, counts: string | null): boolean {
+  save(
+    group: number,
+    member: number,
+    { stream, number, epoch }: Place,
+    cursor: number,
+    done: Uint8Array | null,
+    counts: string | null,
+  ): boolean {
     return this.#save.run(cursor, done, counts, group, stream, number, member, epoch) === 1;
   }
 

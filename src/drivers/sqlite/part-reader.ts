@@ -7,7 +7,6 @@ import type { Store } from "./store.ts";
 import type { StreamRow } from "./streams.ts";
 import { TopicFilter } from "./topic-filter.ts";
 
-
 const scanAtOnce = 20_000;
 const mostAtOnce = 2_000;
 
@@ -102,10 +101,19 @@ export class PartReader {
     }
   }
 
-  #readRun(stream: StreamRow, parts: readonly Part[], start: number, upper: number, filter: TopicFilter, round: ReadRound): void {
+  #readRun(
+    stream: StreamRow,
+    parts: readonly Part[],
+    start: number,
+    upper: number,
+    filter: TopicFilter,
+    round: ReadRound,
+  ): void {
     const byNumber = new Map(parts.map((part) => [part.number, part]));
     const some = parts.length === stream.partitions ? undefined : [...byNumber.keys()];
-    const { rows, complete } = this.#store.streams.log(stream.id).read(start, upper, round.messages, round.bytes, stream.largest, filter.globs, some);
+    const { rows, complete } = this.#store.streams
+      .log(stream.id)
+      .read(start, upper, round.messages, round.bytes, stream.largest, filter.globs, some);
     let reached = start;
     for (const row of rows) {
       if (round.full) break;

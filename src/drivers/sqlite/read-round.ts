@@ -42,7 +42,10 @@ export class ReadRound {
 
   take(stream: StreamRow, part: Part, row: LogRow, wanted: boolean): void {
     if (part.settledBefore(row.seq)) {
-      this.#entries.push({ part, entry: { seq: row.seq, settled: true, waitsUntil: undefined, noted: false, message: undefined } });
+      this.#entries.push({
+        part,
+        entry: { seq: row.seq, settled: true, waitsUntil: undefined, noted: false, message: undefined },
+      });
       return;
     }
     if (!wanted) return;
@@ -52,13 +55,25 @@ export class ReadRound {
     }
     const note = part.noteOf(row.seq);
     const notBefore = note?.not_before ?? undefined;
-    const entry: PartEntry = { seq: row.seq, settled: false, waitsUntil: notBefore, noted: note !== undefined, message: undefined };
-    entry.message = new SqliteMessage<PartHandle>(row, { part, entry }, stream.queue === 1 ? "queue" : "stream", part.name, {
-      deliveries: part.deliveriesOf(row.seq),
-      attempts: note?.attempts ?? 0,
-      notBefore,
-      notes: note?.headers ?? null,
-    });
+    const entry: PartEntry = {
+      seq: row.seq,
+      settled: false,
+      waitsUntil: notBefore,
+      noted: note !== undefined,
+      message: undefined,
+    };
+    entry.message = new SqliteMessage<PartHandle>(
+      row,
+      { part, entry },
+      stream.queue === 1 ? "queue" : "stream",
+      part.name,
+      {
+        deliveries: part.deliveriesOf(row.seq),
+        attempts: note?.attempts ?? 0,
+        notBefore,
+        notes: note?.headers ?? null,
+      },
+    );
     this.#entries.push({ part, entry });
     this.#taken.set(part, (this.#taken.get(part) ?? 0) + 1);
     this.out.set(part, row.seq);

@@ -40,7 +40,11 @@ export class Retention {
       this.#trimUntil(stream, stream.last, fits, true);
       return undefined;
     }
-    return new DriverError("BUS_FULL", `sqlite: stream "${stream.name}" is full (${stream.last - stream.first + 1} messages, ${stream.bytes} bytes) and its groups have not handled the oldest`, { retryable: true });
+    return new DriverError(
+      "BUS_FULL",
+      `sqlite: stream "${stream.name}" is full (${stream.last - stream.first + 1} messages, ${stream.bytes} bytes) and its groups have not handled the oldest`,
+      { retryable: true },
+    );
   }
 
   /** What is too old, at most a batch of it; true when there may be more. */
@@ -77,18 +81,25 @@ export class Retention {
   /** Up to here every group has handled everything; one that had no member for long holds nothing back. */
   handledUpTo(stream: StreamRow, now: number): number {
     let lowest = Number.POSITIVE_INFINITY;
-    for (const grp of this.#groupsOf(stream, now - stream.idle_group)) lowest = Math.min(lowest, this.floorOf(grp, stream.id));
+    for (const grp of this.#groupsOf(stream, now - stream.idle_group))
+      lowest = Math.min(lowest, this.floorOf(grp, stream.id));
     return lowest;
   }
 
   /** Everything of one group up to and including this is settled. */
   floorOf(grp: number, stream: number): number {
-    const owned = this.#database.query<Floor>("SELECT min(cursor) AS floor FROM {own} WHERE grp = ? AND stream = ?").get(grp, stream)?.floor;
+    const owned = this.#database
+      .query<Floor>("SELECT min(cursor) AS floor FROM {own} WHERE grp = ? AND stream = ?")
+      .get(grp, stream)?.floor;
     if (owned !== undefined && owned !== null) return owned;
     const parts = [
       this.#database.query<Floor>("SELECT seq AS floor FROM {cursor} WHERE grp = ? AND stream = ?").get(grp, stream),
-      this.#database.query<Floor>("SELECT min(low) - 1 AS floor FROM {claim} WHERE grp = ? AND stream = ?").get(grp, stream),
-      this.#database.query<Floor>("SELECT min(seq) - 1 AS floor FROM {held} WHERE grp = ? AND stream = ?").get(grp, stream),
+      this.#database
+        .query<Floor>("SELECT min(low) - 1 AS floor FROM {claim} WHERE grp = ? AND stream = ?")
+        .get(grp, stream),
+      this.#database
+        .query<Floor>("SELECT min(seq) - 1 AS floor FROM {held} WHERE grp = ? AND stream = ?")
+        .get(grp, stream),
     ];
     return Math.min(...parts.map((part) => part?.floor ?? Number.POSITIVE_INFINITY));
   }
@@ -100,7 +111,9 @@ export class Retention {
          WHERE id IN (SELECT grp FROM {cursor} WHERE stream = ?1 UNION SELECT grp FROM {own} WHERE stream = ?1)`,
       )
       .all(stream.id);
-    return rows.filter((row) => idleSince === undefined || row.members > 0 || row.idle_since > idleSince).map(({ grp }) => grp);
+    return rows
+      .filter((row) => idleSince === undefined || row.members > 0 || row.idle_since > idleSince)
+      .map(({ grp }) => grp);
   }
 
   #trimUntil(stream: StreamRow, upTo: number, enough: () => boolean, unhandled: boolean): void {
@@ -122,27 +135,54 @@ export class Retention {
   }
 
   /** What is in a member's hands is not lost yet; it is found missing if that member dies. */
-  #lose(stream: StreamRow, { grp, reads }: Reader, gone: ReturnType<ReturnType<Streams["log"]>["outline"]>, upTo: number): void {
-    const patterns = stream.queue === 1 ? [">"] : (JSON.parse(reads) as readonly { readonly stream: string; readonly patterns: readonly string[] }[]).find((read) => read.stream === stream.name)?.patterns;
+  #lose(
+    stream: StreamRow,
+    { grp, reads }: Reader,
+    gone: ReturnType<ReturnType<Streams["log"]>["outline"]>,
+    upTo: number,
+  ): void {
+    const patterns =
+      stream.queue === 1
+        ? [">"]
+        : (JSON.parse(reads) as readonly { readonly stream: string; readonly patterns: readonly string[] }[]).find(
+            (read) => read.stream === stream.name,
+          )?.patterns;
     const filter = new TopicFilter(patterns ?? []);
     const missed = gone.filter(({ topic }) => filter.matches(topic));
-    const cursor = this.#database.query<{ readonly seq: number }>("SELECT seq FROM {cursor} WHERE grp = ? AND stream = ?").get(grp, stream.id);
+    const cursor = this.#database
+      .query<{ readonly seq: number }>("SELECT seq FROM {cursor} WHERE grp = ? AND stream = ?")
+      .get(grp, stream.id);
     if (cursor !== undefined && cursor.seq < upTo) {
       const count = missed.filter(({ seq }) => seq > cursor.seq).length;
-      this.#database.query("UPDATE {cursor} SET seq = ?, lost = lost + ? WHERE grp = ? AND stream = ?").run(upTo, count, grp, stream.id);
+      this.#database
+        .query("UPDATE {cursor} SET seq = ?, lost = lost + ? WHERE grp = ? AND stream = ?")
+        .run(upTo, count, grp, stream.id);
     }
     const owned = this.#database
-      .query<{ readonly partition: number; readonly cursor: number; readonly out: number; readonly member: number | null }>("SELECT partition, cursor, out, member FROM {own} WHERE grp = ? AND stream = ?")
+      .query<{
+        readonly partition: number;
+        readonly cursor: number;
+        readonly out: number;
+        readonly member: number | null;
+      }>("SELECT partition, cursor, out, member FROM {own} WHERE grp = ? AND stream = ?")
       .all(grp, stream.id);
     for (const { partition, cursor: settled, out, member } of owned) {
-      const count = missed.filter((row) => row.partition === partition && row.seq > Math.max(settled, member === null ? 0 : out)).length;
+      const count = missed.filter(
+        (row) => row.partition === partition && row.seq > Math.max(settled, member === null ? 0 : out),
+      ).length;
       this.#database
-        .query("UPDATE {own} SET lost = lost + ?, cursor = CASE WHEN member IS NULL THEN max(cursor, ?) ELSE cursor END WHERE grp = ? AND stream = ? AND partition = ?")
+        .query(
+          "UPDATE {own} SET lost = lost + ?, cursor = CASE WHEN member IS NULL THEN max(cursor, ?) ELSE cursor END WHERE grp = ? AND stream = ? AND partition = ?",
+        )
         .run(count, upTo, grp, stream.id, partition);
     }
   }
 
   #readers(stream: StreamRow): Reader[] {
-    return this.#groupsOf(stream).flatMap((grp) => this.#database.query<Reader>("SELECT id AS grp, reads, ? AS stream_name FROM {grp} WHERE id = ?").all(stream.name, grp));
+    return this.#groupsOf(stream).flatMap((grp) =>
+      this.#database
+        .query<Reader>("SELECT id AS grp, reads, ? AS stream_name FROM {grp} WHERE id = ?")
+        .all(stream.name, grp),
+    );
   }
 }

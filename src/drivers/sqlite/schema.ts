@@ -101,12 +101,18 @@ const statements = [
 /** Everything that a new file needs; within the caller's transaction. */
 export function createSchema(database: Database): void {
   for (const statement of statements) database.exec(statement);
-  database.query("INSERT INTO {meta} VALUES ('layout', ?), ('routing', 1), ('revision', 0), ('seen_table', 'a'), ('seen_since', 0)").run(layoutVersion);
+  database
+    .query(
+      "INSERT INTO {meta} VALUES ('layout', ?), ('routing', 1), ('revision', 0), ('seen_table', 'a'), ('seen_since', 0)",
+    )
+    .run(layoutVersion);
 }
 
 /** The log of one stream. */
 export function createLog(database: Database, stream: number): void {
-  database.exec(`CREATE TABLE {log_${stream}} (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, partition INTEGER NOT NULL,${messageColumns})`);
+  database.exec(
+    `CREATE TABLE {log_${stream}} (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, partition INTEGER NOT NULL,${messageColumns})`,
+  );
 }
 
 export function dropLog(database: Database, stream: number): void {

@@ -21,8 +21,12 @@ export class Seen {
   #former: Window | undefined;
 
   constructor(database: Database) {
-    this.#state = database.query("SELECT key, value FROM {meta} WHERE key IN ('seen_table', 'seen_since') ORDER BY key DESC");
-    this.#turnOver = database.query("UPDATE {meta} SET value = CASE key WHEN 'seen_table' THEN ? ELSE ? END WHERE key IN ('seen_table', 'seen_since')");
+    this.#state = database.query(
+      "SELECT key, value FROM {meta} WHERE key IN ('seen_table', 'seen_since') ORDER BY key DESC",
+    );
+    this.#turnOver = database.query(
+      "UPDATE {meta} SET value = CASE key WHEN 'seen_table' THEN ? ELSE ? END WHERE key IN ('seen_table', 'seen_since')",
+    );
     const window = (name: string): Window => ({
       add: database.query(`INSERT OR IGNORE INTO {seen_${name}} VALUES (?, ?, ?)`),
       find: database.query(`SELECT seq FROM {seen_${name}} WHERE broker = ? AND stream = ?`),

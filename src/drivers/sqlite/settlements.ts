@@ -41,7 +41,10 @@ export class Settlements<Handle> {
   }
 
   /** `accept` is false for a message that is over: that is stale at once. */
-  add(whats: readonly Entry<Handle>["what"][], accept: (message: SqliteMessage<Handle>, what: Entry<Handle>["what"]) => boolean): Promise<readonly Result[]> {
+  add(
+    whats: readonly Entry<Handle>["what"][],
+    accept: (message: SqliteMessage<Handle>, what: Entry<Handle>["what"]) => boolean,
+  ): Promise<readonly Result[]> {
     return new Promise((resolve) => {
       const call = new Call(whats.length, resolve);
       whats.forEach((what, index) => {

@@ -45,8 +45,14 @@ export class Shares {
   balance(group: GroupRow, member: number, parts: ReadonlyMap<string, Part>): ShareChange | undefined {
     if (group.roster === this.#roster) return undefined;
     const rows = this.#store.own.all(this.#group);
-    const current = new Map(rows.flatMap((row, index) => (row.member === null ? [] : [[index, String(row.member)] as const])));
-    const wanted = balance(rows.map((_, index) => index), this.#store.members.seats(this.#group).map(String), current);
+    const current = new Map(
+      rows.flatMap((row, index) => (row.member === null ? [] : [[index, String(row.member)] as const])),
+    );
+    const wanted = balance(
+      rows.map((_, index) => index),
+      this.#store.members.seats(this.#group).map(String),
+      current,
+    );
     const gained: Part[] = [];
     const draining = new Set<Part>();
     let missing = 0;
@@ -60,7 +66,8 @@ export class Shares {
         if (part === undefined) continue;
         gained.push(part);
         const stream = this.#store.streams.byId(row.stream);
-        if (stream !== undefined && part.counts.some(([upTo]) => upTo > part.cursor && part.cursor < stream.first - 1)) missing += 1;
+        if (stream !== undefined && part.counts.some(([upTo]) => upTo > part.cursor && part.cursor < stream.first - 1))
+          missing += 1;
       }
     }
     return { gained, draining, missing, roster: group.roster };

@@ -31,7 +31,9 @@ export class SqliteState implements StateStore {
 
   get(bucket: string, key: string): Promise<{ readonly value: Uint8Array; readonly revision: string } | undefined> {
     const row = this.#row(bucket, key);
-    return Promise.resolve(row?.value === null || row === undefined ? undefined : { value: row.value, revision: String(row.revision) });
+    return Promise.resolve(
+      row?.value === null || row === undefined ? undefined : { value: row.value, revision: String(row.revision) },
+    );
   }
 
   async put(bucket: string, key: string, value: Uint8Array, options: PutOptions): Promise<string | undefined> {
@@ -56,9 +58,11 @@ export class SqliteState implements StateStore {
   }
 
   async *keys(bucket: string, prefix: string): AsyncIterable<string> {
-    for (let after = ""; ; ) {
+    for (let after = ""; ;) {
       const rows = this.#store.database
-        .query<{ readonly key: string }>("SELECT key FROM {state} WHERE bucket = ? AND key > ? AND key >= ? AND key < ? AND value IS NOT NULL AND (expires IS NULL OR expires > ?) ORDER BY key LIMIT ?")
+        .query<{ readonly key: string }>(
+          "SELECT key FROM {state} WHERE bucket = ? AND key > ? AND key >= ? AND key < ? AND value IS NOT NULL AND (expires IS NULL OR expires > ?) ORDER BY key LIMIT ?",
+        )
         .all(bucket, after, prefix, behind(prefix), this.#store.clock.now(), pageSize);
       for (const { key } of rows) yield key;
       if (rows.length < pageSize) return;
@@ -93,7 +97,9 @@ export class SqliteState implements StateStore {
 
   async schedule(messages: readonly StoredMessage[]): Promise<void> {
     await this.#store.turn.do(() => {
-      const put = this.#store.database.query(`INSERT OR REPLACE INTO {schedule} (${storedColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`);
+      const put = this.#store.database.query(
+        `INSERT OR REPLACE INTO {schedule} (${storedColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      );
       for (const message of messages) put.run(...storedValues(message));
     });
   }
@@ -101,7 +107,9 @@ export class SqliteState implements StateStore {
   due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]> {
     return this.#store.turn.do(() => {
       const rows = this.#store.database
-        .query<StoredRow>(`SELECT ${storedColumns} FROM {schedule} WHERE coalesce(not_before, 0) <= ?1 AND leased_until <= ?1 ORDER BY not_before, n LIMIT ?2`)
+        .query<StoredRow>(
+          `SELECT ${storedColumns} FROM {schedule} WHERE coalesce(not_before, 0) <= ?1 AND leased_until <= ?1 ORDER BY not_before, n LIMIT ?2`,
+        )
         .all(now, limit);
       const lease = this.#store.database.query("UPDATE {schedule} SET leased_until = ? WHERE id = ?");
       for (const { id } of rows) lease.run(now + leaseMs, id);
@@ -111,8 +119,13 @@ export class SqliteState implements StateStore {
 
   scheduled(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
     const { database } = this.#store;
-    const from = after === undefined ? 0 : (database.query<{ readonly n: number }>("SELECT n FROM {schedule} WHERE id = ?").get(after)?.n ?? 0);
-    const rows = database.query<StoredRow>(`SELECT ${storedColumns} FROM {schedule} WHERE n > ? ORDER BY n LIMIT ?`).all(from, limit);
+    const from =
+      after === undefined
+        ? 0
+        : (database.query<{ readonly n: number }>("SELECT n FROM {schedule} WHERE id = ?").get(after)?.n ?? 0);
+    const rows = database
+      .query<StoredRow>(`SELECT ${storedColumns} FROM {schedule} WHERE n > ? ORDER BY n LIMIT ?`)
+      .all(from, limit);
     return Promise.resolve(rows.map(storedMessage));
   }
 
@@ -125,15 +138,22 @@ export class SqliteState implements StateStore {
 
   async park(list: string, messages: readonly StoredMessage[]): Promise<void> {
     await this.#store.turn.do(() => {
-      const put = this.#store.database.query(`INSERT INTO {parked} (list, ${storedColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
+      const put = this.#store.database.query(
+        `INSERT INTO {parked} (list, ${storedColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      );
       for (const message of messages) put.run(list, ...storedValues(message));
     });
   }
 
   unpark(list: string, limit: number): Promise<readonly StoredMessage[]> {
     return this.#store.turn.do(() => {
-      const rows = this.#store.database.query<StoredRow & { readonly n: number }>(`SELECT n, ${storedColumns} FROM {parked} WHERE list = ? ORDER BY n LIMIT ?`).all(list, limit);
-      if (rows.length > 0) this.#store.database.query("DELETE FROM {parked} WHERE list = ? AND n <= ?").run(list, rows.at(-1)!.n);
+      const rows = this.#store.database
+        .query<StoredRow & { readonly n: number }>(
+          `SELECT n, ${storedColumns} FROM {parked} WHERE list = ? ORDER BY n LIMIT ?`,
+        )
+        .all(list, limit);
+      if (rows.length > 0)
+        this.#store.database.query("DELETE FROM {parked} WHERE list = ? AND n <= ?").run(list, rows.at(-1)!.n);
       return rows.map(storedMessage);
     });
   }
@@ -142,7 +162,11 @@ export class SqliteState implements StateStore {
   tidy(now: number): void {
     const { database } = this.#store;
     database.query("DELETE FROM {state} WHERE expires <= ? AND value IS NULL").run(now);
-    const out = database.query<{ readonly bucket: string; readonly key: string }>("SELECT bucket, key FROM {state} WHERE expires <= ? LIMIT 1000").all(now);
+    const out = database
+      .query<{ readonly bucket: string; readonly key: string }>(
+        "SELECT bucket, key FROM {state} WHERE expires <= ? LIMIT 1000",
+      )
+      .all(now);
     for (const { bucket, key } of out) this.#write(bucket, key, null, now + rememberMs);
   }
 
@@ -151,8 +175,12 @@ export class SqliteState implements StateStore {
   }
 
   #row(bucket: string, key: string): StateRow | undefined {
-    const row = this.#store.database.query<StateRow>("SELECT key, value, revision, expires FROM {state} WHERE bucket = ? AND key = ?").get(bucket, key);
-    return row === undefined || row.value === null || (row.expires !== null && row.expires <= this.#store.clock.now()) ? undefined : row;
+    const row = this.#store.database
+      .query<StateRow>("SELECT key, value, revision, expires FROM {state} WHERE bucket = ? AND key = ?")
+      .get(bucket, key);
+    return row === undefined || row.value === null || (row.expires !== null && row.expires <= this.#store.clock.now())
+      ? undefined
+      : row;
   }
 
   #revisionOf(bucket: string, key: string): string | null {
@@ -162,14 +190,18 @@ export class SqliteState implements StateStore {
 
   #write(bucket: string, key: string, value: Uint8Array | null, expires: number | null): string {
     const { database } = this.#store;
-    const { value: revision } = database.query<{ readonly value: number }>("UPDATE {meta} SET value = value + 1 WHERE key = 'revision' RETURNING value").get()!;
+    const { value: revision } = database
+      .query<{ readonly value: number }>("UPDATE {meta} SET value = value + 1 WHERE key = 'revision' RETURNING value")
+      .get()!;
     database.query("INSERT OR REPLACE INTO {state} VALUES (?, ?, ?, ?, ?)").run(bucket, key, value, revision, expires);
     return String(revision);
   }
 
   #changes(bucket: string, prefix: string, after: number): StateRow[] {
     return this.#store.database
-      .query<StateRow>("SELECT key, value, revision, expires FROM {state} WHERE bucket = ? AND revision > ? AND key >= ? AND key < ? ORDER BY revision")
+      .query<StateRow>(
+        "SELECT key, value, revision, expires FROM {state} WHERE bucket = ? AND revision > ? AND key >= ? AND key < ? ORDER BY revision",
+      )
       .all(bucket, after, prefix, behind(prefix));
   }
 }

@@ -188,7 +188,7 @@ export class Store {
         resolve();
       };
       signal.addEventListener("abort", done, { once: true });
-      promise.then(done, done);
+      promise.catch(() => undefined).finally(done);
     });
   }
 
@@ -200,7 +200,12 @@ export class Store {
   }
 
   #entered(): void {
-    if (this.process !== 0 && !this.evicted && this.database.dataVersion() !== this.#version && !this.members.there(this.process)) {
+    if (
+      this.process !== 0 &&
+      !this.evicted &&
+      this.database.dataVersion() !== this.#version &&
+      !this.members.there(this.process)
+    ) {
       this.evicted = true;
       void this.#seatAgain();
     }
@@ -213,7 +218,13 @@ export class Store {
         this.process = this.members.join();
         return [...this.groupMembers].map((member) => {
           const group = this.groups.byId(member.group);
-          return { member, seat: group === undefined ? undefined : { id: this.members.takeSeat(group.id, this.process, group.version), version: group.version } };
+          return {
+            member,
+            seat:
+              group === undefined
+                ? undefined
+                : { id: this.members.takeSeat(group.id, this.process, group.version), version: group.version },
+          };
         });
       })
       .catch(() => undefined);

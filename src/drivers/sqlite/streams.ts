@@ -31,7 +31,8 @@ const day = 86_400_000;
 const mostPartitions = 4_096;
 /** A queue refuses nothing and forgets nothing but what its group has handled. */
 const queueDefaults = { partitions: 16, max_age: 3_650 * day, max_bytes: 2 ** 50, idle_group: 3_650 * day } as const;
-const columns = "id, name, queue, partitions, max_age, max_bytes, max_messages, when_full, idle_group, first, last, last_at, bytes, largest";
+const columns =
+  "id, name, queue, partitions, max_age, max_bytes, max_messages, when_full, idle_group, first, last, last_at, bytes, largest";
 
 /** The streams of the file and the lanes of its groups. Synchronous; nothing that can change is remembered. */
 export class Streams {
@@ -45,7 +46,9 @@ export class Streams {
     this.#database = database;
     this.#byName = database.query(`SELECT ${columns} FROM {stream} WHERE queue = ? AND name = ?`);
     this.#byId = database.query(`SELECT ${columns} FROM {stream} WHERE id = ?`);
-    this.#save = database.query("UPDATE {stream} SET first = ?, last = ?, last_at = ?, bytes = ?, largest = ? WHERE id = ?");
+    this.#save = database.query(
+      "UPDATE {stream} SET first = ?, last = ?, last_at = ?, bytes = ?, largest = ? WHERE id = ?",
+    );
   }
 
   named(name: string): StreamRow | undefined {
@@ -95,35 +98,56 @@ export class Streams {
       return "created";
     }
     if (options.partitions !== undefined && options.partitions !== found.partitions)
-      throw new DriverError("BUS_CONFLICT", `sqlite: stream "${name}" has ${found.partitions} partitions and can't have ${options.partitions}: that is fixed when it is made`);
+      throw new DriverError(
+        "BUS_CONFLICT",
+        `sqlite: stream "${name}" has ${found.partitions} partitions and can't have ${options.partitions}: that is fixed when it is made`,
+      );
     const text = JSON.stringify(topics);
     if (
-      found.topics === text && found.max_age === maxAgeMs && found.max_bytes === maxBytes &&
-      found.max_messages === maxMessages && found.when_full === whenFull && found.idle_group === idleGroupMs
+      found.topics === text &&
+      found.max_age === maxAgeMs &&
+      found.max_bytes === maxBytes &&
+      found.max_messages === maxMessages &&
+      found.when_full === whenFull &&
+      found.idle_group === idleGroupMs
     )
       return "unchanged";
     if (dryRun) return "updated";
     this.#database
-      .query("UPDATE {stream} SET topics = ?, max_age = ?, max_bytes = ?, max_messages = ?, when_full = ?, idle_group = ? WHERE id = ?")
+      .query(
+        "UPDATE {stream} SET topics = ?, max_age = ?, max_bytes = ?, max_messages = ?, when_full = ?, idle_group = ? WHERE id = ?",
+      )
       .run(text, maxAgeMs, maxBytes, maxMessages, whenFull, idleGroupMs, found.id);
     this.#touch();
     return "updated";
   }
 
   #check({ name, topics, partitions = 16, replicas = 1, whenFull }: StreamOptions): void {
-    if (whenFull === "wait") throw new DriverError("BUS_UNSUPPORTED", `sqlite: stream "${name}": whenFull "wait" is memory's only`);
+    if (whenFull === "wait")
+      throw new DriverError("BUS_UNSUPPORTED", `sqlite: stream "${name}": whenFull "wait" is memory's only`);
     if (replicas !== 1) throw new DriverError("BUS_UNSUPPORTED", `sqlite: stream "${name}": a file has no replicas`);
     if (!Number.isInteger(partitions) || partitions < 1 || partitions > mostPartitions)
-      throw new DriverError("BUS_INVALID_OPTION", `sqlite: stream "${name}": "partitions" must be a whole number from 1 to ${mostPartitions}`);
-    for (const other of this.#database.query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 AND name <> ?").all(name)) {
+      throw new DriverError(
+        "BUS_INVALID_OPTION",
+        `sqlite: stream "${name}": "partitions" must be a whole number from 1 to ${mostPartitions}`,
+      );
+    for (const other of this.#database
+      .query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 AND name <> ?")
+      .all(name)) {
       const same = (JSON.parse(other.topics) as readonly string[]).find((topic) => topics.includes(topic));
-      if (same !== undefined) throw new DriverError("BUS_CONFLICT", `sqlite: stream "${name}": stream "${other.name}" captures "${same}" already`);
+      if (same !== undefined)
+        throw new DriverError(
+          "BUS_CONFLICT",
+          `sqlite: stream "${name}": stream "${other.name}" captures "${same}" already`,
+        );
     }
   }
 
   /** Whether a stream of these options is there as it should be. */
   missing(options: StreamOptions): string | undefined {
-    const found = this.#database.query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 AND name = ?").get(options.name);
+    const found = this.#database
+      .query<StoredStream>("SELECT * FROM {stream} WHERE queue = 0 AND name = ?")
+      .get(options.name);
     if (found === undefined) return `stream "${options.name}" is missing`;
     const topics = JSON.parse(found.topics) as readonly string[];
     const absent = options.topics.filter((topic) => !topics.includes(topic));
@@ -146,7 +170,10 @@ export class Streams {
 
   /** Moves whenever a stream comes, goes or captures other topics. */
   routing(): number {
-    return this.#database.query<{ readonly value: number }>("SELECT value FROM {meta} WHERE key = 'routing'").get()?.value ?? 0;
+    return (
+      this.#database.query<{ readonly value: number }>("SELECT value FROM {meta} WHERE key = 'routing'").get()?.value ??
+      0
+    );
   }
 
   info(): StreamInfo[] {
@@ -174,9 +201,21 @@ export class Streams {
       .map(({ name }) => name);
   }
 
-  #make(queue: 0 | 1, name: string, topics: readonly string[], partitions: number, maxAge: number, maxBytes: number, maxMessages: number | null, whenFull: string, idleGroup: number): StreamRow {
+  #make(
+    queue: 0 | 1,
+    name: string,
+    topics: readonly string[],
+    partitions: number,
+    maxAge: number,
+    maxBytes: number,
+    maxMessages: number | null,
+    whenFull: string,
+    idleGroup: number,
+  ): StreamRow {
     const id = this.#database
-      .query("INSERT INTO {stream} (name, queue, topics, partitions, max_age, max_bytes, max_messages, when_full, idle_group) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .query(
+        "INSERT INTO {stream} (name, queue, topics, partitions, max_age, max_bytes, max_messages, when_full, idle_group) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      )
       .insert(name, queue, JSON.stringify(topics), partitions, maxAge, maxBytes, maxMessages, whenFull, idleGroup);
     createLog(this.#database, id);
     return this.byId(id)!;

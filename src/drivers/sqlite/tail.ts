@@ -25,7 +25,14 @@ export class Tail implements Consumption, Watcher {
   #state: "open" | "stopped" | "closed" = "open";
   #scheduled = false;
 
-  constructor(store: Store, name: string, from: StartAt, resume: ReadonlyMap<string, string> | undefined, sink: Sink, window: Window) {
+  constructor(
+    store: Store,
+    name: string,
+    from: StartAt,
+    resume: ReadonlyMap<string, string> | undefined,
+    sink: Sink,
+    window: Window,
+  ) {
     const stream = store.streams.named(name);
     if (stream === undefined) throw new DriverError("BUS_NOT_FOUND", `sqlite: there is no stream "${name}"`);
     this.#store = store;
@@ -33,13 +40,18 @@ export class Tail implements Consumption, Watcher {
     this.#credit = new Credit(window);
     this.#stream = stream.id;
     this.#names = Array.from({ length: stream.partitions }, (_, partition) => partitionName(stream, partition));
-    const known = resume === undefined ? undefined : new Map([...resume].filter(([partition]) => this.#names.includes(partition)));
-    const start: Start = known === undefined || known.size === 0 ? startOf(store.streams, stream, from) : startAfter(stream, fill(known, this.#names));
+    const known =
+      resume === undefined ? undefined : new Map([...resume].filter(([partition]) => this.#names.includes(partition)));
+    const start: Start =
+      known === undefined || known.size === 0
+        ? startOf(store.streams, stream, from)
+        : startAfter(stream, fill(known, this.#names));
     this.#next = start.seq;
     this.#skips = new Map([...start.partitions].filter(([, seq]) => seq > start.seq));
     // What went while we were away is said; where to go on is before it.
     const before = known === undefined || known.size === 0 ? undefined : Math.min(...[...known.values()].map(Number));
-    if (before !== undefined && before < stream.first - 1) sink.lost(undefined, "dropped by retention while the tail was away");
+    if (before !== undefined && before < stream.first - 1)
+      sink.lost(undefined, "dropped by retention while the tail was away");
     store.watchers.add(this);
   }
 
@@ -130,7 +142,9 @@ export class Tail implements Consumption, Watcher {
     const upper = Math.min(stream.last, this.#next + scanAtOnce);
     const limit = Math.min(this.#credit.messages, mostAtOnce);
     const now = this.#store.clock.now();
-    const { rows, complete } = this.#store.streams.log(stream.id).read(this.#next, upper, limit, this.#credit.bytes, stream.largest, this.#filter.globs);
+    const { rows, complete } = this.#store.streams
+      .log(stream.id)
+      .read(this.#next, upper, limit, this.#credit.bytes, stream.largest, this.#filter.globs);
     const messages: SqliteMessage[] = [];
     let reached = this.#next;
     let full = false;

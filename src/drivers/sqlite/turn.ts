@@ -87,7 +87,9 @@ export class Turn {
   }
 
   #waiting(): boolean {
-    return this.#single.length > 0 || this.#jobs.settle.size > 0 || this.#jobs.write.size > 0 || this.#jobs.claim.size > 0;
+    return (
+      this.#single.length > 0 || this.#jobs.settle.size > 0 || this.#jobs.write.size > 0 || this.#jobs.claim.size > 0
+    );
   }
 
   #schedule(): void {

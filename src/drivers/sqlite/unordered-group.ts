@@ -1,6 +1,6 @@
 import type { Consumption, InMessage, Note, Settlement, Sink, Window } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { Claim } from "./claim-store.ts";
+import type { Claim } from "./claim-store.ts";
 import { ClaimReader, type Claimed } from "./claim-reader.ts";
 import { Credit } from "./credit.ts";
 import { encodeHeaders } from "./headers.ts";
@@ -158,7 +158,10 @@ export class UnorderedGroup implements Consumption {
     this.#state = "closed";
     this.#store.left(this);
     const member = this.#member;
-    await this.#store.unlessAborted(this.#store.turn.do(() => this.#store.members.leave(member, false), "settle"), signal);
+    await this.#store.unlessAborted(
+      this.#store.turn.do(() => this.#store.members.leave(member, false), "settle"),
+      signal,
+    );
     this.#forget();
   }
 
@@ -208,7 +211,9 @@ export class UnorderedGroup implements Consumption {
   }
 
   #unwritten(): boolean {
-    return this.#dirty.claims.size > 0 || this.#dirty.held.length > 0 || this.#settlements.any || this.#writing !== undefined;
+    return (
+      this.#dirty.claims.size > 0 || this.#dirty.held.length > 0 || this.#settlements.any || this.#writing !== undefined
+    );
   }
 
   #runSettle(): void {
@@ -217,12 +222,15 @@ export class UnorderedGroup implements Consumption {
     const stale = new Set<Claim>();
     // A note gives its message a row of its own, so the claim is done with it.
     for (const { message, what } of batch.entries)
-      if (what.how === "note" && message.handle.claim?.isOpen(message.seq) === true) message.handle.claim.done(message.seq);
+      if (what.how === "note" && message.handle.claim?.isOpen(message.seq) === true)
+        message.handle.claim.done(message.seq);
     for (const claim of batch.claims) if (!claims.save(claim, this.#member)) stale.add(claim);
     for (const message of batch.held) held.remove(this.group, message.handle.stream, message.seq, this.#member);
     for (const entry of batch.entries) {
       const { claim } = entry.message.handle;
-      entry.result = (claim === undefined ? this.#moveHeld(entry) : !stale.has(claim) && this.#moveClaimed(entry)) ? "done" : "stale";
+      entry.result = (claim === undefined ? this.#moveHeld(entry) : !stale.has(claim) && this.#moveClaimed(entry))
+        ? "done"
+        : "stale";
     }
     this.#measureFloors(batch);
   }
@@ -249,18 +257,40 @@ export class UnorderedGroup implements Consumption {
 
   #moveHeld({ message, what }: Entry<ClaimHandle>): boolean {
     const { stream } = message.handle;
-    if (what.how !== "dead") return this.#store.held.change(this.group, stream, message.seq, this.#member, this.#row(message, what));
+    if (what.how !== "dead")
+      return this.#store.held.change(this.group, stream, message.seq, this.#member, this.#row(message, what));
     if (!this.#store.held.remove(this.group, stream, message.seq, this.#member)) return false;
     this.#store.letters.put(what.letter);
     return true;
   }
 
-  #row(message: Message, what: Exclude<Entry<ClaimHandle>["what"], { readonly how: "dead" }>): Parameters<Store["held"]["put"]>[3] {
+  #row(
+    message: Message,
+    what: Exclude<Entry<ClaimHandle>["what"], { readonly how: "dead" }>,
+  ): Parameters<Store["held"]["put"]>[3] {
     const headers = encodeHeaders(what.headers);
-    if (what.how === "note") return { member: this.#member, due: 0, attempts: what.attempts, notBefore: what.notBefore ?? null, deliveries: message.deliveries, headers, avoid: null };
+    if (what.how === "note")
+      return {
+        member: this.#member,
+        due: 0,
+        attempts: what.attempts,
+        notBefore: what.notBefore ?? null,
+        deliveries: message.deliveries,
+        headers,
+        avoid: null,
+      };
     const due = this.#store.clock.now() + what.delayMs;
-    if (what.how === "retry") return { member: null, due, attempts: what.attempts, notBefore: null, deliveries: 0, headers, avoid: null };
-    return { member: null, due, attempts: message.attempts, notBefore: null, deliveries: message.deliveries - 1, headers, avoid: this.#store.members.avoiding(this.group, message.handle.avoid ?? "", this.#store.self) };
+    if (what.how === "retry")
+      return { member: null, due, attempts: what.attempts, notBefore: null, deliveries: 0, headers, avoid: null };
+    return {
+      member: null,
+      due,
+      attempts: message.attempts,
+      notBefore: null,
+      deliveries: message.deliveries - 1,
+      headers,
+      avoid: this.#store.members.avoiding(this.group, message.handle.avoid ?? "", this.#store.self),
+    };
   }
 
   #settled(): void {
@@ -273,7 +303,8 @@ export class UnorderedGroup implements Consumption {
         message.noted(encodeHeaders(what.headers));
         if (message.handle.acked === true) this.#dirty.held.push(message); // while its note was written
       }
-      if ((what.how === "retry" || what.how === "release") && result === "done") this.#store.dueAt(this.#store.clock.now() + what.delayMs, this.group);
+      if ((what.how === "retry" || what.how === "release") && result === "done")
+        this.#store.dueAt(this.#store.clock.now() + what.delayMs, this.group);
     }
     this.#settlements.answer(batch.entries);
     for (const [stream, floor] of this.#newFloors) this.#sayFloor(stream, floor);
@@ -291,7 +322,12 @@ export class UnorderedGroup implements Consumption {
   }
 
   #answerUnknown(): void {
-    this.#settlements.answer([...(this.#writing?.entries ?? []), ...this.#settlements.take()].map((entry) => ({ ...entry, result: "unknown" as const })));
+    this.#settlements.answer(
+      [...(this.#writing?.entries ?? []), ...this.#settlements.take()].map((entry) => ({
+        ...entry,
+        result: "unknown" as const,
+      })),
+    );
     this.#writing = undefined;
     for (const resolve of this.#flushes.splice(0)) resolve();
   }
@@ -322,7 +358,9 @@ export class UnorderedGroup implements Consumption {
     this.#floorAt = now;
     const streams = new Set([...batch.claims].map(({ stream }) => stream));
     for (const message of batch.held) streams.add(message.handle.stream);
-    this.#newFloors = [...streams].map((stream) => [stream, this.#store.retention.floorOf(this.group, stream)] as const);
+    this.#newFloors = [...streams].map(
+      (stream) => [stream, this.#store.retention.floorOf(this.group, stream)] as const,
+    );
   }
 
   #sayFloor(stream: number, floor: number): void {
@@ -330,7 +368,8 @@ export class UnorderedGroup implements Consumption {
     this.#floors.set(stream, floor);
     const row = this.#store.streams.byId(stream);
     if (row === undefined) return;
-    for (let partition = 0; partition < row.partitions; partition += 1) this.#sink.floor(partitionName(row, partition), String(floor));
+    for (let partition = 0; partition < row.partitions; partition += 1)
+      this.#sink.floor(partitionName(row, partition), String(floor));
   }
 
   #forget(): void {
