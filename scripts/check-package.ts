@@ -88,9 +88,9 @@ async function sizeProblems(name: string, folder: string): Promise<string[]> {
   try {
     const size = await packageSize(name, folder);
     const bundle = `${kib(size.bundleGzipBytes)} as one minified bundle`;
-    console.log(`core: ${size.files} files, ${kib(size.gzipBytes)} gzipped (budget ${kib(budgetBytes)}), ${bundle}`);
-    return size.gzipBytes > budgetBytes
-      ? [`the core is ${kib(size.gzipBytes)} gzipped, over its ${kib(budgetBytes)}`]
+    console.log(`core: ${bundle} (budget ${kib(budgetBytes)}); its ${size.files} files, as published, ${kib(size.gzipBytes)}`);
+    return size.bundleGzipBytes > budgetBytes
+      ? [`the core is ${kib(size.bundleGzipBytes)} gzipped, over its ${kib(budgetBytes)}`]
       : [];
   } catch (error) {
     return [`esbuild can't bundle the main entry: ${error instanceof Error ? error.message : String(error)}`];

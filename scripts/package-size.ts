@@ -9,7 +9,7 @@ export interface Size {
   readonly files: number;
   /** Each file by itself, as published. */
   readonly gzipBytes: number;
-  /** One minified bundle. */
+  /** Minified, the chunks that load with the entry together. */
   readonly bundleGzipBytes: number;
 }
 
@@ -52,6 +52,6 @@ export async function packageSize(name: string, folder: string): Promise<Size> {
   return {
     files: reached.size,
     gzipBytes: sum([...reached].map((path) => gzipped(readFileSync(`${folder}/${path}`)))),
-    bundleGzipBytes: sum([...loaded].map((path) => gzipped(outputs.get(path) ?? new Uint8Array()))),
+    bundleGzipBytes: gzipped(Buffer.concat([...loaded].map((path) => outputs.get(path) ?? new Uint8Array()))),
   };
 }

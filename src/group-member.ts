@@ -1,5 +1,5 @@
 import type { Core } from "./core.ts";
-import type { Consumption, DriverConnection, GroupSpec, Headers, InMessage, Source, StartAt, Window } from "./driver.ts";
+import type { Consumption, DriverConnection, Headers, InMessage, Source, StartAt, Window } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import type { BaseRunner } from "./handler-runner.ts";
 import { decideHandOn } from "./hand-on.ts";
@@ -32,7 +32,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   readonly what: string;
   readonly answers = false;
   readonly options: MemberOptions;
-  readonly runners = new Set<BaseRunner>();
+  readonly runners: Set<BaseRunner> = new Set();
   readonly supervisor: Supervisor;
   readonly #core: Core;
   readonly #routing: Routing;
@@ -318,5 +318,3 @@ export function startAt(from: SubscribeOptions["from"]): StartAt {
   if (from === "newest") return { at: "newest" };
   return from instanceof Date ? { time: from.getTime() } : { positions: from.positions };
 }
-
-export type { GroupSpec };

@@ -284,4 +284,4 @@ interface RunHost {
   overdue(run: Run): void;
 }
 
-export const isThenable = (value: unknown): value is PromiseLike<unknown> => typeof value === "object" && value !== null && typeof (value as { readonly then?: unknown }).then === "function";
+const isThenable = (value: unknown): value is PromiseLike<unknown> => typeof value === "object" && value !== null && typeof (value as { readonly then?: unknown }).then === "function";

@@ -1,32 +1,28 @@
 import { hostname } from "node:os";
-import { GroupOffice, StreamOffice } from "./administration.ts";
 import type { DeadLetters, GroupAdmin, StreamAdmin } from "./admin.ts";
-import { BatchRunner } from "./batch-runner.ts";
 import type { ActiveDriver, Bus, RequestContext, RequestOptions, RespondOptions, Scope } from "./bus.ts";
 import { withScope } from "./context.ts";
 import { closed, Connector } from "./connector.ts";
 import type { Core } from "./core.ts";
-import { DeadLetterOffice } from "./dead-letters.ts";
 import { within } from "./deadline.ts";
 import type { Driver, DriverConnection } from "./driver.ts";
+import { validateAttribute, validateSource } from "./attribute.ts";
 import { BusError } from "./errors.ts";
 import type { BusEvent, EventDefinition, EventOf, InputOf, Outgoing, PublishOptions } from "./event.ts";
-import { EventIterator } from "./event-iterator.ts";
+import type { EventIterator } from "./event-iterator.ts";
 import { HandlerRunner, type Interest, type PublishCaused } from "./handler-runner.ts";
 import type { BatchHandler, BatchOptions, EventIterator as Events, Handler, PulledDelivery, PullOptions, SubscribeOptions, Subscription } from "./handler.ts";
-import { checkHealth } from "./health-check.ts";
 import { defaultName, interestIn, interestInPattern } from "./interest.ts";
 import { batchShape, resolveSubscribe } from "./normalise.ts";
 import { abortSignal, checkOptions, integer, invalidOption, milliseconds, number, oneOf, either, record, text } from "./option-check.ts";
 import { Outbound } from "./outbound.ts";
-import { publishAll } from "./publish-many.ts";
+import { lazyDeadLetters, lazyGroups, lazyStreams, once } from "./lazy-offices.ts";
 import { Publisher } from "./publisher.ts";
-import { PullRunner } from "./pull-runner.ts";
-import { Pulls } from "./pulls.ts";
+import type { Pulls } from "./pulls.ts";
+import type { Requester } from "./requester.ts";
+import type { Responders } from "./responders.ts";
 import type { PublishOutcome, Receipt } from "./receipt.ts";
 import type { RequestDefinition, RequestInputOf, RequestOf, ResponseInputOf, ResponseOf } from "./request-definition.ts";
-import { Requester } from "./requester.ts";
-import { Responders } from "./responders.ts";
 import { Routing } from "./routing.ts";
 import type { BusStatus, Health, Stats } from "./status.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -46,9 +42,12 @@ export class MessageBus implements Bus {
   readonly #outbound: Outbound;
   readonly #publisher: Publisher;
   readonly #subscriptions: Subscriptions;
-  readonly #requester: Requester;
-  readonly #responders: Responders;
-  readonly #pulls: Pulls;
+  // loaded with their first use
+  readonly #loadRequester: () => Promise<Requester>;
+  readonly #loadResponders: () => Promise<Responders>;
+  readonly #loadPulls: () => Promise<Pulls>;
+  #requester: Requester | undefined;
+  #responders: Responders | undefined;
   readonly #iterators = new Set<EventIterator>();
   #starting: Promise<void> | undefined;
   #closing: Promise<{ readonly unfinished: number }> | undefined;
@@ -65,12 +64,12 @@ export class MessageBus implements Bus {
     this.#outbound = new Outbound(core, driver);
     this.#publisher = new Publisher(core, this.#outbound, { driverName: driver.name, ready: () => this.#started(), get active(): DriverConnection | undefined { return connector.active; } }, this.#routing);
     this.#subscriptions = new Subscriptions(core, broker, this.#routing);
-    this.#requester = new Requester(core, broker, this.#publisher, this.#outbound);
-    this.#responders = new Responders(core, this.#publisher, this.#outbound, this.#subscriptions);
-    this.#pulls = new Pulls(core.wheel);
-    this.streams = new StreamOffice(broker, () => this.#refresh());
-    this.groups = new GroupOffice(core, broker, this.#routing);
-    this.deadLetters = new DeadLetterOffice(core, broker, this.#publisher, this.#outbound);
+    this.#loadRequester = once(async () => (this.#requester = new (await import("./requester.ts")).Requester(core, broker, this.#publisher, this.#outbound)));
+    this.#loadResponders = once(async () => (this.#responders = new (await import("./responders.ts")).Responders(core, this.#publisher, this.#outbound, this.#subscriptions)));
+    this.#loadPulls = once(async () => new (await import("./pulls.ts")).Pulls(core.wheel));
+    this.streams = lazyStreams(once(async () => new (await import("./administration.ts")).StreamOffice(broker, () => this.#refresh())));
+    this.groups = lazyGroups(once(async () => new (await import("./administration.ts")).GroupOffice(core, broker, this.#routing)));
+    this.deadLetters = lazyDeadLetters(once(async () => new (await import("./dead-letters.ts")).DeadLetterOffice(core, broker, this.#publisher, this.#outbound)));
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
     if (options.signal?.aborted === true) void this.close();
   }
@@ -112,6 +111,7 @@ export class MessageBus implements Bus {
   async publishMany(items: Iterable<Outgoing> | AsyncIterable<Outgoing>, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<readonly PublishOutcome[]> {
     if (this.#closed) throw closed();
     checkOptions("publishMany", options, { signal: abortSignal });
+    const { publishAll } = await import("./publish-many.ts");
     return publishAll(items, options.signal, this.#publisher, this.#outbound, this.#core);
   }
 
@@ -141,6 +141,7 @@ export class MessageBus implements Bus {
     if (options?.maxSize === undefined || options.maxAgeMs === undefined) throw invalidOption('subscribeBatch needs "maxSize" and "maxAgeMs"');
     const interest = interestIn(events);
     const name = this.#subscriptions.nameFor(resolved.group, resolved.name, defaultName(interest));
+    const { BatchRunner } = await import("./batch-runner.ts");
     const runner = new BatchRunner(this.#core, name, interest, resolved, options, handler as BatchHandler<BusEvent>, this.#publishCaused);
     return this.#subscriptions.add(runner, resolved, this.#declareOnly);
   }
@@ -149,7 +150,7 @@ export class MessageBus implements Bus {
     this.#open();
     await this.#started();
     const resolved = resolveSubscribe(options, this.#core.options, 1);
-    const iterator = new EventIterator();
+    const iterator = new (await import("./event-iterator.ts")).EventIterator();
     const subscription = await this.#run(interestIn(events), iterator.handle, { ...resolved, signal: undefined });
     const abort = (): void => iterator.end(new BusError("BUS_ABORTED", "events: aborted by the caller"));
     resolved.signal?.addEventListener("abort", abort, { once: true });
@@ -168,35 +169,40 @@ export class MessageBus implements Bus {
     if (options?.group === undefined) throw invalidOption('pull needs a "group"');
     const interest = interestIn(events);
     await this.#started();
-    const make = (): { readonly runner: PullRunner; readonly subscribed: Promise<Awaited<ReturnType<Subscriptions["add"]>>> } => {
+    const [pulls, { PullRunner }] = await Promise.all([this.#loadPulls(), import("./pull-runner.ts")]);
+    const make = (): { readonly runner: InstanceType<typeof PullRunner>; readonly subscribed: Promise<Awaited<ReturnType<Subscriptions["add"]>>> } => {
       const resolved = resolveSubscribe({ group: options.group }, this.#core.options);
       if (this.#subscriptions.members.some((member) => member.options.group === options.group)) throw new BusError("BUS_CONFLICT", `group "${options.group}" has handlers in this bus: pull and handlers of one group exclude each other`);
       const runner = new PullRunner(this.#core, `pull:${defaultName(interest)}`, interest, resolved, this.#publishCaused, () => this.#settled(options.group));
       return { runner, subscribed: this.#subscriptions.add(runner, resolved, false) };
     };
-    return this.#pulls.pull(options.group, defaultName(interest), make, { max: options.max ?? 10, waitMs: options.waitMs ?? 1_000, signal: options.signal }) as Promise<readonly PulledDelivery<EventOf<E>>[]>;
+    return pulls.pull(options.group, defaultName(interest), make, { max: options.max ?? 10, waitMs: options.waitMs ?? 1_000, signal: options.signal }) as Promise<readonly PulledDelivery<EventOf<E>>[]>;
   }
 
   async request<R extends RequestDefinition>(request: R, data: RequestInputOf<R>, options: RequestOptions = {}): Promise<ResponseOf<R>> {
     this.#open();
     checkOptions("request", options, { timeoutMs: number(1, 2 ** 31 - 1), key: text, correlationId: text, metadata: record, signal: abortSignal });
-    return (await this.#requester.request(request, data, options)) as ResponseOf<R>;
+    return (await (await this.#loadRequester()).request(request, data, options)) as ResponseOf<R>;
   }
 
   async respond<R extends RequestDefinition>(request: R, handler: (data: RequestOf<R>, context: RequestContext) => ResponseInputOf<R> | Promise<ResponseInputOf<R>>, options: RespondOptions = {}): Promise<Subscription> {
     this.#open();
     checkOptions("respond", options, { group: either(oneOf(false), text), concurrency: integer(1, 100_000) });
     const group = options.group === false ? undefined : validateName("group", options.group ?? this.#core.options.group ?? "responders");
-    return this.#responders.add(request, handler as (data: unknown, context: RequestContext) => unknown, group, options.concurrency ?? 16, this.#declareOnly);
+    const responders = await this.#loadResponders();
+    return responders.add(request, handler as (data: unknown, context: RequestContext) => unknown, group, options.concurrency ?? 16, this.#declareOnly);
   }
 
   within<T>(scope: Scope, work: () => T): T {
     checkOptions("within", scope, { source: text, session: text, metadata: record, correlationId: text });
+    if (scope.source !== undefined) validateSource('within: "source"', scope.source);
+    for (const name of ["session", "correlationId"] as const) if (scope[name] !== undefined) validateAttribute(`within: "${name}"`, scope[name]);
     return withScope(scope, work);
   }
 
   async health(options: { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined } = {}): Promise<Health> {
     checkOptions("health", options, { timeoutMs: number(1, 2 ** 31 - 1), signal: abortSignal });
+    const { checkHealth } = await import("./health-check.ts");
     return checkHealth(this.#core, this.#connector, this.#subscriptions, options.timeoutMs ?? 5_000, options.signal);
   }
 
@@ -255,7 +261,7 @@ export class MessageBus implements Bus {
     const connection = await this.#connector.ready();
     this.#outbound.connected(connection);
     await this.#subscriptions.startAll();
-    await this.#responders.startAll();
+    await this.#responders?.startAll();
   }
 
   /** For parts that start with the rest: connects, without waiting for what is declared. */
@@ -304,12 +310,12 @@ export class MessageBus implements Bus {
     for (const iterator of this.#iterators) iterator.end(undefined);
     const connected = this.#connector.active !== undefined;
     if (!connected) await inTime(() => this.#connector.close(force.signal)); // ends a try that is under way, and whatever waits for it
-    await inTime(() => Promise.all([this.#subscriptions.stop(), this.#responders.stop()]));
-    const unfinished = this.#subscriptions.cutOff(closed()) + this.#responders.abort(closed());
+    await inTime(() => Promise.all([this.#subscriptions.stop(), this.#responders?.stop()]));
+    const unfinished = this.#subscriptions.cutOff(closed()) + (this.#responders?.abort(closed()) ?? 0);
     const closing = this.#subscriptions.close(force.signal);
     await inTime(() => closing);
     if (connected) await inTime(() => this.flush());
-    await inTime(() => this.#requester.close(force.signal));
+    await inTime(async () => this.#requester?.close(force.signal));
     this.#closed = true;
     this.#outbound.close(closed());
     await within(this.#core.wheel, 1_000, this.#connector.close(force.signal)); // a driver closes at once when forced

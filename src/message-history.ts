@@ -48,7 +48,7 @@ export function noteFailure(work: Work, error: unknown, now: number): void {
   work.history = [...work.history, { at: now, error: redact(reasonOf(error)).slice(0, errorLimit) }].slice(-historyLimit);
 }
 
-export function readTime(message: Pick<InMessage, "header">, name: string): number | undefined {
+function readTime(message: Pick<InMessage, "header">, name: string): number | undefined {
   const value = Number(message.header(name));
   return Number.isFinite(value) && value > 0 ? value : undefined;
 }

@@ -1,8 +1,9 @@
-import type { Driver, StreamOptions } from "./driver.ts";
+import type { StreamOptions } from "./driver.ts";
 import { abortSignal, any, boolean, callable, checkOptions, date, either, integer, invalidOption, list, milliseconds, number, oneOf, record, text, type Shape } from "./option-check.ts";
 import type { BusOptions, ForeignOptions, Logger, RetryPolicy } from "./options.ts";
 import type { BatchOptions, SubscribeOptions } from "./handler.ts";
 import { SchemaRegistry } from "./registry.ts";
+import { attributeProblem, validateAttribute, validateSource } from "./attribute.ts";
 import { validateName, validatePattern } from "./topic.ts";
 
 export interface ResolvedRetry {
@@ -34,7 +35,7 @@ export interface ResolvedOptions {
 
 const retryDefaults: ResolvedRetry = { maxAttempts: 5, backoff: { baseMs: 500, factor: 2, maxMs: 60_000, jitter: 1 }, exhausted: "dead-letter" };
 const publishRetryDefaults: ResolvedRetry = { maxAttempts: 4, backoff: { baseMs: 500, factor: 2, maxMs: 4_000, jitter: 1 }, exhausted: "dead-letter" };
-export const defaultStream: StreamOptions = { name: "events", topics: [">"] };
+const defaultStream: StreamOptions = { name: "events", topics: [">"] };
 
 const backoffShape: Shape = { baseMs: milliseconds, factor: number(1, 100), maxMs: milliseconds, jitter: number(0, 1) };
 const retryShape: Shape = { maxAttempts: integer(1), backoff: either(callable, record), exhausted: oneOf("dead-letter", "drop") };
@@ -71,7 +72,7 @@ const busShape: Shape = {
 };
 const loggerMethods = ["debug", "info", "warn", "error"] as const;
 
-export function resolveRetry(where: string, policy: RetryPolicy | undefined, defaults: ResolvedRetry = retryDefaults): ResolvedRetry {
+function resolveRetry(where: string, policy: RetryPolicy | undefined, defaults: ResolvedRetry = retryDefaults): ResolvedRetry {
   if (policy === undefined) return defaults;
   checkOptions(where, policy, retryShape);
   const { backoff } = policy;
@@ -95,6 +96,12 @@ export function checkStream(stream: StreamOptions): StreamOptions {
   return stream;
 }
 
+/** Of the package that npm runs, where it runs one. */
+function packageName(): string {
+  const name = process.env["npm_package_name"];
+  return name !== undefined && attributeProblem(name) === undefined ? name : "omnibus";
+}
+
 /** Everything of the options filled in and checked; `sections` are the names of the drivers that may have one. */
 export function resolveOptions(options: BusOptions, sections: readonly string[]): ResolvedOptions {
   checkOptions("the bus", options, { ...busShape, ...Object.fromEntries(sections.map((name) => [name, record])) });
@@ -112,7 +119,7 @@ export function resolveOptions(options: BusOptions, sections: readonly string[])
   const streams = (options.streams ?? [defaultStream]).map(checkStream);
   const minMs = reconnect.minMs ?? 100;
   return {
-    name: options.name === undefined ? "omnibus" : validateName("bus", options.name),
+    name: options.name === undefined ? packageName() : validateSource("the bus's name", options.name),
     prefix: validateName("prefix", options.prefix ?? "omnibus"),
     group: options.group === undefined ? undefined : validateName("group", options.group),
     registry: new SchemaRegistry(options.definitions ?? []),
@@ -137,7 +144,7 @@ export function resolveOptions(options: BusOptions, sections: readonly string[])
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
     reconnect: { maxAttempts: reconnect.maxAttempts ?? Number.POSITIVE_INFINITY, minMs, maxMs: Math.max(reconnect.maxMs ?? 2_000, minMs) },
     manage: options.manage ?? "create",
-    member: options.member,
+    member: options.member === undefined ? undefined : validateAttribute("the member's name", options.member),
     maxMessageBytes: options.maxMessageBytes ?? 1_048_576,
     signal: options.signal,
   };
@@ -200,7 +207,7 @@ export function resolveSubscribe(options: (SubscribeOptions & Partial<BatchOptio
   if (group === undefined && given.order === "group") throw invalidOption('the subscription: order "group" needs a group');
   return {
     group: group === undefined ? undefined : validateName("group", group),
-    name: given.name === undefined ? undefined : validateName("handler", given.name),
+    name: given.name === undefined ? undefined : validateAttribute("the handler's name", given.name),
     live: given.live ?? false,
     from: given.from,
     concurrency: given.concurrency ?? concurrency,
@@ -213,5 +220,3 @@ export function resolveSubscribe(options: (SubscribeOptions & Partial<BatchOptio
     signal: given.signal,
   };
 }
-
-export type { Driver };

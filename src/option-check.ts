@@ -1,18 +1,19 @@
 import { BusError } from "./errors.ts";
 
-type Kind = (value: unknown) => string | undefined;
+/** What is wrong with a value, in words; undefined: nothing. */
+export type Kind = (value: unknown) => string | undefined;
 
 /** A finite number from `min` to `max`; the words say what it wanted. */
 export const number =
-  (min: number, max = Number.MAX_SAFE_INTEGER): Kind =>
+  (min: number, max: number = Number.MAX_SAFE_INTEGER): Kind =>
   (value) =>
     typeof value === "number" && value >= min && value <= max ? undefined : `must be a number from ${min} to ${max === Number.MAX_SAFE_INTEGER ? "2^53" : max}`;
 export const integer =
-  (min: number, max = Number.MAX_SAFE_INTEGER): Kind =>
+  (min: number, max: number = Number.MAX_SAFE_INTEGER): Kind =>
   (value) =>
     Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max ? undefined : `must be a whole number from ${min} to ${max === Number.MAX_SAFE_INTEGER ? "2^53" : max}`;
 /** A wait or a limit: milliseconds, up to 24 days where a timer carries it. */
-export const milliseconds = number(0, 365 * 24 * 3_600_000);
+export const milliseconds: Kind = number(0, 365 * 24 * 3_600_000);
 export const oneOf =
   (...values: readonly unknown[]): Kind =>
   (value) =>

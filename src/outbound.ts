@@ -246,7 +246,7 @@ export class Outbound implements Completion {
 /** Before its first byte left a publish is certainly not stored. */
 const outcomeOf = (op: PublishOp): "rejected" | "unknown" => (op.attempt > 0 && (op.doubtful || op.state === "sent") ? "unknown" : "rejected");
 
-export function nameOf(to: Address): string {
+function nameOf(to: Address): string {
   if (to.kind === "queue") return `${to.group} (queue)`;
   return to.kind === "inbox" ? "an inbox" : to.topic;
 }

@@ -16,6 +16,7 @@ import type { Receipt } from "./receipt.ts";
 import { ReceivedEvent } from "./received-event.ts";
 import type { Routing } from "./routing.ts";
 import { check } from "./schema-check.ts";
+import { validateAttribute, validateSource } from "./attribute.ts";
 import { validateName, validateTopic } from "./topic.ts";
 
 /** How the publisher reaches the broker: at once when connected, else by connecting first. */
@@ -41,6 +42,7 @@ type Options = (PublishOptions & { readonly type?: string | undefined }) | undef
 const priorities = { low: 0, normal: 1, high: 2, critical: 3 } as const;
 const noHeaders: Headers = [];
 const none: PartsOptions = {};
+const attributes = ["id", "key", "type", "correlationId", "causationId"] as const;
 const noBody = new Uint8Array(0);
 
 /** From a call of `publish` to a message on its way: options, schema, envelope, bytes, route. */
@@ -99,7 +101,7 @@ export class Publisher {
     if (active?.unencoded === true) return { envelope, headers: noHeaders, body: noBody };
     const { wire, maxMessageBytes } = this.#core.options;
     for (const foreign of wire.foreign) {
-      if (foreign.write === true && matchesPattern(foreign.topics, envelope.topic)) return { envelope, ...encodeForeign(foreign.format, new ReceivedEvent(envelope, envelope.data)) };
+      if (foreign.write === true && matchesPattern(foreign.topics, envelope.topic)) return { envelope, ...encodeForeign(foreign.format, new ReceivedEvent(envelope, envelope.data), maxMessageBytes) };
     }
     const limit = active?.capabilities.maxMessageBytes;
     const encoded = encodeEnvelope(envelope, { mode: wire.mode, compression: wire.compression, maxMessageBytes: limit === undefined ? maxMessageBytes : Math.min(limit, maxMessageBytes) });
@@ -222,8 +224,9 @@ export class Publisher {
 
 function checkPublish(options: NonNullable<Options>): void {
   checkOptions("publish", options, publishShape);
-  const { key, delayMs, at, delivery } = options;
-  if (key !== undefined && (typeof key !== "string" || key === "" || Buffer.byteLength(key) > 255)) throw invalidOption('publish: "key" must be a string of 1 to 255 bytes');
+  const { delayMs, at, delivery } = options;
+  for (const name of attributes) if (options[name] !== undefined) validateAttribute(`publish: "${name}"`, options[name]);
+  if (options.source !== undefined) validateSource('publish: "source"', options.source);
   if (delayMs !== undefined && at !== undefined) throw invalidOption('publish: "delayMs" and "at" exclude each other');
   if (delivery === "at-most-once" && (delayMs !== undefined || at !== undefined)) throw invalidOption('publish: an "at-most-once" event is not stored, so it can\'t be delayed');
 }

@@ -11,7 +11,7 @@ export function wrapError(driver: Driver, what: string, error: unknown): BusErro
   return new BusError(knownCode(code), `${what} (${driver.name}): ${redact(reasonOf(error))}`, { cause: error, retryable });
 }
 
-export const knownCode = (code: string): BusErrorCode => ((busErrorCodes as readonly string[]).includes(code) ? (code as BusErrorCode) : "BUS_SERVER");
+const knownCode = (code: string): BusErrorCode => ((busErrorCodes as readonly string[]).includes(code) ? (code as BusErrorCode) : "BUS_SERVER");
 
 /** The words of anything that was thrown, undefined included. */
 export function reasonOf(error: unknown): string {

@@ -1,5 +1,6 @@
 import { connect, Reject } from "../../src/index.ts";
 import { describe, expect, it } from "vitest";
+import { inProcess } from "./in-process.ts";
 import { cli, jsonLines, temporaryBus } from "./run-cli.ts";
 
 /** Three dead letters of two groups; the words of the first are those of an attacker. */
@@ -24,7 +25,7 @@ describe("dead-letters", () => {
     const { url } = temporary;
     await makeLetters(url);
     const list = async (...args: string[]): Promise<Record<string, unknown>[]> => {
-      const { code, stdout } = await cli(["dead-letters", "list", "--url", url, ...args]);
+      const { code, stdout } = await inProcess(["dead-letters", "list", "--url", url, ...args]);
       expect(code).toBe(0);
       return jsonLines(stdout);
     };
@@ -37,7 +38,7 @@ describe("dead-letters", () => {
     expect(await list("--error", "no stock")).toHaveLength(3);
     expect(await list("--before", "2020-01-01")).toHaveLength(0);
 
-    const first = await cli(["dead-letters", "list", "--limit", "2", "--url", url]);
+    const first = await inProcess(["dead-letters", "list", "--limit", "2", "--url", url]);
     const cursor = /--cursor (\S+)/u.exec(first.stderr)?.[1] ?? "";
     expect(await list("--limit", "2", "--cursor", cursor)).toHaveLength(1);
   });
@@ -46,17 +47,17 @@ describe("dead-letters", () => {
     using temporary = temporaryBus();
     const { url } = temporary;
     await makeLetters(url);
-    const table = await cli(["dead-letters", "list", "--group", "shipping", "--table", "--url", url]);
+    const table = await inProcess(["dead-letters", "list", "--group", "shipping", "--table", "--url", url]);
     expect(table.stdout.split("\n")).toHaveLength(4);
-    const [letter] = jsonLines((await cli(["dead-letters", "list", "--group", "shipping", "--url", url])).stdout);
+    const [letter] = jsonLines((await inProcess(["dead-letters", "list", "--group", "shipping", "--url", url])).stdout);
     const show = ["dead-letters", "show", String(letter?.["id"]), "--url", url];
-    const shown = await cli([...show, "--table"]);
+    const shown = await inProcess([...show, "--table"]);
     expect(shown.code).toBe(0);
     expect(shown.stdout).toContain('"orderId": "o-1"');
     expect(shown.stdout.match(/^id /gmu)).toHaveLength(1);
     // oxlint-disable-next-line no-control-regex
     expect(table.stdout + shown.stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/u);
-    const [whole] = jsonLines((await cli(show)).stdout);
+    const [whole] = jsonLines((await inProcess(show)).stdout);
     expect(whole).toMatchObject({ handlers: ["ship"], reason: { message: "\u001b[2J\u202eno stock\nid  forged" } });
     expect(Buffer.from(String(whole?.["raw"]), "base64").toString()).toContain("o-1");
   });
@@ -91,20 +92,22 @@ describe("dead-letters", () => {
     using temporary = temporaryBus();
     const { url } = temporary;
     await makeLetters(url);
-    const replay = await cli(["dead-letters", "replay", "--group", "shipping", "--table", "--url", url]);
+    const replay = await inProcess(["dead-letters", "replay", "--group", "shipping", "--table", "--url", url]);
     expect(replay).toMatchObject({ code: 0, stdout: "replayed 2 dead letters\n" });
-    expect(jsonLines((await cli(["dead-letters", "list", "--url", url])).stdout)).toMatchObject([{ group: "mailer" }]);
+    expect(jsonLines((await inProcess(["dead-letters", "list", "--url", url])).stdout)).toMatchObject([
+      { group: "mailer" },
+    ]);
   });
 
   it("discards one, and all when that is said twice", async () => {
     using temporary = temporaryBus();
     const { url } = temporary;
     await makeLetters(url);
-    const [letter] = jsonLines((await cli(["dead-letters", "list", "--url", url])).stdout);
+    const [letter] = jsonLines((await inProcess(["dead-letters", "list", "--url", url])).stdout);
     const one = ["dead-letters", "discard", String(letter?.["id"]), "--url", url];
-    expect(jsonLines((await cli(one)).stdout)).toEqual([{ discarded: 1 }]);
-    expect((await cli(one)).code).toBe(1);
-    const all = await cli(["dead-letters", "discard", "--all", "--yes", "--table", "--url", url]);
+    expect(jsonLines((await inProcess(one)).stdout)).toEqual([{ discarded: 1 }]);
+    expect((await inProcess(one)).code).toBe(1);
+    const all = await inProcess(["dead-letters", "discard", "--all", "--yes", "--table", "--url", url]);
     expect(all.stdout).toBe("discarded 2 dead letters\n");
   });
 
@@ -113,7 +116,7 @@ describe("dead-letters", () => {
     const { url } = temporary;
     await makeLetters(url);
     for (const command of ["show", "replay", "discard"]) {
-      const { code, stderr } = await cli(["dead-letters", command, "no-such", "--url", url]);
+      const { code, stderr } = await inProcess(["dead-letters", command, "no-such", "--url", url]);
       expect({ command, code }).toEqual({ command, code: 1 });
       expect(stderr).toContain("BUS_NOT_FOUND");
     }

@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { connect } from "../../src/index.ts";
 import { describe, expect, it } from "vitest";
+import { inProcess } from "./in-process.ts";
 import { cli, jsonLines, temporaryBus } from "./run-cli.ts";
 
 describe("streams and groups", () => {
@@ -29,9 +30,9 @@ describe("streams and groups", () => {
     using temporary = temporaryBus();
     const { url } = temporary;
     await (await connect(url)).close();
-    expect((await cli(["groups", "--url", url, "--table"])).stdout).toBe("no groups\n");
-    expect((await cli(["groups", "--url", url])).stdout).toBe("");
-    const missing = await cli(["groups", "nobody", "--url", url]);
+    expect((await inProcess(["groups", "--url", url, "--table"])).stdout).toBe("no groups\n");
+    expect((await inProcess(["groups", "--url", url])).stdout).toBe("");
+    const missing = await inProcess(["groups", "nobody", "--url", url]);
     expect(missing.code).toBe(1);
     expect(missing.stderr).toMatch(/^omnibus: BUS_NOT_FOUND: [^\n]+\n$/u);
   });
@@ -39,7 +40,7 @@ describe("streams and groups", () => {
   it("make no file when they look where there is none", async () => {
     using temporary = temporaryBus();
     for (const command of [["streams"], ["groups"], ["dead-letters", "list"], ["health"]]) {
-      const { code, stderr } = await cli([...command, "--url", temporary.url]);
+      const { code, stderr } = await inProcess([...command, "--url", temporary.url]);
       expect({ command, code }).toEqual({ command, code: 1 });
       expect(stderr).toMatch(/^omnibus: BUS_\w+: [^\n]+\n$/u);
     }
@@ -52,10 +53,10 @@ describe("health", () => {
     using temporary = temporaryBus();
     const { url } = temporary;
     await (await connect(url)).close();
-    const json = await cli(["health", "--url", url]);
+    const json = await inProcess(["health", "--url", url]);
     expect(json).toMatchObject({ code: 0, stderr: "" });
     expect(jsonLines(json.stdout)).toMatchObject([{ status: "up", driver: "sqlite", reasons: [] }]);
-    expect((await cli(["health", "--url", url, "--table"])).stdout).toMatch(
+    expect((await inProcess(["health", "--url", url, "--table"])).stdout).toMatch(
       /^status +up\ndriver +sqlite\nround trip +\d+ ms\n/u,
     );
   });
@@ -72,7 +73,7 @@ describe("health", () => {
 
   it("never prints the password of a url", async () => {
     const args = ["health", "--url", "redsi://app:hunter2%21@host:6379/0?password=hunter3", "--verbose"];
-    const { code, stdout, stderr } = await cli(args);
+    const { code, stdout, stderr } = await inProcess(args);
     expect(code).toBe(1);
     expect(stdout + stderr).toContain("redsi");
     expect(stdout + stderr).not.toMatch(/hunter/u);

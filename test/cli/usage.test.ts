@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { inProcess } from "./in-process.ts";
 import { cli } from "./run-cli.ts";
 
 const url = ["--url", "sqlite:./never-made.db"];
@@ -33,17 +34,23 @@ describe("wrong use of the command line", () => {
       "It must be oldest, newest or a date",
     ],
   ])("%s is refused with a sentence and exit code 2", async (_name, args, sentence) => {
-    const { code, stdout, stderr } = await cli(args);
+    const { code, stdout, stderr } = await inProcess(args);
     expect(stderr).toContain(sentence);
     expect(stderr.trimEnd().split("\n")).toHaveLength(1);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   });
 
   it("shows the help when nothing is asked, and fails", async () => {
-    const { code, stderr } = await cli([]);
+    const { code, stderr } = await inProcess([]);
     expect(code).toBe(2);
     expect(stderr).toContain("Usage: omnibus");
   });
+});
+
+it("leaves the process with the same code and sentence", async () => {
+  const { code, signal, stdout, stderr } = await cli(["dead-letters", "replay", ...url]);
+  expect({ code, signal, stdout }).toEqual({ code: 2, signal: null, stdout: "" });
+  expect(stderr).toBe("omnibus: which ones? Give an id, a filter such as --group, or --all.\n");
 });
 
 describe("--help", () => {
@@ -60,7 +67,7 @@ describe("--help", () => {
     [["dead-letters", "discard"], "omnibus dead-letters discard"],
     [["health"], "omnibus health"],
   ])("of %j has an example", async (command, example) => {
-    const { code, stdout } = await cli([...command, "--help"]);
+    const { code, stdout } = await inProcess([...command, "--help"]);
     expect(code).toBe(0);
     expect(stdout.slice(stdout.indexOf("Example"))).toContain(`$ ${example}`);
   });

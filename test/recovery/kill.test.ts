@@ -90,6 +90,14 @@ class Run {
   }
 }
 
+async function ended({ name, child }: Place): Promise<void> {
+  assert.equal(
+    await child.end().catch((error: unknown) => String(error)),
+    0,
+    `${name} after ${JSON.stringify(child.lines.slice(-3))}`,
+  );
+}
+
 async function drained(deadlineMs: number): Promise<void> {
   let state = "";
   await until(
@@ -134,9 +142,9 @@ describe("SIGKILL at random points", () => {
         Object.assign(place, run.start(place.role, place.role === "publish" ? { next: run.next() } : {}));
       }
       const [publisher, ...handlers] = places as [Place, ...Place[]];
-      await publisher.child.end();
+      await ended(publisher);
       await drained(60_000);
-      for (const { child } of handlers) await child.end();
+      for (const handler of handlers) await ended(handler);
       const history = run.inOrder();
       console.info(`kill: seed ${seed}, ${valid} kills, ${invalid} invalid:`, JSON.stringify(summary(history)));
       assert.deepEqual(await run.letters(), []);
@@ -179,7 +187,7 @@ describe("a handler that kills its process", () => {
           40_000,
         );
         if (!begun()) {
-          await place.child.end();
+          await ended(place);
           break;
         }
         prefetched.push((await bus.groups.info(group)).inFlight);
@@ -187,7 +195,7 @@ describe("a handler that kills its process", () => {
       }
       const last = run.start("handle-poison", options);
       await drained(60_000);
-      await last.child.end();
+      await ended(last);
       const history = run.inOrder();
       const runs = history.filter(({ op, id }) => op === "handling" && id === poison.id);
       assert.ok(runs.length >= maxAttempts && runs.length <= maxAttempts + 1, `${runs.length} runs of the poison`);

@@ -61,7 +61,9 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 if (import.meta.main) {
   await runChild<WorkerInput>(async (child) => {
-    await using bus = await connect({ driver: sqlite({ path: child.input.path }) });
+    const bus = await connect({ driver: sqlite({ path: child.input.path }) });
     await (child.input.role === "publish" ? publish(bus, child) : handle(bus, child));
+    child.note({ op: "closing" });
+    child.note({ op: "closed", ...(await bus.close()) });
   });
 }

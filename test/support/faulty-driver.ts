@@ -3,6 +3,7 @@ import type {
   ConnectContext,
   Consumption,
   Driver,
+  DriverAdmin,
   DriverConnection,
   OutMessage,
   Sink,
@@ -44,7 +45,7 @@ export class FaultyDriver implements Driver {
   connectFault: () => unknown = () => new Fault("the broker is not there");
   /** Waited for by each connect. */
   connectGate: Promise<unknown> | undefined;
-  /** Waited for after a connect, before it returns. */
+  /** Called with each new connection. */
   afterConnect: ((connection: DriverConnection) => void) | undefined;
   /** Openings that still fail. */
   failConsumes = 0;
@@ -53,7 +54,7 @@ export class FaultyDriver implements Driver {
   sendFault: (message: OutMessage, attempt: number) => SendFault | undefined = () => undefined;
   /** Settlements of dead letters that still answer `unknown`, without effect. */
   failLetters = 0;
-  /** Whether sends are looked at only, and never reach memory. */
+  /** Every try, in order. */
   readonly sent: OutMessage[] = [];
   readonly batches: number[] = [];
   readonly connectTimes: number[] = [];
@@ -61,6 +62,8 @@ export class FaultyDriver implements Driver {
   readonly opened: Opened[] = [];
   readonly contexts: ConnectContext[] = [];
   open = 0;
+  /** Of the newest connection; may be changed. */
+  admin: DriverAdmin | undefined;
   readonly #inner: Driver;
   readonly #attempts = new Map<string, number>();
   #late: (() => void)[] = [];
@@ -106,6 +109,7 @@ export class FaultyDriver implements Driver {
 
   #wrap(inner: DriverConnection): DriverConnection {
     let closed = false;
+    this.admin = inner.admin;
     return {
       client: inner.client,
       capabilities: { ...inner.capabilities, ...this.capabilities },

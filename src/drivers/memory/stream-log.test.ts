@@ -136,6 +136,17 @@ describe("a full stream", () => {
     expect([sink.texts, sink.losses[0]!.count]).toEqual([["2", "4"], 1]);
   });
 
+  it("tells a group nothing of messages that it did not want", async () => {
+    const { connection, clock } = await start({ maxMessages: 2, idleGroupMs: 1_000 });
+    await connection.ensureGroup(groupSpec("g", { patterns: ["x.>"], order: "group" }));
+    clock.advance(1_000);
+    publish(connection, numbered(5));
+    publish(connection, ["mine"], { topic: "x.y" });
+    const { sink } = await joinGroup(connection, "g");
+    await until(() => sink.messages.length === 1, "its own");
+    expect(sink.losses).toEqual([]);
+  });
+
   it("is not held up by messages that a group without members does not want", async () => {
     const { connection } = await start({ maxMessages: 3 });
     await connection.ensureGroup(groupSpec("g", { patterns: ["x.>"], order: "group" }));

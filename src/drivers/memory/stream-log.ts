@@ -58,7 +58,6 @@ export class StreamLog {
   #scheduledBytes = 0;
   #lookAgainAt = 0;
   #nextExpiry = Infinity;
-  #deleted = false;
 
   constructor(kind: "stream" | "queue", name: string, partitions: number, limits: StreamLimits, time: StoreTime) {
     this.#kind = kind;
@@ -164,7 +163,6 @@ export class StreamLog {
 
   /** Nothing comes any more; what waits for space or for its time is refused or forgotten. */
   delete(): void {
-    this.#deleted = true;
     this.scheduled.clear();
     this.refuseParked(new DriverError("BUS_NOT_FOUND", `stream (${this.name}): was deleted`));
   }
@@ -206,7 +204,6 @@ export class StreamLog {
     this.scheduled.add(scheduled);
     this.#scheduledBytes += bytes;
     this.#time.at(due, () => {
-      if (this.#deleted) return;
       this.scheduled.delete(scheduled);
       this.#scheduledBytes -= bytes;
       this.#append(message, message.hash % this.partitions.length, bytes, this.#time.now());

@@ -57,6 +57,8 @@ export class Database {
     this.prefix = settings.prefix.replaceAll('"', '""');
     this.raw = new DatabaseSync(this.path, { enableForeignKeyConstraints: false });
     try {
+      // Before the file has any table: half the writes of the usual 4 KiB for a batch, little more for a single message.
+      this.raw.exec("PRAGMA page_size = 8192");
       // Short: whoever needs longer comes back by the event loop.
       this.raw.exec("PRAGMA busy_timeout = 5");
       const { journal_mode } = this.raw.prepare("PRAGMA journal_mode = WAL").get() as { readonly journal_mode: string };
@@ -67,7 +69,7 @@ export class Database {
         );
       this.raw.exec(`PRAGMA synchronous = ${settings.synchronous}`);
       this.raw.exec("PRAGMA temp_store = MEMORY");
-      this.raw.exec("PRAGMA wal_autocheckpoint = 2000");
+      this.raw.exec("PRAGMA wal_autocheckpoint = 1000");
       this.raw.exec("PRAGMA journal_size_limit = 67108864");
       if (settings.maxFileBytes !== undefined) {
         const { page_size } = this.raw.prepare("PRAGMA page_size").get() as { readonly page_size: number };

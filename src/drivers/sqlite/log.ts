@@ -1,4 +1,6 @@
+import type { SQLInputValue } from "node:sqlite";
 import type { Database, Query } from "./database.ts";
+import { marks } from "./seen.ts";
 
 export interface LogRow {
   readonly seq: number;
@@ -25,32 +27,21 @@ const carefulBytes = 8 * 1_048_576;
 export class Log {
   readonly #database: Database;
   readonly #table: string;
-  readonly #insert: Query;
   readonly #range: Query<LogRow>;
   readonly #at: Query<{ readonly at: number }>;
 
   constructor(database: Database, stream: number) {
     this.#database = database;
     this.#table = `{log_${stream}}`;
-    this.#insert = database.query(`INSERT INTO ${this.#table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`);
     this.#range = database.query(
       `SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
     );
     this.#at = database.query(`SELECT at FROM ${this.#table} WHERE seq = ?`);
   }
 
-  append(
-    seq: number,
-    at: number,
-    partition: number,
-    topic: string,
-    key: string | null,
-    event: string,
-    expires: number | null,
-    headers: string | null,
-    body: Uint8Array,
-  ): void {
-    this.#insert.run(seq, at, partition, topic, key, event, expires, headers, body);
+  /** All columns of `count` rows, one after the other. */
+  append(values: readonly SQLInputValue[], count: number): void {
+    this.#database.query(`INSERT INTO ${this.#table} VALUES ${marks(count, "(?, ?, ?, ?, ?, ?, ?, ?, ?)")}`).run(...values);
   }
 
   /**
