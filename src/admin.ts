@@ -4,7 +4,7 @@ import type { Positions } from "./handler.ts";
 
 export interface StreamAdmin {
   /** Rejects with BUS_CONFLICT when it overlaps another with an equal pattern, or can't be changed. */
-  ensure(stream: StreamOptions, options?: { readonly dryRun?: boolean | undefined }): Promise<"created" | "unchanged" | "updated">;
+  ensure(stream: StreamOptions, options?: { /** Says what would be done and does nothing. @default false */ readonly dryRun?: boolean | undefined }): Promise<"created" | "unchanged" | "updated">;
   list(): Promise<readonly StreamInfo[]>;
   /** Rejects with BUS_NOT_FOUND. */
   info(name: string): Promise<StreamInfo>;
@@ -25,7 +25,7 @@ export interface GroupAdmin {
   /** Rejects with BUS_CONFLICT while members are active. */
   reset(group: string, from: "oldest" | "newest" | Date): Promise<void>;
   /** Takes over what dead members left, now. */
-  recover(group: string, options?: { readonly idleMs?: number | undefined }): Promise<{ readonly redelivered: number }>;
+  recover(group: string, options?: { /** A member that was silent for this long counts as dead too. @default 60_000 */ readonly idleMs?: number | undefined }): Promise<{ readonly redelivered: number }>;
   /** With its queue and its dead letters. True when it was there. */
   delete(group: string): Promise<boolean>;
 }
@@ -65,27 +65,30 @@ export interface DeadLetter {
 }
 
 export interface DeadLetterQuery {
+  /** Of one group. @default all */
   readonly group?: string | undefined;
-  /** A pattern. */
+  /** A pattern. @default all */
   readonly topic?: string | undefined;
-  /** The reason's code or name, or a part of its message. */
+  /** The reason's code or name, or a part of its message. @default any */
   readonly error?: string | undefined;
-  /** Failed before. */
+  /** Failed before. @default no bound */
   readonly before?: Date | undefined;
-  /** Failed after. */
+  /** Failed after. @default no bound */
   readonly after?: Date | undefined;
-  /** @default 100 */
+  /** Letters of one page; of a replay or discard, in all. @default 100, of a replay or discard unlimited */
   readonly limit?: number | undefined;
-  /** From the page before. */
+  /** From the page before. @default the oldest */
   readonly cursor?: string | undefined;
 }
 
 export interface ReplayOptions {
-  /** Instead of the event's data: the input form, validated. Of one letter only. */
+  /** Instead of the event's data: the input form, validated. Of one letter only. @default as it was */
   readonly data?: unknown;
-  /** @default unlimited */
+  /** Letters a second. @default unlimited */
   readonly ratePerSecond?: number | undefined;
+  /** Stops between two letters when it aborts; what was sent is sent. @default none */
   readonly signal?: AbortSignal | undefined;
+  /** Called after each letter with how many are done. @default none */
   readonly onProgress?: ((done: number) => void) | undefined;
 }
 

@@ -7,13 +7,15 @@ import type { RequestDefinition, RequestInputOf, RequestOf, ResponseInputOf, Res
 import type { BusStatus, Health, Stats } from "./status.ts";
 
 export interface RequestOptions {
-  /** @default 5_000 */
+  /** How long to wait for the answer. @default 5_000 */
   readonly timeoutMs?: number | undefined;
+  /** Travels with the request; no order is kept by it. @default none */
   readonly key?: string | undefined;
-  /** @default that of the event being handled, else the request's own id */
+  /** Of the request and its answer. @default that of the event being handled, else the request's own id */
   readonly correlationId?: string | undefined;
-  /** @default that of `within` */
+  /** JSON. @default that of `within` */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  /** Gives up waiting when it aborts. @default none */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -26,7 +28,7 @@ export interface RequestContext {
 export interface RespondOptions {
   /** Responders of one group share the load; false: this one answers whatever the others do. @default the bus's `group`, else "responders" */
   readonly group?: string | false | undefined;
-  /** @default 16 */
+  /** Requests answered at once in this process. @default 16 */
   readonly concurrency?: number | undefined;
 }
 
@@ -55,9 +57,9 @@ export interface Bus extends AsyncDisposable {
   /** Resolves once the broker has it. Rejects with `PublishError.outcome`, or `ValidationError`. */
   publish<E extends EventDefinition>(event: E, data: InputOf<E>, options?: PublishOptions): Promise<Receipt>;
   /** Untyped: validated only if the type is registered. The type is the topic's last token unless given. */
-  publishTopic(topic: string, data: unknown, options?: PublishOptions & { readonly type?: string | undefined }): Promise<Receipt>;
+  publishTopic(topic: string, data: unknown, options?: PublishOptions & { /** The event's type. @default the topic's last token */ readonly type?: string | undefined }): Promise<Receipt>;
   /** One outcome for each item, in order; never rejects for an item. An async iterable is taken with backpressure. */
-  publishMany(items: Iterable<Outgoing> | AsyncIterable<Outgoing>, options?: { readonly signal?: AbortSignal | undefined }): Promise<readonly PublishOutcome[]>;
+  publishMany(items: Iterable<Outgoing> | AsyncIterable<Outgoing>, options?: { /** Takes no more items when it aborts; those under way end as they may. @default none */ readonly signal?: AbortSignal | undefined }): Promise<readonly PublishOutcome[]>;
   /** To the lane of one group, which need not have a member yet. No order between this lane and the stream. */
   send<E extends EventDefinition>(group: string, event: E, data: InputOf<E>, options?: PublishOptions): Promise<Receipt>;
   /** Resolves when everything published so far is settled. */
@@ -83,10 +85,10 @@ export interface Bus extends AsyncDisposable {
   readonly groups: GroupAdmin;
   readonly deadLetters: DeadLetters;
 
-  /** Asks the broker and every subscription now; never says up of one that would receive nothing. @default 5_000 */
-  health(options?: { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined }): Promise<Health>;
+  /** Asks the broker and every subscription now; never says up of one that would receive nothing. */
+  health(options?: { /** How long the broker may take. @default 5_000 */ readonly timeoutMs?: number | undefined; /** Gives up asking when it aborts. @default none */ readonly signal?: AbortSignal | undefined }): Promise<Health>;
   stats(): Stats;
   onStatus(listener: (status: BusStatus) => void): Disposable;
-  /** Stops taking work, finishes or hands back what is in flight, flushes, closes. Safe twice, at any time. @default 30_000 */
-  close(options?: { readonly timeoutMs?: number | undefined }): Promise<{ readonly unfinished: number }>;
+  /** Stops taking work, finishes or hands back what is in flight, flushes, closes. Safe twice, at any time. */
+  close(options?: { /** When it ends by force. @default 30_000 */ readonly timeoutMs?: number | undefined }): Promise<{ readonly unfinished: number }>;
 }

@@ -13,6 +13,7 @@ export type { Clock } from "./clock.ts";
 export interface Capabilities {
   /** Survives the end of every process. */
   readonly durable: boolean;
+  /** Named groups that share the work and keep what nobody has handled. */
   readonly groups: boolean;
   /** A new group may start in the past. */
   readonly replay: boolean;
@@ -38,11 +39,13 @@ export interface Capabilities {
   readonly handover: "drained" | "abrupt";
   /** A request that nobody listens to fails at once. */
   readonly noResponder: boolean;
+  /** Publishing inside a transaction of the user's database. */
   readonly transactions: boolean;
   /** Delivers a higher priority first. The attribute travels either way. */
   readonly priorities: boolean;
   /** The broker takes a message back after this, whatever is renewed. */
   readonly maxHoldMs: number | undefined;
+  /** What the broker takes at most, headers included; the bus's own limit is lower by default. */
   readonly maxMessageBytes: number | undefined;
 }
 
@@ -59,14 +62,15 @@ export interface Member {
 
 /** A durable log and the topics that it captures. */
 export interface StreamOptions {
+  /** Letters, digits, `-` and `_`. */
   readonly name: string;
   /** Patterns; of two streams that match a topic the more specific one captures it. */
   readonly topics: readonly string[];
   /** What is older goes, handled or not; the latter is said. @default 604_800_000 (7 days) */
   readonly maxAgeMs?: number | undefined;
-  /** @default 1_073_741_824 (1 GiB) */
+  /** When it is reached, `whenFull` says what follows. @default 1_073_741_824 (1 GiB) */
   readonly maxBytes?: number | undefined;
-  /** @default unlimited */
+  /** The same by count. @default unlimited */
   readonly maxMessages?: number | undefined;
   /** `wait` is memory's only. Dropping what a group has not handled is said (`messages-lost`). @default "reject" */
   readonly whenFull?: "reject" | "drop-oldest" | "wait" | undefined;

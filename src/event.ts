@@ -48,11 +48,11 @@ export interface DefineEventOptions<Schema extends StandardSchemaV1, Topic exten
   readonly topic?: CheckTemplate<Topic, StandardSchemaV1.InferOutput<Schema>> | undefined;
   /** What order is kept by. @default none */
   readonly key?: ((data: StandardSchemaV1.InferOutput<Schema>) => string) | undefined;
-  /** @default 1 */
+  /** Of the data's form; older ones are lifted by `upcast`. @default 1 */
   readonly version?: Version | undefined;
   /** Older version → function that lifts its data by one version; applied in turn on receipt. @default none */
   readonly upcast?: Readonly<Record<number, (data: any) => unknown>> | undefined;
-  /** @default "normal" */
+  /** Of every event of this definition, unless the publish says another. @default "normal" */
   readonly priority?: Priority | undefined;
 }
 
@@ -63,19 +63,19 @@ export interface PublishOptions {
   readonly key?: string | undefined;
   /** `at-most-once`: not stored, reaches those connected now. @default "at-least-once" */
   readonly delivery?: "at-most-once" | "at-least-once" | undefined;
-  /** @default the definition's */
+  /** Travels with the event; whether it is delivered by it is the driver's `priorities`. @default the definition's */
   readonly priority?: Priority | undefined;
   /** Not before this many ms from now; not together with `at`. @default 0 */
   readonly delayMs?: number | undefined;
   /** Not before this time; one that is past means now. @default now */
   readonly at?: Date | undefined;
-  /** @default the bus's `name` */
+  /** Who published it. @default the bus's `name` */
   readonly source?: string | undefined;
-  /** @default now */
+  /** When it happened. @default now */
   readonly time?: Date | undefined;
-  /** @default that of the event being handled, else the event's own id */
+  /** The id of the first event of the chain. @default that of the event being handled, else the event's own id */
   readonly correlationId?: string | undefined;
-  /** @default the id of the event being handled */
+  /** The id of the event that led to this one. @default the id of the event being handled */
   readonly causationId?: string | undefined;
   /** JSON. @default that of `within` */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
@@ -83,6 +83,7 @@ export interface PublishOptions {
   readonly maxAttempts?: number | undefined;
   /** Overall, retries included. @default attempts and backoff of the bus's `publishing` */
   readonly timeoutMs?: number | undefined;
+  /** Gives up when it aborts; with bytes on the way the outcome is unknown. @default none */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -40,7 +40,7 @@ export interface Delivery<E extends BusEvent = BusEvent> {
 /** Not settled by itself: `ack`, `retry` or `reject` it, or its lease passes it to another when the bus closes. */
 export interface PulledDelivery<E extends BusEvent = BusEvent> extends Delivery<E> {
   ack(): Promise<void>;
-  retry(options?: { readonly delayMs?: number | undefined }): Promise<void>;
+  retry(options?: { /** @default by the backoff */ readonly delayMs?: number | undefined }): Promise<void>;
   reject(reason: string): Promise<void>;
 }
 
@@ -62,7 +62,7 @@ export interface SubscribeOptions {
   readonly concurrency?: number | undefined;
   /** One event of a key at a time, retries included: across the group, in this process, or not. The group's, fixed when it is made. @default as stored; for a new group "group" where the driver can, else "process" */
   readonly order?: "group" | "process" | "none" | undefined;
-  /** @default the bus's */
+  /** What follows a throw. @default the bus's */
   readonly retry?: RetryPolicy | undefined;
   /** The handler's limit: aborted, then retried. The lease is renewed by itself meanwhile. @default 30_000 */
   readonly timeoutMs?: number | undefined;
@@ -72,23 +72,26 @@ export interface SubscribeOptions {
   readonly handOnMs?: number | undefined;
   /** Of a subscriber without a group: events waiting for its handlers; above it the oldest are dropped, which is said. @default 10_000 */
   readonly bufferSize?: number | undefined;
-  /** Unsubscribes when it aborts. */
+  /** Unsubscribes when it aborts. @default none */
   readonly signal?: AbortSignal | undefined;
 }
 export type Positions = Readonly<Record<string, string>>;
 
 export interface BatchOptions {
+  /** Events of one batch. */
   readonly maxSize: number;
   /** Of the oldest event of a batch: an age, not a debounce. */
   readonly maxAgeMs: number;
 }
 
 export interface PullOptions {
+  /** Made when it is new; not one that has handlers in this bus. */
   readonly group: string;
-  /** @default 10 */
+  /** Events at once. @default 10 */
   readonly max?: number | undefined;
   /** How long to wait for the first. @default 1_000 */
   readonly waitMs?: number | undefined;
+  /** Stops waiting when it aborts. @default none */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -101,8 +104,8 @@ export interface Subscription extends AsyncDisposable {
   pause(): Promise<void>;
   resume(): Promise<void>;
   stats(): Stats;
-  /** Waits for the handlers that run. True when it was there. @default 30_000 */
-  unsubscribe(options?: { readonly timeoutMs?: number | undefined }): Promise<boolean>;
+  /** Waits for the handlers that run. True when it was there. */
+  unsubscribe(options?: { /** When handlers are cut off. @default 30_000 */ readonly timeoutMs?: number | undefined }): Promise<boolean>;
 }
 
 /** Iterates the events of `bus.events`. */

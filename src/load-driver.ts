@@ -1,5 +1,4 @@
-import { createRequire } from "node:module";
-import { builtinModules } from "node:module";
+import { createRequire, isBuiltin } from "node:module";
 import type { Driver } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import { checkOptions, invalidOption, nearest, printable } from "./option-check.ts";
@@ -52,7 +51,7 @@ export function available(driver: string): boolean {
 }
 
 function installed(module: string): boolean {
-  if (module.startsWith("node:")) return builtinModules.includes(module) || builtinModules.includes(module.slice(5));
+  if (module.startsWith("node:")) return isBuiltin(module);
   try {
     createRequire(import.meta.url).resolve(module);
     return true;

@@ -16,7 +16,7 @@ export interface DriverSections {}
 export type BusConfig = BusOptions & ({ readonly url: string } | { readonly driver: Driver });
 
 export interface BusOptions extends Partial<Readonly<DriverSections>> {
-  /** Names the publisher (`source`) and the connection at the broker. @default the package's name, else "omnibus" */
+  /** Names the publisher (`source`) and the connection at the broker. @default "omnibus" */
   readonly name?: string | undefined;
   /** Prefixes every name made at the broker; two buses with different prefixes never meet. @default "omnibus" */
   readonly prefix?: string | undefined;
@@ -32,15 +32,17 @@ export interface BusOptions extends Partial<Readonly<DriverSections>> {
   readonly streams?: readonly StreamOptions[] | undefined;
   /** The default policy of subscriptions. @default 5 attempts, 500 ms doubling to 60 s, full jitter */
   readonly retry?: RetryPolicy | undefined;
+  /** Retries, deadlines and bounds of publishing. @default those of `PublishPolicy` */
   readonly publishing?: PublishPolicy | undefined;
+  /** How events travel: format, compression, foreign systems. @default those of `WireOptions` */
   readonly wire?: WireOptions | undefined;
   /** Correlation of publishes inside handlers: by itself, or through `delivery.publish`. @default "auto" */
   readonly correlate?: "auto" | "explicit" | undefined;
-  /** @default silent */
+  /** One structured line for each thing that an operator wants to know. @default silent */
   readonly logger?: Logger | undefined;
   /** The first connection: `connect()` rejects after it, saying what it tried. @default 10_000 */
   readonly connectTimeoutMs?: number | undefined;
-  /** Between tries to connect, and to open a subscription again. */
+  /** Between tries to connect, and to open a subscription again. @default those of `ReconnectPolicy` */
   readonly reconnect?: ReconnectPolicy | undefined;
   /** Makes what is missing at the broker; checks it and names what is missing; or assumes it. @default "create" */
   readonly manage?: "create" | "verify" | "off" | undefined;
@@ -48,29 +50,30 @@ export interface BusOptions extends Partial<Readonly<DriverSections>> {
   readonly member?: string | undefined;
   /** Of an encoded event, refused before it is sent. @default 1_048_576 (1 MiB) */
   readonly maxMessageBytes?: number | undefined;
-  /** Closes the bus when it aborts. */
+  /** Closes the bus when it aborts. @default none */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface ReconnectPolicy {
   /** Tries in a row before it is given up. @default for ever */
   readonly maxAttempts?: number | undefined;
-  /** @default 100 */
+  /** The first wait; doubled from try to try. @default 100 */
   readonly minMs?: number | undefined;
-  /** @default 2_000 */
+  /** The longest wait. @default 2_000 */
   readonly maxMs?: number | undefined;
 }
 
 export interface WireOptions {
   /** CloudEvents content mode. @default "structured" */
   readonly mode?: "structured" | "binary" | undefined;
-  /** @default off */
+  /** Of bodies, when it is worth it. @default off */
   readonly compression?: CompressionOptions | undefined;
   /** Reads (and, if asked, writes) formats of other systems on these topics. @default none */
   readonly foreign?: readonly ForeignOptions[] | undefined;
 }
 
 export interface CompressionOptions {
+  /** How bodies are compressed; all three are read in any case. */
   readonly encoding: "gzip" | "zstd" | "br";
   /** Smaller bodies stay plain. @default 1_024 */
   readonly thresholdBytes?: number | undefined;
@@ -79,6 +82,7 @@ export interface CompressionOptions {
 export interface ForeignOptions {
   /** A pattern. */
   readonly topics: string;
+  /** `plainJson`, or a mapping of your own. */
   readonly format: ForeignFormat;
   /** Whether what this bus publishes on these topics is written in the format too. @default false */
   readonly write?: boolean | undefined;
@@ -120,18 +124,18 @@ export interface PublishPolicy {
 export interface RetryPolicy {
   /** Deliveries whose handler ran, the first included. @default 5 */
   readonly maxAttempts?: number | undefined;
-  /** The wait before the next attempt, or a function of the attempt that failed (from 1) and its error. */
+  /** The wait before the next attempt, or a function of the attempt that failed (from 1) and its error. @default 500 ms doubling to 60 s, full jitter */
   readonly backoff?: BackoffOptions | ((attempt: number, error: unknown) => number) | undefined;
   /** What follows the last attempt. @default "dead-letter" */
   readonly exhausted?: "dead-letter" | "drop" | undefined;
 }
 
 export interface BackoffOptions {
-  /** @default 500 */
+  /** The wait after the first attempt. @default 500 */
   readonly baseMs?: number | undefined;
-  /** @default 2 */
+  /** By which each wait is longer than the one before. @default 2 */
   readonly factor?: number | undefined;
-  /** @default 60_000 */
+  /** The longest wait. @default 60_000 */
   readonly maxMs?: number | undefined;
   /** 0 to 1; 1 is full: anything between nothing and the whole. @default 1 */
   readonly jitter?: number | undefined;

@@ -60,7 +60,7 @@ export class Group implements TurnTaker, Reader {
 
   /** Reads a stream from there on, or, when it does already, by these patterns from where it is. */
   read(stream: StreamLog, patterns: readonly string[], from: StartAt): void {
-    const reading = this.#readings.get(stream.name);
+    const reading = this.#readings.get(stream.prefix);
     if (reading !== undefined) {
       reading.filter.replace(patterns);
       for (const lane of reading.lanes) lane.merge?.stale(lane);
@@ -79,7 +79,7 @@ export class Group implements TurnTaker, Reader {
         stream === this.queue ? () => stream.drop(log, "") : undefined,
       );
     });
-    this.#readings.set(stream.name, { stream, filter, lanes });
+    this.#readings.set(stream.prefix, { stream, filter, lanes });
     if (this.ordered) this.#ownership(lanes.length).admit(lanes);
     else for (const lane of lanes) lane.join(this.#merge);
   }

@@ -80,7 +80,7 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
     if (queue === undefined) {
       queue = new StreamLog(
         "queue",
-        ":queue",
+        group,
         queuePartitions,
         { ...this.options, maxAgeMs: Infinity, idleGroupMs: Infinity },
         this.time,

@@ -41,7 +41,10 @@ export interface Scheduled {
  * read goes first and silently; then `whenFull` decides.
  */
 export class StreamLog {
+  /** The stream's, or that of the group whose queue it is. */
   readonly name: string;
+  /** What its partitions are named after. A group reads one queue, and no stream's name begins so. */
+  readonly prefix: string;
   readonly partitions: readonly PartitionLog[];
   limits: StreamLimits;
   /** As declared, for the routing table. */
@@ -62,11 +65,12 @@ export class StreamLog {
   constructor(kind: "stream" | "queue", name: string, partitions: number, limits: StreamLimits, time: StoreTime) {
     this.#kind = kind;
     this.name = name;
+    this.prefix = kind === "queue" ? ":queue" : name;
     this.limits = limits;
     this.#time = time;
     this.partitions = Array.from(
       { length: partitions },
-      (_, number) => new PartitionLog(kind, `${name}/${number}`, number),
+      (_, number) => new PartitionLog(kind, `${this.prefix}/${number}`, number),
     );
   }
 
@@ -85,7 +89,7 @@ export class StreamLog {
         "no",
         new DriverError(
           "BUS_TOO_LARGE",
-          `message (${this.name}): ${bytes} bytes are more than the ${this.limits.maxBytes} it may hold`,
+          `${this.#kind} (${this.name}): ${bytes} bytes are more than the ${this.limits.maxBytes} it may hold`,
         ),
       );
     if (this.#parked.length === 0 && this.#makeRoom(bytes, now)) return this.#store(message, bytes, now);
@@ -93,7 +97,7 @@ export class StreamLog {
     else
       message.failed(
         "no",
-        new DriverError("BUS_FULL", `stream (${this.name}): full with what a group has not handled`),
+        new DriverError("BUS_FULL", `${this.#kind} (${this.name}): full with what a group has not handled`),
       );
   }
 
@@ -164,7 +168,7 @@ export class StreamLog {
   /** Nothing comes any more; what waits for space or for its time is refused or forgotten. */
   delete(): void {
     this.scheduled.clear();
-    this.refuseParked(new DriverError("BUS_NOT_FOUND", `stream (${this.name}): was deleted`));
+    this.refuseParked(new DriverError("BUS_NOT_FOUND", `${this.#kind} (${this.name}): was deleted`));
   }
 
   #store(message: OutMessage, bytes: number, now: number): void {

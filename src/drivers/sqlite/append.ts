@@ -2,19 +2,13 @@ import type { Clock } from "../../clock.ts";
 import type { OutMessage } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Database } from "./database.ts";
-import { Delayed, type DelayedRow } from "./delayed.ts";
+import { Delayed } from "./delayed.ts";
 import { encodeHeaders } from "./headers.ts";
 import type { Retention } from "./retention.ts";
 import { Seen } from "./seen.ts";
 import type { StreamRow, Streams } from "./streams.ts";
+import { duplicate, StreamWriter, type Outcome } from "./stream-writer.ts";
 import type { Job } from "./turn.ts";
-
-/** Stored before, and where; what is still delayed is nowhere yet. */
-interface Duplicate {
-  readonly position: string | undefined;
-}
-/** Its number, or 0 for what is delayed; a duplicate; why it was refused. */
-type Outcome = number | Duplicate | DriverError;
 
 /** SQLite's own bound on a value, less what stands beside the body in its row. */
 export const maxMessageBytes = 1_000_000_000 - 1_048_576;
@@ -54,26 +48,33 @@ export class Append implements Job {
       this.#waiting = [];
     }
     const now = this.#clock.now();
-    const open = new Map<string, StreamRow | DriverError>();
+    const open = new Map<string, StreamWriter | DriverError>();
     const refused = new Map<string, DriverError>();
-    this.#outcomes = [];
+    const outcomes: Outcome[] = Array.from({ length: this.#batch.length });
+    this.#outcomes = outcomes;
     this.#seen.enter(now);
-    for (const message of this.#batch) {
-      const { to } = message;
-      const lane = to.kind === "queue" ? `q${to.group}` : `s${to.kind === "topic" ? to.stream : ""}`;
-      let stream = open.get(lane);
-      if (stream === undefined) open.set(lane, (stream = this.#open(message)));
-      let outcome: Outcome;
-      if (stream instanceof DriverError) outcome = stream;
-      else {
-        const before =
-          refused.size === 0 || message.key === undefined ? undefined : refused.get(`${lane}\n${message.key}`);
-        outcome = before ?? this.#store(stream, message, now);
+    let lane = "";
+    let writer: StreamWriter | DriverError | undefined;
+    for (const [index, message] of this.#batch.entries()) {
+      const { to, key } = message;
+      const name = to.kind === "queue" ? `queue ${to.group}` : to.kind === "topic" ? to.stream : "";
+      if (name !== lane || writer === undefined) {
+        lane = name;
+        writer = open.get(lane);
+        if (writer === undefined) open.set(lane, (writer = this.#open(message, outcomes, now)));
       }
-      if (outcome instanceof DriverError && message.key !== undefined) refused.set(`${lane}\n${message.key}`, outcome);
-      this.#outcomes.push(outcome);
+      let failed = writer instanceof DriverError ? writer : undefined;
+      if (refused.size > 0 && key !== undefined) failed ??= refused.get(`${lane}\n${key}`);
+      if (failed === undefined && writer instanceof StreamWriter) failed = this.#store(writer, message, index, now);
+      if (failed === undefined) continue;
+      outcomes[index] = failed;
+      if (key !== undefined) refused.set(`${lane}\n${key}`, failed);
     }
-    for (const stream of open.values()) if (!(stream instanceof DriverError)) this.#streams.save(stream);
+    for (const each of open.values()) {
+      if (each instanceof DriverError) continue;
+      each.flush();
+      this.#streams.save(each.stream);
+    }
   }
 
   committed(): void {
@@ -102,64 +103,72 @@ export class Append implements Job {
     const rows = this.delayed.due(now, dueAtOnce);
     const open = new Map<number, StreamRow | undefined>();
     let moved = 0;
-    for (const row of rows) {
-      if (!open.has(row.stream)) open.set(row.stream, this.#streams.byId(row.stream));
-      const stream = open.get(row.stream);
-      if (stream !== undefined && this.#retention.room(stream, row.body.byteLength, now) !== undefined) continue;
-      if (stream !== undefined) this.#write(stream, row, now);
-      this.delayed.remove(row.id);
+    for (const { id, stream: to, partition, topic, key, event, expires, headers, body } of rows) {
+      if (!open.has(to)) open.set(to, this.#streams.byId(to));
+      const stream = open.get(to);
+      if (stream !== undefined && this.#retention.room(stream, body.byteLength, now) !== undefined) continue;
+      if (stream !== undefined) {
+        stream.last += 1;
+        stream.last_at = Math.max(stream.last_at, now);
+        stream.bytes += body.byteLength;
+        stream.largest = Math.max(stream.largest, body.byteLength);
+        this.#streams
+          .log(to)
+          .append([stream.last, stream.last_at, partition, topic, key, event, expires, headers, body], 1);
+      }
+      this.delayed.remove(id);
       moved += 1;
     }
     for (const stream of open.values()) if (stream !== undefined) this.#streams.save(stream);
     return moved === dueAtOnce;
   }
 
-  #open({ to }: OutMessage): StreamRow | DriverError {
-    if (to.kind === "queue") return this.#streams.makeQueue(to.group);
+  #open({ to }: OutMessage, outcomes: Outcome[], now: number): StreamWriter | DriverError {
     const name = to.kind === "topic" ? to.stream : "";
-    return this.#streams.named(name) ?? new DriverError("BUS_NOT_FOUND", `sqlite: there is no stream "${name}"`);
+    const stream = to.kind === "queue" ? this.#streams.makeQueue(to.group) : this.#streams.named(name);
+    if (stream === undefined) return new DriverError("BUS_NOT_FOUND", `sqlite: there is no stream "${name}"`);
+    return new StreamWriter(stream, this.#streams.log(stream.id), this.#seen, outcomes, now);
   }
 
-  #store(stream: StreamRow, message: OutMessage, now: number): Outcome {
-    const { body, key = null, notBefore } = message;
+  /** The reason when it is refused. */
+  #store(writer: StreamWriter, message: OutMessage, index: number, now: number): DriverError | undefined {
+    const { body, notBefore, brokerId } = message;
     if (body.byteLength > maxMessageBytes)
       return new DriverError(
         "BUS_TOO_LARGE",
         `sqlite: a message of ${body.byteLength} bytes; the most is ${maxMessageBytes}`,
       );
-    const later = notBefore !== undefined && notBefore > now;
-    const full = later ? undefined : this.#retention.room(stream, body.byteLength, now);
-    if (full !== undefined) return duplicate(this.#seen.find(message.brokerId, stream.id)) ?? full;
-    const before = this.#seen.note(message.brokerId, stream.id, later ? 0 : stream.last + 1);
-    if (before !== undefined) return duplicate(before)!;
-    const partition = message.hash % stream.partitions;
-    const row = {
-      partition,
-      topic: message.to.kind === "inbox" ? "" : message.to.topic,
-      key,
-      event: message.id,
-      expires: message.expiresAt ?? null,
-      headers: encodeHeaders(message.headers),
+    if (notBefore !== undefined && notBefore > now) this.#delay(writer, message, index, notBefore);
+    else {
+      if (!writer.fits(body.byteLength)) {
+        writer.flush();
+        const full = this.#retention.room(writer.stream, body.byteLength, now);
+        const before = full === undefined ? undefined : this.#seen.find(brokerId, writer.stream.id);
+        if (before !== undefined) this.#outcomes[index] = duplicate(before);
+        if (full !== undefined) return before === undefined ? full : undefined;
+      }
+      writer.push(message, index);
+    }
+    return undefined;
+  }
+
+  #delay(writer: StreamWriter, message: OutMessage, index: number, due: number): void {
+    const { stream } = writer;
+    const { to, id, key, hash, expiresAt, headers, body } = message;
+    const before = this.#seen.note(message.brokerId, stream.id, 0);
+    this.#outcomes[index] = before === undefined ? 0 : duplicate(before);
+    if (before !== undefined) return;
+    const topic = to.kind === "inbox" ? "" : to.topic;
+    this.delayed.add(
+      due,
+      stream.id,
+      hash % stream.partitions,
+      topic,
+      key ?? null,
+      id,
+      expiresAt ?? null,
+      encodeHeaders(headers),
       body,
-    };
-    if (!later) return this.#write(stream, row, now);
-    this.delayed.add(notBefore, stream.id, partition, row.topic, key, row.event, row.expires, row.headers, body);
-    return 0;
+    );
   }
-
-  #write(stream: StreamRow, row: Omit<DelayedRow, "id" | "due" | "stream">, now: number): number {
-    const { partition, topic, key, event, expires, headers, body } = row;
-    stream.last += 1;
-    stream.last_at = Math.max(stream.last_at, now);
-    stream.bytes += body.byteLength;
-    stream.largest = Math.max(stream.largest, body.byteLength);
-    this.#streams
-      .log(stream.id)
-      .append(stream.last, stream.last_at, partition, topic, key, event, expires, headers, body);
-    return stream.last;
-  }
-}
-
-function duplicate(seq: number | undefined): Duplicate | undefined {
-  return seq === undefined ? undefined : { position: seq === 0 ? undefined : String(seq) };
 }

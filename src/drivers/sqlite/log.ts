@@ -1,6 +1,6 @@
 import type { SQLInputValue } from "node:sqlite";
 import type { Database, Query } from "./database.ts";
-import { marks } from "./seen.ts";
+import { marks } from "./marks.ts";
 
 export interface LogRow {
   readonly seq: number;
@@ -41,7 +41,9 @@ export class Log {
 
   /** All columns of `count` rows, one after the other. */
   append(values: readonly SQLInputValue[], count: number): void {
-    this.#database.query(`INSERT INTO ${this.#table} VALUES ${marks(count, "(?, ?, ?, ?, ?, ?, ?, ?, ?)")}`).run(...values);
+    this.#database
+      .query(`INSERT INTO ${this.#table} VALUES ${marks(count, "(?, ?, ?, ?, ?, ?, ?, ?, ?)")}`)
+      .run(...values);
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { SQLInputValue } from "node:sqlite";
 import type { Database, Query } from "./database.ts";
+import { marks } from "./marks.ts";
 
 export const dedupeWindowMs = 120_000;
 
@@ -25,8 +26,12 @@ export class Seen {
 
   constructor(database: Database) {
     this.#database = database;
-    this.#state = database.query("SELECT key, value FROM {meta} WHERE key IN ('seen_table', 'seen_since') ORDER BY key DESC");
-    this.#turnOver = database.query("UPDATE {meta} SET value = CASE key WHEN 'seen_table' THEN ? ELSE ? END WHERE key IN ('seen_table', 'seen_since')");
+    this.#state = database.query(
+      "SELECT key, value FROM {meta} WHERE key IN ('seen_table', 'seen_since') ORDER BY key DESC",
+    );
+    this.#turnOver = database.query(
+      "UPDATE {meta} SET value = CASE key WHEN 'seen_table' THEN ? ELSE ? END WHERE key IN ('seen_table', 'seen_since')",
+    );
     const window = (name: string): Window => ({
       name,
       add: database.query(`INSERT OR IGNORE INTO {seen_${name}} VALUES (?, ?, ?)`),
@@ -68,25 +73,21 @@ export class Seen {
   /** Notes them as stored from `first` on, in order; false, and nothing noted, when one of them is known or comes twice. */
   noteAll(brokers: readonly string[], stream: number, first: number): boolean {
     if (this.#former !== undefined) {
-      const known = this.#database.query(`SELECT 1 FROM {seen_${this.#former.name}} WHERE stream = ? AND broker IN (${marks(brokers.length, "?")}) LIMIT 1`);
+      const known = this.#database.query(
+        `SELECT 1 FROM {seen_${this.#former.name}} WHERE stream = ? AND broker IN (${marks(brokers.length, "?")}) LIMIT 1`,
+      );
       if (known.get(stream, ...brokers) !== undefined) return false;
     }
     const values: SQLInputValue[] = [];
     for (let index = 0; index < brokers.length; index += 1) values.push(brokers[index]!, stream, first + index);
-    const add = this.#database.query(`INSERT OR IGNORE INTO {seen_${this.#current.name}} VALUES ${marks(brokers.length, "(?, ?, ?)")}`);
+    const add = this.#database.query(
+      `INSERT OR IGNORE INTO {seen_${this.#current.name}} VALUES ${marks(brokers.length, "(?, ?, ?)")}`,
+    );
     if (add.run(...values) === brokers.length) return true;
-    const undo = this.#database.query(`DELETE FROM {seen_${this.#current.name}} WHERE broker = ? AND stream = ? AND seq >= ?`);
+    const undo = this.#database.query(
+      `DELETE FROM {seen_${this.#current.name}} WHERE broker = ? AND stream = ? AND seq >= ?`,
+    );
     for (const broker of brokers) undo.run(broker, stream, first);
     return false;
   }
-}
-
-const kept = new Map<string, string>();
-
-/** `count` times the mark; the few texts that are used are kept. */
-export function marks(count: number, mark: string): string {
-  const key = `${count}${mark}`;
-  let text = kept.get(key);
-  if (text === undefined) kept.set(key, (text = Array.from({ length: count }).fill(mark).join(", ")));
-  return text;
 }

@@ -39,7 +39,10 @@ export class StreamWriter {
   fits(bytes: number): boolean {
     const { stream } = this;
     const count = stream.last - stream.first + 1 + this.#messages.length;
-    return stream.bytes + this.#bytes + bytes <= stream.max_bytes && (stream.max_messages === null || count < stream.max_messages);
+    return (
+      stream.bytes + this.#bytes + bytes <= stream.max_bytes &&
+      (stream.max_messages === null || count < stream.max_messages)
+    );
   }
 
   push(message: OutMessage, index: number): void {
@@ -57,7 +60,7 @@ export class StreamWriter {
     this.#indexes = [];
     this.#bytes = 0;
     // Texts of statements for each power of two, so that few are prepared.
-    for (let from = 0; from < messages.length; ) {
+    for (let from = 0; from < messages.length;) {
       let size = chunk;
       while (size > messages.length - from) size /= 2;
       this.#write(messages.slice(from, from + size), indexes.slice(from, from + size));
@@ -67,7 +70,14 @@ export class StreamWriter {
 
   #write(messages: readonly OutMessage[], indexes: readonly number[]): void {
     const first = this.stream.last + 1;
-    if (messages.length > 1 && this.#seen.noteAll(messages.map(({ brokerId }) => brokerId), this.stream.id, first)) {
+    if (
+      messages.length > 1 &&
+      this.#seen.noteAll(
+        messages.map(({ brokerId }) => brokerId),
+        this.stream.id,
+        first,
+      )
+    ) {
       for (const [offset, index] of indexes.entries()) this.#outcomes[index] = first + offset;
       return this.#append(messages);
     }
@@ -88,7 +98,17 @@ export class StreamWriter {
       stream.bytes += body.byteLength;
       if (body.byteLength > stream.largest) stream.largest = body.byteLength;
       const topic = to.kind === "inbox" ? "" : to.topic;
-      values.push(stream.last, stream.last_at, hash % stream.partitions, topic, key ?? null, id, expiresAt ?? null, encodeHeaders(headers), body);
+      values.push(
+        stream.last,
+        stream.last_at,
+        hash % stream.partitions,
+        topic,
+        key ?? null,
+        id,
+        expiresAt ?? null,
+        encodeHeaders(headers),
+        body,
+      );
     }
     this.#log.append(values, messages.length);
   }
