@@ -72,10 +72,20 @@ describe("the options of a replay", () => {
     await bus.publish(Numbered, { n: -1 });
     await until(async () => (await bus.deadLetters.count()) === 1, "the letter");
     const [{ id, event }] = (await bus.deadLetters.list()).items as [{ id: string; event: { id: string } }];
-    expect(await failureOf(bus.deadLetters.replay(id, { data: { n: "x" } }))).toMatchObject({ code: "BUS_INVALID_DATA" });
     expect(await bus.deadLetters.replay(id, { data: { n: 7 } })).toEqual({ replayed: 1, failed: 0 });
     await until(() => seen.count === 1, "the replay");
     expect([seen.numbers, seen.events[0]!.id]).toEqual([[7], event.id]);
+  });
+
+  it("can be replayed at once after data that its schema refused", async () => {
+    await using bus = await onMemory({ definitions: [Numbered], retry: { maxAttempts: 1 } });
+    const seen = new Seen();
+    await bus.subscribe(Numbered, (event) => (event.data.n < 0 ? Promise.reject(new Error("negative")) : seen.handle(event)), { group: "g" });
+    await bus.publish(Numbered, { n: -1 });
+    await until(async () => (await bus.deadLetters.count()) === 1, "the letter");
+    const { id } = (await bus.deadLetters.list()).items[0]!;
+    expect(await failureOf(bus.deadLetters.replay(id, { data: { n: "x" } }))).toMatchObject({ code: "BUS_INVALID_DATA" });
+    expect(await bus.deadLetters.replay(id, { data: { n: 7 } })).toEqual({ replayed: 1, failed: 0 });
   });
 
   it("option: ReplayOptions.ratePerSecond spreads it in time", async () => {

@@ -11,7 +11,7 @@ import { duplicate, StreamWriter, type Outcome } from "./stream-writer.ts";
 import type { Job } from "./turn.ts";
 
 /** SQLite's own bound on a value, less what stands beside the body in its row. */
-export const maxMessageBytes = 1_000_000_000 - 1_048_576;
+export const maxMessageBytes: number = 1_000_000_000 - 1_048_576;
 const dueAtOnce = 500;
 
 /**

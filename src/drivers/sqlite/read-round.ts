@@ -12,11 +12,11 @@ export class ReadRound {
   expired = 0;
   more = false;
   /** Handed out up to there. */
-  readonly out = new Map<Part, number>();
+  readonly out: Map<Part, number> = new Map();
   /** Looked at up to there. */
-  readonly reached = new Map<Part, number>();
+  readonly reached: Map<Part, number> = new Map();
   /** At their own bound: nothing more of them is taken. */
-  readonly stopped = new Set<Part>();
+  readonly stopped: Set<Part> = new Set();
   readonly #now: number;
   readonly #taken = new Map<Part, number>();
   #entries: { readonly part: Part; readonly entry: PartEntry }[] = [];

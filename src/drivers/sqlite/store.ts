@@ -48,8 +48,8 @@ export class Store {
   readonly letters: LetterStore;
   readonly retention: Retention;
   readonly append: Append;
-  readonly groupMembers = new Set<GroupMember>();
-  readonly watchers = new Set<Watcher>();
+  readonly groupMembers: Set<GroupMember> = new Set();
+  readonly watchers: Set<Watcher> = new Set();
   /** Another process took us for dead; until we have a row again nothing is claimed. */
   evicted = false;
   process = 0;
