@@ -47,7 +47,7 @@ export class Ephemeral implements Receiver, Outcomes {
 
   take(message: InMessage): void {
     this.#core.counters.delivered += 1;
-    if (this.intake.works.size >= this.#bufferSize) {
+    if (this.intake.size >= this.#bufferSize) {
       this.#lost += 1;
       if (!this.intake.evict()) return;
     }

@@ -6,6 +6,7 @@ import { BusError } from "./errors.ts";
 import type { BusEvent, EventDefinition, PublishOptions } from "./event.ts";
 import { HandlerDelivery, type DeliveryRun } from "./handler-delivery.ts";
 import type { Handler } from "./handler.ts";
+import { Bag, type Bagged } from "./internal/bag.ts";
 import { Fifo } from "./internal/fifo.ts";
 import type { ResolvedRetry, ResolvedSubscribe } from "./normalise.ts";
 import { invalidOption } from "./option-check.ts";
@@ -103,7 +104,7 @@ export class HandlerRunner extends BaseRunner implements RunHost {
   readonly #canHandle: ((event: BusEvent) => boolean) | undefined;
   readonly publish: PublishCaused;
   readonly #waiting = new Fifo<{ readonly work: Work; readonly event: BusEvent }>();
-  readonly #runs = new Set<Run>();
+  readonly #runs = new Bag<Run>();
   #running = 0;
 
   constructor(core: Core, name: string, interest: Interest, options: ResolvedSubscribe, handler: Handler<BusEvent>, publish: PublishCaused) {
@@ -135,12 +136,12 @@ export class HandlerRunner extends BaseRunner implements RunHost {
   }
 
   abort(work: Work, reason: unknown): void {
-    for (const run of this.#runs) if (run.work === work) run.delivery.abort(reason);
+    for (const run of this.#runs.all()) if (run.work === work) run.delivery.abort(reason);
     if (this.#waiting.remove((each) => each.work === work) > 0) work.ended(this, handBack);
   }
 
   abortAll(reason: unknown): void {
-    for (const run of [...this.#runs]) run.delivery.abort(reason);
+    for (const run of this.#runs.all()) run.delivery.abort(reason);
     this.giveBack();
   }
 
@@ -190,7 +191,7 @@ export class HandlerRunner extends BaseRunner implements RunHost {
       this.core.counters.tookMs(tookMs);
     }
     this.#runs.delete(run);
-    this.hung.delete(run);
+    if (this.hung.size > 0) this.hung.delete(run);
     const late = run.over; // its time-out has decided already; only its slot is given back
     const hung = run.freed;
     run.stop();
@@ -229,13 +230,14 @@ export class HandlerRunner extends BaseRunner implements RunHost {
 }
 
 /** One run: the timer of its limit, and what the handler's delivery asks for. */
-class Run extends WheelTimer implements DeliveryRun {
+class Run extends WheelTimer implements DeliveryRun, Bagged {
   readonly work: Work;
   readonly delivery: HandlerDelivery;
   readonly #runner: RunHost;
   #limitMs: number;
   #watched = false;
   startedAt = -1;
+  slot = -1;
   over = false;
   freed = false;
 

@@ -1,6 +1,7 @@
 import type { Core } from "./core.ts";
 import { BusError } from "./errors.ts";
 import type { BusEvent } from "./event.ts";
+import { Bag } from "./internal/bag.ts";
 import { Fifo } from "./internal/fifo.ts";
 import { TopicTrie } from "./internal/topic-trie.ts";
 import { noteFailure, readHistory, readNames } from "./message-history.ts";
@@ -43,7 +44,7 @@ export class Intake implements WorkOwner {
   readonly #gate = new OrderGate<Work>();
   readonly #suspects = new Suspects<Work>();
   readonly #ready = new Fifo<Work>();
-  readonly #works = new Set<Work>();
+  readonly #works = new Bag<Work>();
   readonly #ordered: boolean;
   #running = 0;
   #parked = 0;
@@ -57,8 +58,12 @@ export class Intake implements WorkOwner {
     this.#ordered = ordered;
   }
 
-  get works(): ReadonlySet<Work> {
-    return this.#works;
+  /** Everything that is here, in any order. */
+  get works(): readonly Work[] {
+    return this.#works.all();
+  }
+  get size(): number {
+    return this.#works.size;
   }
   get running(): number {
     return this.#running;
@@ -165,7 +170,7 @@ export class Intake implements WorkOwner {
 
   /** Aborts what runs of these, forgets what waits. */
   revoke(unwanted: (work: Work) => boolean, reason: unknown): number {
-    const revoked = [...this.#works].filter((work) => !work.revoked && unwanted(work));
+    const revoked = this.#works.all().filter((work) => !work.revoked && unwanted(work));
     for (const work of revoked) work.revoked = true;
     this.#gate.remove((work) => work.revoked);
     this.#ready.remove((work) => work.revoked);

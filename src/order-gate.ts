@@ -1,11 +1,20 @@
+interface Gate<Item> {
+  busy: boolean;
+  /** Those that wait, in order. */
+  queue: Item[] | undefined;
+}
+
+const sweepAbove = 4_096;
+
 /**
  * One at a time of each key. `enter` says whether the item may go on now, or waits; `leave` frees the key and gives the next.
  * Pure: no time, no I/O.
  */
 export class OrderGate<Item> {
-  /** Key → those that wait, in order; present while one is inside. */
-  readonly #inside = new Map<string, Item[] | undefined>();
+  /** Keys that were seen lately stay, free ones too: most come again. */
+  readonly #gates = new Map<string, Gate<Item>>();
   #waiting = 0;
+  #busy = 0;
 
   /** How many wait behind another of their key. */
   get waiting(): number {
@@ -13,35 +22,48 @@ export class OrderGate<Item> {
   }
 
   enter(key: string, item: Item): boolean {
-    if (!this.#inside.has(key)) {
-      this.#inside.set(key, undefined);
+    let gate = this.#gates.get(key);
+    if (gate === undefined) {
+      if (this.#gates.size > sweepAbove + 2 * this.#busy) this.#sweep();
+      this.#gates.set(key, (gate = { busy: false, queue: undefined }));
+    }
+    if (!gate.busy) {
+      gate.busy = true;
+      this.#busy += 1;
       return true;
     }
-    const queue = this.#inside.get(key);
-    if (queue === undefined) this.#inside.set(key, [item]);
-    else queue.push(item);
+    (gate.queue ??= []).push(item);
     this.#waiting += 1;
     return false;
   }
 
   /** The next of this key, which is inside now; undefined when the key is free again. */
   leave(key: string): Item | undefined {
-    const queue = this.#inside.get(key);
-    if (queue === undefined || queue.length === 0) {
-      this.#inside.delete(key);
+    const gate = this.#gates.get(key);
+    if (gate?.busy !== true) return undefined;
+    const { queue } = gate;
+    if (queue === undefined) {
+      gate.busy = false;
+      this.#busy -= 1;
       return undefined;
     }
     this.#waiting -= 1;
-    return queue.shift();
+    const next = queue.shift();
+    if (queue.length === 0) gate.queue = undefined;
+    return next;
   }
 
   /** Forgets those that wait and are `unwanted`; who is inside stays. */
   remove(unwanted: (item: Item) => boolean): void {
-    for (const [key, queue] of this.#inside) {
-      if (queue === undefined) continue;
-      const kept = queue.filter((item) => !unwanted(item));
-      this.#waiting -= queue.length - kept.length;
-      this.#inside.set(key, kept.length === 0 ? undefined : kept);
+    for (const gate of this.#gates.values()) {
+      if (gate.queue === undefined) continue;
+      const kept = gate.queue.filter((item) => !unwanted(item));
+      this.#waiting -= gate.queue.length - kept.length;
+      gate.queue = kept.length === 0 ? undefined : kept;
     }
+  }
+
+  #sweep(): void {
+    for (const [key, gate] of this.#gates) if (!gate.busy) this.#gates.delete(key);
   }
 }

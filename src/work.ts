@@ -1,4 +1,5 @@
 import type { InMessage } from "./driver.ts";
+import type { Bagged } from "./internal/bag.ts";
 import type { Envelope } from "./envelope.ts";
 import type { BusEvent } from "./event.ts";
 import type { ResolvedRetry } from "./normalise.ts";
@@ -42,7 +43,7 @@ const noRunners: readonly Runner[] = [];
 const noHistory: readonly { readonly at: number; readonly error: string }[] = [];
 
 /** One message on its way through the handlers of this process. */
-export class Work implements Tracked {
+export class Work implements Tracked, Bagged {
   readonly message: InMessage;
   readonly #owner: WorkOwner;
   /** What order is kept by; undefined where none is. */
@@ -55,6 +56,7 @@ export class Work implements Tracked {
   older: Tracked | undefined = undefined;
   newer: Tracked | undefined = undefined;
   held = false;
+  slot = -1;
   state: "gated" | "parked" | "ready" | "suspect" | "running" | "settling" | "gone" = "ready";
   suspect = false;
   /** Of what is parked. */

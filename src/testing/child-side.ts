@@ -9,12 +9,15 @@ export interface ChildSide<Input> {
   readonly onTold: (listener: (command: string) => void) => void;
   /** Aborted when the parent asks this process to end, or is gone itself. */
   readonly signal: AbortSignal;
+  /** Resolves when the signal aborts, or has. */
+  readonly ended: Promise<void>;
 }
 
 /** What a module started by `spawnChild` calls: runs `main`, and ends the process when that resolves. */
 export async function runChild<Input>(main: (child: ChildSide<Input>) => Promise<void>): Promise<void> {
   const controller = new AbortController();
   const listeners: ((command: string) => void)[] = [];
+  const ended = new Promise<void>((resolve) => controller.signal.addEventListener("abort", () => resolve()));
   const commands = createInterface({ input: process.stdin });
   commands.on("line", (command) => {
     for (const listener of listeners) listener(command);
@@ -26,6 +29,7 @@ export async function runChild<Input>(main: (child: ChildSide<Input>) => Promise
       void writeSync(3, `${JSON.stringify({ ...record, at: Number(process.hrtime.bigint()) / 1e6 })}\n`),
     onTold: (listener) => void listeners.push(listener),
     signal: controller.signal,
+    ended,
   });
   process.exit(0);
 }

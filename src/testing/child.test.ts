@@ -12,14 +12,14 @@ const side = pathToFileURL(join(import.meta.dirname, "child-side.ts")).href;
 writeFileSync(
   path,
   `import { runChild } from ${JSON.stringify(side)};
-await runChild<{ readonly greet: string }>(async ({ input, note, onTold, signal }) => {
+await runChild<{ readonly greet: string }>(async ({ input, note, onTold, ended }) => {
   note({ op: input.greet });
   onTold((command: string) => {
     note({ told: command });
     if (command === "die") { for (let n = 0; n < 1_000; n++) note({ n }); process.kill(process.pid, "SIGKILL"); }
     if (command === "fail") throw new Error("as told");
   });
-  await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  await ended;
   note({ op: "end" });
 });`,
 );
@@ -49,6 +49,12 @@ describe("spawnChild", () => {
     await until(() => child.lines.length === 1, "the greeting");
     expect(await child.end()).toBe(0);
     expect(child.lines.at(-1)).toMatchObject({ op: "end" });
+  });
+
+  it("ends even when it is asked to before it has begun", async () => {
+    await using child = start();
+    expect(await child.end()).toBe(0);
+    expect(child.lines.map((line) => line["op"])).toEqual(["hello", "end"]);
   });
 
   it("notes by a clock that this process shares", async () => {

@@ -83,7 +83,7 @@ export function deadLetterTests({ test }: Suite): void {
       name: "finds letters by group, topic, error and age, page by page",
       needs: ["groups"],
       short: { letters: 25 },
-      full: { letters: 2_000 },
+      full: { letters: 800 },
     },
     async (lab, { letters: count }) => {
       const bus = await lab.bus();

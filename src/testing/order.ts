@@ -78,11 +78,11 @@ export function orderTests({ test }: Suite): void {
       const runs = await assertOrder(lab, item, buses, messages, { order: "group" }, failing);
       await published;
       assert.ok(runs.all.length > messages, "some were retried");
-      for (const { n, event, attempt } of runs.all) {
-        const before = runs.all.filter(
-          (run) => run.n === n && run.event.id === event.id && run.attempt < attempt,
-        ).length;
-        assert.equal(before, attempt - 1, `attempt ${attempt} of ${event.key}/${n}`);
+      const seen = new Map<string, number>();
+      for (const { event, attempt } of runs.all) {
+        const before = seen.get(event.id) ?? 0;
+        assert.equal(attempt, before + 1, `an attempt of ${event.key}/${event.data.n}`);
+        seen.set(event.id, attempt);
       }
     },
   );

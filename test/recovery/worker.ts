@@ -35,7 +35,7 @@ async function publish(bus: Bus, { input, note, signal }: ChildSide<WorkerInput>
   );
 }
 
-async function handle(bus: Bus, { input, note, signal }: ChildSide<WorkerInput>): Promise<void> {
+async function handle(bus: Bus, { input, note, ended }: ChildSide<WorkerInput>): Promise<void> {
   await bus.subscribe(
     Work,
     async ({ id, key, data }, { attempt }) => {
@@ -54,7 +54,7 @@ async function handle(bus: Bus, { input, note, signal }: ChildSide<WorkerInput>)
     },
   );
   note({ op: "ready" });
-  await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  await ended;
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

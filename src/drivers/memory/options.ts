@@ -9,7 +9,7 @@ export interface MemoryOptions {
   /** False: handlers get what was published as it is, without encoding; faster, and sizes in bytes are unknown. @default true */
   readonly encode?: boolean | undefined;
   /**
-   * Of a stream that does not say, and of each group's queue. @default 1_000_000, of which at most 10_000 are messages that
+   * Of a stream that does not say, and of each group's queue. @default 1_000_000, of which at most about 1_000 are messages that
    * every group has read
    */
   readonly maxMessages?: number | undefined;
@@ -36,7 +36,7 @@ export interface NormalMemoryOptions {
 }
 
 const defaultMaxMessages = 1_000_000;
-const defaultMaxRead = 10_000;
+const defaultMaxRead = 1_000;
 const known = ["name", "encode", "maxMessages", "maxBytes", "whenFull", "maxLetters"];
 const waysWhenFull = ["reject", "drop-oldest", "wait"];
 

@@ -8,14 +8,15 @@ import { partitionName, type StreamRow } from "./streams.ts";
 
 /** Everything that an operator may ask; each change is one transaction, so a crash leaves it done or not begun. */
 export class SqliteAdmin implements DriverAdmin {
-  readonly #store: Store;
-  readonly #counts: GroupCounts;
-  readonly #routed: (stream: string) => void;
+  readonly #current: () => Store;
 
-  constructor(store: Store, deleted: (stream: string) => void) {
-    this.#store = store;
-    this.#counts = new GroupCounts(store);
-    this.#routed = deleted;
+  constructor(current: () => Store) {
+    this.#current = current;
+  }
+
+  /** Another one after the file was replaced. */
+  get #store(): Store {
+    return this.#current();
   }
 
   streams(): Promise<readonly StreamInfo[]> {
@@ -58,14 +59,15 @@ export class SqliteAdmin implements DriverAdmin {
       this.#store.streams.remove(stream);
       return true;
     }).then((done) => {
-      if (done) this.#routed(name);
+      if (done) this.#store.routed();
       return done;
     });
   }
 
   async groups(): Promise<readonly GroupState[]> {
     const states: GroupState[] = [];
-    for (const row of await this.#read(() => this.#store.groups.all())) states.push(await this.#counts.of(row));
+    const counts = new GroupCounts(this.#store);
+    for (const row of await this.#read(() => this.#store.groups.all())) states.push(await counts.of(row));
     return states;
   }
 

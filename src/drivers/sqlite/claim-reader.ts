@@ -14,8 +14,14 @@ type Message = SqliteMessage<ClaimHandle>;
 interface Source {
   readonly stream: number;
   readonly seq: number;
+  readonly start: number;
   readonly skips: string | null;
   readonly lost: number;
+}
+/** Nothing up to there is wanted, as long as the group starts where it did. */
+interface Passed {
+  readonly start: number;
+  readonly seq: number;
 }
 interface Loss {
   readonly count: number | undefined;
@@ -39,6 +45,8 @@ const scanAtOnce = 20_000;
 /** Bits of a claim: where the wanted messages lie far apart, more claims are made instead. */
 const widest = 8_192;
 const mostAtOnce = 2_000;
+/** A cursor that only passed what is not wanted is written after so many: others look for themselves meanwhile. */
+const writeCursorEvery = 1_000;
 
 /** Takes messages of an unordered group into one member's hands: what is due, what others left, then what is new. */
 export class ClaimReader {
@@ -46,7 +54,9 @@ export class ClaimReader {
   readonly #group: number;
   readonly #sources: Query<Source>;
   readonly #setCursor: Query;
-  readonly #anything: Query;
+  readonly #raise: Query;
+  readonly #returned: Query;
+  readonly #passed = new Map<number, Passed>();
   readonly #names = new Map<number, readonly string[]>();
   #filters = new Map<number, TopicFilter>();
   /** What the filters are made from. A version would not do: one that was rolled back comes again. */
@@ -60,19 +70,52 @@ export class ClaimReader {
     this.#group = group;
     this.version = version;
     this.#sources = database.query(
-      "SELECT stream, seq, skips, lost FROM {cursor} WHERE grp = ? AND (lost > 0 OR seq < (SELECT last FROM {stream} WHERE id = {cursor}.stream))",
+      "SELECT stream, seq, start, skips, lost FROM {cursor} WHERE grp = ? AND (lost > 0 OR seq < (SELECT last FROM {stream} WHERE id = {cursor}.stream))",
     );
     this.#setCursor = database.query("UPDATE {cursor} SET seq = ?, lost = 0 WHERE grp = ? AND stream = ?");
-    this.#anything = database.query(
-      `SELECT 1 FROM {cursor} WHERE grp = ?1 AND (lost > 0 OR seq < (SELECT last FROM {stream} WHERE id = {cursor}.stream))
-       UNION ALL SELECT 1 FROM {claim} WHERE grp = ?1 AND member IS NULL
+    this.#raise = database.query("UPDATE {cursor} SET seq = max(seq, ?) WHERE grp = ? AND stream = ? AND start = ?");
+    this.#returned = database.query(
+      `SELECT 1 FROM {claim} WHERE grp = ?1 AND member IS NULL
        UNION ALL SELECT 1 FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2 LIMIT 1`,
     );
   }
 
-  /** A look without a lock. */
+  /** Whether a claim would find something, as far as a look without a lock can tell. */
   anything(): boolean {
-    return this.#anything.get(this.#group, this.#store.clock.now()) !== undefined;
+    if (this.#returned.get(this.#group, this.#store.clock.now()) !== undefined) return true;
+    return this.#sources.all(this.#group).some((source) => this.#anythingNew(source));
+  }
+
+  #anythingNew(source: Source): boolean {
+    const stream = this.#store.streams.byId(source.stream);
+    if (stream === undefined) return false;
+    const from = this.#from(source);
+    const filter = this.#filters.get(stream.id);
+    if (from >= stream.last) return source.lost > 0;
+    if (source.lost > 0 || filter?.globs === undefined) return true;
+    const upper = Math.min(stream.last, from + scanAtOnce);
+    const { rows } = this.#store.streams.log(stream.id).read(from, upper, 1, 1, 0, filter.globs);
+    if (rows.length > 0) return true;
+    this.#passed.set(stream.id, { start: source.start, seq: upper });
+    return upper < stream.last;
+  }
+
+  /** Some cursors are behind what was passed. */
+  get lagging(): boolean {
+    return this.#passed.size > 0;
+  }
+
+  /** Within a transaction: retention wants to know that the group is past what it doesn't read. */
+  writeCursors(): void {
+    const passed = [...this.#passed];
+    this.#passed.clear();
+    if (this.#store.groups.byId(this.#group)?.reads !== this.#built) return;
+    for (const [stream, { start, seq }] of passed) this.#raise.run(seq, this.#group, stream, start);
+  }
+
+  #from({ stream, start, seq }: Source): number {
+    const passed = this.#passed.get(stream);
+    return passed?.start === start ? Math.max(seq, passed.seq) : seq;
   }
 
   /** The definition is another one than the core knows, or gone. A look without a lock. */
@@ -112,6 +155,7 @@ export class ClaimReader {
 
   #build(group: GroupRow): void {
     this.#filters = new Map();
+    this.#passed.clear();
     for (const { stream, patterns } of this.#store.groups.spec(group).reads) {
       const row = this.#store.streams.named(stream);
       if (row !== undefined) this.#filters.set(row.id, new TopicFilter(patterns));
@@ -194,21 +238,26 @@ export class ClaimReader {
       if (stream === undefined) continue;
       if (source.lost > 0) lose(claimed, source.lost, "dropped by retention before it was handled");
       const filter = this.#filters.get(stream.id);
-      const upper = Math.min(stream.last, source.seq + scanAtOnce);
+      const from = this.#from(source);
+      const upper = Math.min(stream.last, from + scanAtOnce);
       const skips = source.skips === null ? undefined : new Map(JSON.parse(source.skips) as [number, number][]);
-      let seq = filter === undefined ? upper : source.seq;
+      let seq = filter === undefined ? upper : from;
       let stopped = false;
+      let any = false;
       while (filter !== undefined && room.open && seq < upper && !stopped) {
         const run = this.#store.streams
           .log(stream.id)
           .read(seq, upper, room.messages, room.bytes, stream.largest, filter.globs);
         const chosen = this.#choose(claimed, stream, run.rows, filter, skips, room, paused);
         this.#hand(claimed, member, stream, chosen.taken, 1);
+        any ||= chosen.taken.length > 0 || chosen.expired > 0;
         stopped = chosen.stopped;
         seq = stopped ? chosen.reached : run.complete ? upper : chosen.reached;
       }
       if (seq < stream.last && !stopped) claimed.more = true;
-      if (seq !== source.seq || source.lost > 0) this.#setCursor.run(seq, this.#group, stream.id);
+      if (any || source.lost > 0 || seq - source.seq >= writeCursorEvery)
+        this.#setCursor.run(seq, this.#group, stream.id);
+      else if (seq > from) this.#passed.set(stream.id, { start: source.start, seq });
     }
   }
 
@@ -221,7 +270,7 @@ export class ClaimReader {
     skips: ReadonlyMap<number, number> | undefined,
     room: Room,
     paused: ReadonlySet<string>,
-  ): { readonly reached: number; readonly taken: LogRow[]; readonly stopped: boolean } {
+  ): { readonly reached: number; readonly taken: LogRow[]; readonly expired: number; readonly stopped: boolean } {
     const now = this.#store.clock.now();
     const taken: LogRow[] = [];
     let reached = (rows[0]?.seq ?? 1) - 1;
@@ -229,7 +278,7 @@ export class ClaimReader {
     for (const row of rows) {
       if (!room.open || (paused.size > 0 && paused.has(this.#name(stream, row.partition)))) {
         if (expired > 0) lose(claimed, expired, "expired before it was handled");
-        return { reached, taken, stopped: true };
+        return { reached, taken, expired, stopped: true };
       }
       reached = row.seq;
       if (!filter.matches(row.topic) || (skips !== undefined && row.seq <= (skips.get(row.partition) ?? 0))) continue;
@@ -241,7 +290,7 @@ export class ClaimReader {
       room.take(row.body.byteLength);
     }
     if (expired > 0) lose(claimed, expired, "expired before it was handled");
-    return { reached, taken, stopped: false };
+    return { reached, taken, expired, stopped: false };
   }
 
   /** Writes the claims of these rows and makes messages of them. */

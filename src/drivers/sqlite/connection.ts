@@ -15,8 +15,10 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { SqliteAdmin } from "./admin.ts";
 import type { Database } from "./database.ts";
 import { DirectLane } from "./direct-lane.ts";
+import { isBusy } from "./classify.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import type { ResolvedOptions } from "./options.ts";
+import { prepared } from "./prepared.ts";
 import { OrderedGroup } from "./ordered-group.ts";
 import { SqliteState } from "./state-store.ts";
 import { Store } from "./store.ts";
@@ -30,30 +32,31 @@ export class SqliteConnection implements DriverConnection {
   readonly unencoded = false;
   readonly admin: SqliteAdmin;
   readonly state: StateStore;
-  readonly #store: Store;
+  readonly #options: ResolvedOptions;
   readonly #direct: DirectLane;
   readonly #context: ConnectContext;
   readonly #wakeUp: WakeUp;
+  readonly #housekeeping: Housekeeping;
+  /** To be made again in another file. */
+  readonly #streams = new Map<string, StreamOptions>();
+  #store: Store;
   readonly #consumptions = new Set<Consumption>();
   #closed = false;
 
   constructor(database: Database, capabilities: Capabilities, context: ConnectContext, options: ResolvedOptions) {
     this.capabilities = capabilities;
     this.#context = context;
+    this.#options = options;
     this.#store = new Store(database, context, options);
     this.#direct = new DirectLane(options.path, context, options);
-    const state = new SqliteState(this.#store);
+    const state = new SqliteState(() => this.#store);
     this.state = state;
-    this.admin = new SqliteAdmin(this.#store, () => this.#store.routed());
-    const housekeeping = new Housekeeping(this.#store, this.#direct, state, options.leaseMs, () => this.#watch());
-    this.#wakeUp = new WakeUp(context.clock, options.pollMs, {
-      look: () => this.#look(),
-      poll: () => {
-        this.#store.poll();
-        this.#direct.look();
-        housekeeping.poll();
-      },
+    this.admin = new SqliteAdmin(() => this.#store);
+    this.#housekeeping = new Housekeeping(() => this.#store, this.#direct, state, options.leaseMs, {
+      replaced: (error) => void this.#reopen(error),
+      directReplaced: () => this.#watch(),
     });
+    this.#wakeUp = new WakeUp(context.clock, options.pollMs, { look: () => this.#look(), poll: () => this.#poll() });
     this.#watch();
   }
 
@@ -63,7 +66,7 @@ export class SqliteConnection implements DriverConnection {
 
   /** Takes a row among the processes of the file. */
   async join(): Promise<void> {
-    this.#store.process = await this.#store.turn.do(() => this.#store.members.join());
+    await this.#store.renew();
   }
 
   async ensureStream(options: StreamOptions, dryRun = false): Promise<"created" | "unchanged" | "updated"> {
@@ -78,6 +81,7 @@ export class SqliteConnection implements DriverConnection {
     }
     const outcome = await this.#store.turn.do(() => this.#store.streams.ensure(options, dryRun));
     this.#store.routed();
+    if (!dryRun) this.#streams.set(options.name, options);
     return outcome;
   }
 
@@ -165,10 +169,50 @@ export class SqliteConnection implements DriverConnection {
     return consumption;
   }
 
-  #look(): void {
+  readonly #look = (): void => {
     if (this.#closed) return;
-    this.#store.lookForOthers();
-    this.#direct.look();
+    this.#careful(() => {
+      this.#store.lookForOthers();
+      this.#direct.look();
+    });
+  };
+
+  #poll(): void {
+    this.#careful(() => {
+      this.#store.poll();
+      this.#direct.look();
+    });
+    this.#careful(() => this.#housekeeping.poll());
+  }
+
+  /** What goes wrong by itself is nobody's to catch: a lock is waited for until the next look, the rest is said. */
+  #careful(look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      if (!isBusy(error)) this.#store.trouble(error);
+    }
+  }
+
+  /** The file under our name is another one, or gone. */
+  async #reopen(error: DriverError): Promise<void> {
+    const old = this.#store;
+    old.trouble(error);
+    old.end(error);
+    old.close(error);
+    try {
+      const store = new Store(prepared(this.#options, this.#context), this.#context, this.#options);
+      store.troubled = true;
+      this.#store = store;
+      old.database.close();
+      this.#watch();
+      await this.join();
+      if (this.#context.manage === "create")
+        for (const stream of this.#streams.values()) await this.ensureStream(stream);
+      this.#context.changed();
+    } catch (failure) {
+      this.#store.trouble(failure); // tried again in a second
+    }
   }
 
   #watch(): void {

@@ -278,6 +278,7 @@ export class DirectLane {
       blocked: () => undefined,
       unblocked: () => undefined,
       trouble: () => undefined,
+      committed: () => undefined,
     });
   }
 

@@ -23,7 +23,7 @@ export class HeldStore {
   readonly #remove: Query;
   readonly #move: Query;
   readonly #drop: Query;
-  readonly #next: Query<{ readonly due: number | null }>;
+  readonly #next: Query<{ readonly due: number; readonly avoid: string | null }>;
   readonly #notes: Query<HeldRow>;
 
   constructor(database: Database) {
@@ -41,9 +41,7 @@ export class HeldStore {
     this.#move = database.query(
       "UPDATE {held} SET member = ?, due = ?, attempts = coalesce(?, attempts), not_before = ?, deliveries = ?, headers = coalesce(?, headers), avoid = ? WHERE grp = ? AND stream = ? AND seq = ? AND member = ?",
     );
-    this.#next = database.query(
-      `SELECT min(CASE WHEN instr(avoid, ?1) > 0 THEN due + ${preferOthersMs} ELSE due END) AS due FROM {held} WHERE grp = ?2 AND member IS NULL`,
-    );
+    this.#next = database.query("SELECT due, avoid FROM {held} WHERE grp = ? AND member IS NULL ORDER BY due LIMIT 16");
     this.#drop = database.query("DELETE FROM {held} WHERE grp = ? AND stream = ? AND seq = ?");
     this.#notes = database.query(`SELECT ${columns} FROM {held} WHERE grp = ? AND stream = ? AND seq > ? AND seq <= ?`);
   }
@@ -125,7 +123,12 @@ export class HeldStore {
 
   /** When the next one is due. */
   next(group: number, self: string): number | undefined {
-    return this.#next.get(self, group)?.due ?? undefined;
+    let next: number | undefined;
+    for (const { due, avoid } of this.#next.all(group)) {
+      const from = avoid?.includes(self) === true ? due + preferOthersMs : due;
+      if (next === undefined || from < next) next = from;
+    }
+    return next;
   }
 
   /** Of an ordered group, whose owner was asked already. */

@@ -1,3 +1,4 @@
+import type { DriverError } from "../../internal/driver-error.ts";
 import type { DirectLane } from "./direct-lane.ts";
 import type { SqliteState } from "./state-store.ts";
 import type { Store } from "./store.ts";
@@ -5,37 +6,55 @@ import type { Store } from "./store.ts";
 const othersEveryMs = 1_000;
 const retentionEveryMs = 5_000;
 
+export interface HousekeepingEvents {
+  /** The durable file was deleted, or is another one now. */
+  replaced(error: DriverError): void;
+  directReplaced(): void;
+}
+
 /** What has to be done now and then, by whichever process: renewals, burying the dead, retention. */
 export class Housekeeping {
-  readonly #store: Store;
+  readonly #current: () => Store;
   readonly #direct: DirectLane;
   readonly #state: SqliteState;
   readonly #renewEveryMs: number;
-  readonly #directReplaced: () => void;
+  readonly #events: HousekeepingEvents;
   #renewed: number;
   #looked: number;
   #retained: number;
 
-  constructor(store: Store, direct: DirectLane, state: SqliteState, leaseMs: number, directReplaced: () => void) {
-    this.#store = store;
+  constructor(
+    current: () => Store,
+    direct: DirectLane,
+    state: SqliteState,
+    leaseMs: number,
+    events: HousekeepingEvents,
+  ) {
+    this.#current = current;
     this.#direct = direct;
     this.#state = state;
     this.#renewEveryMs = leaseMs / 3;
-    this.#directReplaced = directReplaced;
-    this.#renewed = this.#looked = this.#retained = store.clock.ticks();
+    this.#events = events;
+    this.#renewed = this.#looked = this.#retained = current().clock.ticks();
+  }
+
+  get #store(): Store {
+    return this.#current();
   }
 
   /** Each poll. */
   poll(): void {
     const now = this.#store.clock.ticks();
-    if (now - this.#renewed >= this.#renewEveryMs) {
+    if (now - this.#renewed >= (this.#store.troubled ? othersEveryMs : this.#renewEveryMs)) {
       this.#renewed = now;
       this.#renew();
     }
     if (now - this.#looked >= othersEveryMs) {
       this.#looked = now;
+      const replaced = this.#store.replaced();
+      if (replaced !== undefined) return this.#events.replaced(replaced);
       this.#bury();
-      if (this.#direct.tidy()) this.#directReplaced();
+      if (this.#direct.tidy()) this.#events.directReplaced();
     }
     if (now - this.#retained >= retentionEveryMs) {
       this.#retained = now;
@@ -44,8 +63,7 @@ export class Housekeeping {
   }
 
   #renew(): void {
-    const { members, turn } = this.#store;
-    turn.do(() => members.renew(this.#store.process), "settle").catch(() => undefined); // a lost row is found at the next turn
+    this.#store.renew().catch(() => undefined); // a lost row is found at the next turn
     this.#direct.renew();
   }
 

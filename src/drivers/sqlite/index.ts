@@ -3,9 +3,9 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { capabilities } from "./capabilities.ts";
 import { classify, isBusy } from "./classify.ts";
 import { SqliteConnection } from "./connection.ts";
-import { Database } from "./database.ts";
+import type { Database } from "./database.ts";
 import { missingConnection } from "./missing-connection.ts";
-import { prepareLayout } from "./migrate.ts";
+import { prepared } from "./prepared.ts";
 import { resolveOptions, type ResolvedOptions, type SqliteOptions } from "./options.ts";
 
 export type { SqliteOptions } from "./options.ts";
@@ -51,17 +51,6 @@ async function open(options: ResolvedOptions, context: ConnectContext): Promise<
     database?.close();
     if (context.manage === "verify" && error instanceof DriverError && error.code === "BUS_NOT_FOUND")
       return missingConnection(error, capabilities);
-    throw error;
-  }
-}
-
-function prepared({ path, maxFileBytes }: ResolvedOptions, { manage, prefix }: ConnectContext): Database {
-  const database = new Database({ path, prefix, synchronous: "FULL", create: manage === "create", maxFileBytes });
-  try {
-    prepareLayout(database, manage);
-    return database;
-  } catch (error) {
-    database.close();
     throw error;
   }
 }

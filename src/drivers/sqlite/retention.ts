@@ -34,10 +34,10 @@ export class Retention {
     if (fits()) return undefined;
     if (bytes > stream.max_bytes || most < 1)
       return new DriverError("BUS_TOO_LARGE", `sqlite: ${bytes} bytes are more than stream "${stream.name}" may hold`);
-    this.#trimUntil(stream, Math.min(this.handledUpTo(stream, now), stream.last), fits, false);
+    this.#trimUntil(stream, Math.min(this.handledUpTo(stream, now), stream.last), fits);
     if (fits()) return undefined;
     if (stream.when_full === "drop-oldest") {
-      this.#trimUntil(stream, stream.last, fits, true);
+      this.#trimUntil(stream, stream.last, fits);
       return undefined;
     }
     return new DriverError(
@@ -52,7 +52,7 @@ export class Retention {
     const old = this.#streams.log(stream.id).before(now - stream.max_age, stream.first, stream.last);
     if (old < stream.first) return false;
     const upTo = Math.min(old, stream.first + trimAtOnce - 1);
-    this.#trim(stream, upTo, upTo > this.handledUpTo(stream, now));
+    this.#trim(stream, upTo);
     this.#streams.save(stream);
     return upTo < old;
   }
@@ -63,7 +63,7 @@ export class Retention {
     const handled = Math.min(this.handledUpTo(stream, now), stream.last);
     if (handled < stream.first) return false;
     const upTo = Math.min(handled, stream.first + trimAtOnce - 1);
-    this.#trim(stream, upTo, false);
+    this.#trim(stream, upTo);
     this.#streams.save(stream);
     return upTo < handled;
   }
@@ -73,7 +73,7 @@ export class Retention {
     const last = Math.min(upTo, this.handledUpTo(stream, now), stream.last);
     if (last < stream.first) return 0;
     const count = last - stream.first + 1;
-    this.#trim(stream, last, false);
+    this.#trim(stream, last);
     this.#streams.save(stream);
     return count;
   }
@@ -116,18 +116,20 @@ export class Retention {
       .map(({ grp }) => grp);
   }
 
-  #trimUntil(stream: StreamRow, upTo: number, enough: () => boolean, unhandled: boolean): void {
+  #trimUntil(stream: StreamRow, upTo: number, enough: () => boolean): void {
     while (stream.first <= upTo && !enough()) {
       // A little more than is needed, or every message would pay for the next one's room.
       const slack = Math.floor((stream.last - stream.first + 1) / 100);
-      this.#trim(stream, Math.min(upTo, stream.first + Math.min(slack, trimAtOnce)), unhandled);
+      this.#trim(stream, Math.min(upTo, stream.first + Math.min(slack, trimAtOnce)));
     }
   }
 
-  #trim(stream: StreamRow, upTo: number, unhandled: boolean): void {
+  /** Those who held nothing back any more are told too. */
+  #trim(stream: StreamRow, upTo: number): void {
     const log = this.#streams.log(stream.id);
     const gone = log.outline(stream.first - 1, upTo);
-    if (unhandled) for (const reader of this.#readers(stream)) this.#lose(stream, reader, gone, upTo);
+    for (const reader of this.#readers(stream))
+      if (this.floorOf(reader.grp, stream.id) < upTo) this.#lose(stream, reader, gone, upTo);
     log.remove(upTo);
     for (const { size } of gone) stream.bytes -= size;
     stream.bytes = Math.max(0, stream.bytes);

@@ -23,10 +23,15 @@ const behind = (prefix: string): string => `${prefix}\u{10FFFF}`;
 
 /** Keys with revisions, schedules and parked messages, in tables of the same file. */
 export class SqliteState implements StateStore {
-  readonly #store: Store;
+  readonly #current: () => Store;
 
-  constructor(store: Store) {
-    this.#store = store;
+  constructor(current: () => Store) {
+    this.#current = current;
+  }
+
+  /** Another one after the file was replaced. */
+  get #store(): Store {
+    return this.#current();
   }
 
   get(bucket: string, key: string): Promise<{ readonly value: Uint8Array; readonly revision: string } | undefined> {
@@ -216,6 +221,7 @@ class Bell implements Watcher {
   readonly #signal: AbortSignal;
   #wake: (() => void) | undefined;
   #rung = false;
+  #failure: unknown;
 
   constructor(store: Store, signal: AbortSignal) {
     this.#store = store;
@@ -228,12 +234,14 @@ class Bell implements Watcher {
     this.#ring();
   }
 
-  end(): void {
+  end(error: unknown): void {
+    this.#failure = error;
     this.#ring();
   }
 
   /** Resolves at the next ring, or after `ms`. */
   async rung(ms: number): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
     if (!this.#rung && !this.#signal.aborted) {
       const timer = Number.isFinite(ms) ? this.#store.clock.after(ms, this.#ring) : undefined;
       await new Promise<void>((resolve) => (this.#wake = resolve));

@@ -1,6 +1,8 @@
 import type { Clock } from "../../clock.ts";
 import type { ConnectContext, OutMessage } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
 import { Append } from "./append.ts";
+import { classify } from "./classify.ts";
 import { ClaimStore } from "./claim-store.ts";
 import type { Database } from "./database.ts";
 import { GroupStore } from "./group-store.ts";
@@ -30,6 +32,7 @@ export interface GroupMember {
 /** Whatever else wants to know that something was committed, by us or by others. */
 export interface Watcher {
   look(): void;
+  end(error: unknown): void;
 }
 
 /** The durable file and everything that works on it, for one connection. */
@@ -53,6 +56,8 @@ export class Store {
   /** Another process took us for dead; until we have a row again nothing is claimed. */
   evicted = false;
   process = 0;
+  /** The file could not be read or written, and was not since. */
+  troubled = false;
   #context: ConnectContext;
   #version: number;
   #nextDue = Number.POSITIVE_INFINITY;
@@ -70,7 +75,8 @@ export class Store {
       entered: () => this.#entered(),
       blocked: () => context.status({ type: "blocked" }),
       unblocked: () => context.status({ type: "unblocked" }),
-      trouble: (error) => context.status({ type: "disconnected", error }),
+      trouble: (error) => this.trouble(error),
+      committed: () => this.#recovered(),
     });
     this.streams = new Streams(database);
     this.groups = new GroupStore(database, this.streams);
@@ -111,14 +117,32 @@ export class Store {
   }
 
   /** Something of a group may be claimed from then on, by the wall clock. */
-  dueAt(time: number, group?: number): void {
-    if (time > this.clock.now()) this.#nextDue = Math.min(this.#nextDue, time);
-    else if (group !== undefined) for (const member of this.groupMembers) if (member.group === group) member.wake();
-    if (group === undefined && time <= this.clock.now()) this.#nextDue = Math.min(this.#nextDue, time);
+  dueAt(time: number): void {
+    this.#nextDue = Math.min(this.#nextDue, time);
+  }
+
+  /** Something of a group came back, and may be claimed now. */
+  returned(group: number): void {
+    for (const member of this.groupMembers) if (member.group === group) member.wake();
   }
 
   delayedUntil(time: number): void {
     this.#nextDelayed = Math.min(this.#nextDelayed, time);
+  }
+
+  /** An error of the file itself; others concern only those who asked. Nothing can be expected of a corrupt one. */
+  trouble(error: unknown): void {
+    const { code } = classify(error);
+    if (code !== "BUS_CONNECTION" && code !== "BUS_CORRUPT" && code !== "BUS_AUTHENTICATION") return;
+    if (!this.troubled) this.#context.status({ type: "disconnected", error });
+    this.troubled = true;
+    if (code === "BUS_CORRUPT") this.end(error);
+  }
+
+  /** Ends every consumption. */
+  end(error: unknown): void {
+    for (const member of [...this.groupMembers]) member.end(error);
+    for (const watcher of [...this.watchers]) watcher.end(error);
   }
 
   /** Each poll: what is due by time, and what others committed. */
@@ -137,8 +161,8 @@ export class Store {
   lookForOthers(): void {
     const version = this.database.dataVersion();
     if (version === this.#version) return;
-    this.#version = version;
     this.look();
+    this.#version = version; // not before: a look that failed is to be repeated
   }
 
   look(): void {
@@ -192,14 +216,38 @@ export class Store {
     });
   }
 
-  close(): void {
-    this.turn.close();
+  close(reason?: Error): void {
+    this.turn.close(reason);
     for (const timer of this.#timers) timer[Symbol.dispose]();
     this.#timers.clear();
     for (const { resolve } of this.#specWaiters.splice(0)) resolve();
   }
 
+  #recovered(): void {
+    if (!this.troubled) return;
+    this.troubled = false;
+    this.#context.status({ type: "connected" });
+  }
+
+  /** What is written to a file that was deleted would never be found: it is refused. */
+  replaced(): DriverError | undefined {
+    if (!this.database.replaced()) return undefined;
+    return new DriverError("BUS_CONNECTION", `sqlite: ${this.database.path} was deleted or replaced`, {
+      retryable: true,
+    });
+  }
+
+  /** Our row among the processes, made or renewed. */
+  renew(): Promise<void> {
+    return this.turn.do(() => {
+      if (this.process === 0) this.process = this.members.join();
+      else this.members.renew(this.process);
+    }, "settle");
+  }
+
   #entered(): void {
+    const replaced = this.replaced();
+    if (replaced !== undefined) throw replaced;
     if (
       this.process !== 0 &&
       !this.evicted &&

@@ -22,6 +22,8 @@ export interface TurnEvents {
   unblocked(): void;
   /** Neither a lock nor a full disk. */
   trouble(error: unknown): void;
+  /** Something was written: whatever was the trouble is over. */
+  committed(): void;
 }
 
 /**
@@ -40,7 +42,7 @@ export class Turn {
   #timer: Disposable | undefined;
   #busySince: number | undefined;
   #blocked = false;
-  #closed = false;
+  #closed: Error | undefined;
   #idle: (() => void)[] = [];
 
   constructor(database: Database, clock: Clock, busyTimeoutMs: number, events: TurnEvents) {
@@ -52,7 +54,7 @@ export class Turn {
 
   /** Once a turn, however often it is asked for. */
   add(job: Job, phase: Phase): void {
-    if (this.#closed) return job.failed(closedError(), "no");
+    if (this.#closed !== undefined) return job.failed(this.#closed, "no");
     this.#jobs[phase].add(job);
     this.#schedule();
   }
@@ -78,11 +80,11 @@ export class Turn {
     return new Promise((resolve) => void this.#idle.push(resolve));
   }
 
-  /** What waits now fails. */
-  close(): void {
-    this.#closed = true;
+  /** What waits now fails, and what comes later. */
+  close(reason: Error = closedError()): void {
+    this.#closed = reason;
     this.#timer?.[Symbol.dispose]();
-    for (const job of this.#take()) job.failed(closedError(), "no");
+    for (const job of this.#take()) job.failed(reason, "no");
     this.#emptied();
   }
 
@@ -101,7 +103,7 @@ export class Turn {
   readonly #flush = (): void => {
     this.#scheduled = false;
     this.#timer = undefined;
-    while (!this.#closed && this.#waiting()) {
+    while (this.#closed === undefined && this.#waiting()) {
       try {
         this.#database.begin();
       } catch (error) {
@@ -146,6 +148,7 @@ export class Turn {
       for (const job of jobs) job.failed(error, committing && !full ? "unknown" : "no");
       return true;
     }
+    this.#events.committed();
     for (const job of jobs) job.committed();
     return true;
   }

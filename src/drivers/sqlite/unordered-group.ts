@@ -29,6 +29,8 @@ interface Batch {
 
 const retryFullMs = 250;
 const floorEveryMs = 50;
+/** How long a cursor that passed what nobody wants may go unwritten. */
+const sweepMs = 250;
 
 /**
  * A member of a group that keeps no order: runs of the log are claimed with one row each, and what is handled is noted in it
@@ -51,6 +53,7 @@ export class UnorderedGroup implements Consumption {
   #claimed: Claimed | undefined;
   #newFloors: readonly (readonly [stream: number, floor: number])[] = [];
   #floorAt = 0;
+  #sweeping = false;
   #state: "open" | "stopped" | "closed" = "open";
   #flushes: (() => void)[] = [];
 
@@ -83,6 +86,7 @@ export class UnorderedGroup implements Consumption {
     if (this.#reader.moved()) return this.changed();
     if (this.#state !== "open" || this.#credit.messages === 0) return;
     if (this.#reader.anything()) this.wake();
+    this.#sweepLater();
     const due = this.#store.held.next(this.group, this.#store.self);
     if (due !== undefined) this.#store.dueAt(due);
   }
@@ -303,8 +307,9 @@ export class UnorderedGroup implements Consumption {
         message.noted(encodeHeaders(what.headers));
         if (message.handle.acked === true) this.#dirty.held.push(message); // while its note was written
       }
-      if ((what.how === "retry" || what.how === "release") && result === "done")
-        this.#store.dueAt(this.#store.clock.now() + what.delayMs, this.group);
+      if ((what.how !== "retry" && what.how !== "release") || result !== "done") continue;
+      if (what.delayMs > 0) this.#store.dueAt(this.#store.clock.now() + what.delayMs);
+      else this.#store.returned(this.group);
     }
     this.#settlements.answer(batch.entries);
     for (const [stream, floor] of this.#newFloors) this.#sayFloor(stream, floor);
@@ -349,7 +354,17 @@ export class UnorderedGroup implements Consumption {
     }
     if (claimed.messages.length > 0) this.#sink.deliver(claimed.messages);
     if (claimed.more) this.wake();
+    this.#sweepLater();
     if (claimed.nextDue !== undefined) this.#store.dueAt(claimed.nextDue);
+  }
+
+  #sweepLater(): void {
+    if (this.#sweeping || !this.#reader.lagging) return;
+    this.#sweeping = true;
+    this.#store.later(sweepMs, () => {
+      this.#sweeping = false;
+      if (this.#state !== "closed") this.#store.turn.do(() => this.#reader.writeCursors()).catch(() => undefined); // the next sweep will
+    });
   }
 
   #measureFloors(batch: Batch): void {
