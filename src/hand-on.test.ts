@@ -3,7 +3,12 @@ import { describe, expect, it } from "vitest";
 import { decideHandOn } from "./hand-on.ts";
 
 const now = Date.UTC(2026, 0, 1);
-const forged = fc.oneof(fc.constant(undefined), fc.string(), fc.constantFrom("NaN", "-1", "1e309", "Infinity", "-Infinity", "0x10", "1.5", "9007199254740993", " 3 ", "null"), fc.integer().map(String));
+const forged = fc.oneof(
+  fc.constant(undefined),
+  fc.string(),
+  fc.constantFrom("NaN", "-1", "1e309", "Infinity", "-Infinity", "0x10", "1.5", "9007199254740993", " 3 ", "null"),
+  fc.integer().map(String),
+);
 
 describe("decideHandOn", () => {
   it("hands on with doubling waits, and ends within the time it was given", () => {

@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { OrderGate } from "./order-gate.ts";
 
-type Command = { readonly do: "enter" | "leave"; readonly key: string } | { readonly do: "remove"; readonly modulo: number };
+type Command =
+  | { readonly do: "enter"; readonly key: string }
+  | { readonly do: "leave"; readonly key: string }
+  | { readonly do: "remove"; readonly modulo: number };
 
 const key = fc.constantFrom("a", "b", "__proto__", "constructor");
 const commands: fc.Arbitrary<readonly Command[]> = fc.array(
@@ -31,7 +34,11 @@ class Naive {
   }
 
   remove(unwanted: (item: number) => boolean): void {
-    for (const [at, line] of this.lines) this.lines.set(at, line.filter((item, index) => index === 0 || !unwanted(item)));
+    for (const [at, line] of this.lines)
+      this.lines.set(
+        at,
+        line.filter((item, index) => index === 0 || !unwanted(item)),
+      );
   }
 
   get waiting(): number {

@@ -6,7 +6,12 @@ import { Reject, RetryAfter } from "./verdict.ts";
 
 const chance = (value: number) => ({ random: () => value });
 const backoff = { baseMs: 100, factor: 2, maxMs: 1_000, jitter: 0 };
-const policy = (more: Partial<ResolvedRetry> = {}): ResolvedRetry => ({ maxAttempts: 5, backoff, exhausted: "dead-letter", ...more });
+const policy = (more: Partial<ResolvedRetry> = {}): ResolvedRetry => ({
+  maxAttempts: 5,
+  backoff,
+  exhausted: "dead-letter",
+  ...more,
+});
 
 const anyBackoff = fc.record({
   baseMs: fc.integer({ min: 0, max: 100_000 }),
@@ -21,7 +26,8 @@ describe("backoffMs", () => {
     fc.assert(
       fc.property(anyBackoff, fc.integer({ min: 1, max: 2_000 }), anyChance, (given, attempt, random) => {
         let whole = given.baseMs;
-        for (let count = 1; count < attempt && whole < given.maxMs && given.factor > 1; count += 1) whole *= given.factor;
+        for (let count = 1; count < attempt && whole < given.maxMs && given.factor > 1; count += 1)
+          whole *= given.factor;
         whole = Math.min(whole, given.maxMs);
         const wait = backoffMs(given, attempt, undefined, chance(random));
         expect(wait).toBeLessThanOrEqual(whole * 1.000_001);
@@ -32,7 +38,9 @@ describe("backoffMs", () => {
   });
 
   it("is the plain exponential without jitter, and anything down to nothing with full jitter", () => {
-    expect([1, 2, 3, 4, 5].map((attempt) => backoffMs(backoff, attempt, undefined, chance(0.99)))).toEqual([100, 200, 400, 800, 1_000]);
+    expect([1, 2, 3, 4, 5].map((attempt) => backoffMs(backoff, attempt, undefined, chance(0.99)))).toEqual([
+      100, 200, 400, 800, 1_000,
+    ]);
     expect(backoffMs({ ...backoff, jitter: 1 }, 1, undefined, chance(0))).toBe(100);
     expect(backoffMs({ ...backoff, jitter: 1 }, 1, undefined, chance(0.999))).toBeCloseTo(0.1);
   });
@@ -49,10 +57,16 @@ describe("backoffMs", () => {
 describe("decideRetry", () => {
   it("retries below the limit, then does what `exhausted` says", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 60 }), fc.option(fc.integer({ min: 1, max: 50 }), { nil: undefined }), fc.constantFrom("dead-letter" as const, "drop" as const), (maxAttempts, attempt, own, exhausted) => {
-        const { kind } = decideRetry(policy({ maxAttempts, exhausted }), own, attempt, new Error("x"), chance(0));
-        expect(kind).toBe(attempt < (own ?? maxAttempts) ? "retry" : exhausted === "drop" ? "drop" : "dead");
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 50 }),
+        fc.integer({ min: 1, max: 60 }),
+        fc.option(fc.integer({ min: 1, max: 50 }), { nil: undefined }),
+        fc.constantFrom("dead-letter" as const, "drop" as const),
+        (maxAttempts, attempt, own, exhausted) => {
+          const { kind } = decideRetry(policy({ maxAttempts, exhausted }), own, attempt, new Error("x"), chance(0));
+          expect(kind).toBe(attempt < (own ?? maxAttempts) ? "retry" : exhausted === "drop" ? "drop" : "dead");
+        },
+      ),
       { numRuns: 300 },
     );
   });
@@ -60,7 +74,10 @@ describe("decideRetry", () => {
   it("never gives a wait that no timer can carry", () => {
     fc.assert(
       fc.property(fc.anything(), (value) => {
-        for (const decision of [decideRetry(policy({ backoff: () => value as number }), undefined, 1, new Error("x"), chance(0)), decideRetry(policy(), undefined, 1, new RetryAfter(value as number), chance(0))]) {
+        for (const decision of [
+          decideRetry(policy({ backoff: () => value as number }), undefined, 1, new Error("x"), chance(0)),
+          decideRetry(policy(), undefined, 1, new RetryAfter(value as number), chance(0)),
+        ]) {
           expect(decision.kind).toBe("retry");
           if (decision.kind !== "retry") return;
           expect(decision.delayMs).toBeGreaterThanOrEqual(0);
@@ -82,12 +99,17 @@ describe("decideRetry", () => {
     const throwing = (): number => {
       throw new Error("the backoff itself");
     };
-    expect(decideRetry(policy({ backoff: throwing }), undefined, 1, new Error("x"), chance(0))).toEqual({ kind: "retry", delayMs: 60_000 });
+    expect(decideRetry(policy({ backoff: throwing }), undefined, 1, new Error("x"), chance(0))).toEqual({
+      kind: "retry",
+      delayMs: 60_000,
+    });
   });
 
   it("skips the retries of a Reject, of another copy of the package too", () => {
     const foreign = Object.assign(new Error("no"), { [Symbol.for("omnibus.reject")]: true });
-    expect(decideRetry(policy({ exhausted: "drop" }), undefined, 1, new Reject("no"), chance(0))).toEqual({ kind: "dead" });
+    expect(decideRetry(policy({ exhausted: "drop" }), undefined, 1, new Reject("no"), chance(0))).toEqual({
+      kind: "dead",
+    });
     expect(decideRetry(policy(), undefined, 1, foreign, chance(0))).toEqual({ kind: "dead" });
   });
 

@@ -12,14 +12,21 @@ interface Message {
   current: boolean;
 }
 
-type Command = { readonly do: "deliver"; readonly partition: string } | { readonly do: "settle"; readonly pick: number } | { readonly do: "forget"; readonly partition: string | undefined } | { readonly do: "drop"; readonly modulo: number };
+type Command =
+  | { readonly do: "deliver"; readonly partition: string }
+  | { readonly do: "settle"; readonly pick: number }
+  | { readonly do: "forget"; readonly partition: string | undefined }
+  | { readonly do: "drop"; readonly modulo: number };
 
 const partition = fc.constantFrom("events/0", "events/1");
 const commands: fc.Arbitrary<readonly Command[]> = fc.array(
   fc.oneof(
     { weight: 8, arbitrary: fc.record({ do: fc.constant("deliver" as const), partition }) },
     { weight: 8, arbitrary: fc.record({ do: fc.constant("settle" as const), pick: fc.nat(1_000) }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant("forget" as const), partition: fc.option(partition, { nil: undefined }) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant("forget" as const), partition: fc.option(partition, { nil: undefined }) }),
+    },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("drop" as const), modulo: fc.integer({ min: 1, max: 4 }) }) },
   ),
   { maxLength: 80 },
@@ -56,7 +63,14 @@ class Naive {
 
   deliver(name: string): { readonly message: Message; readonly answer: "go" | "hold" | "pause" } {
     const all = this.of(name);
-    const message: Message = { id: this.all.length, partition: name, at: all.length, settled: false, held: false, current: true };
+    const message: Message = {
+      id: this.all.length,
+      partition: name,
+      at: all.length,
+      settled: false,
+      held: false,
+      current: true,
+    };
     this.all.push(message);
     message.held = this.#beyond(message);
     if (!message.held) return { message, answer: "go" };
@@ -81,7 +95,8 @@ class Naive {
   }
 
   drop(unwanted: (id: number) => boolean): void {
-    for (const each of this.all) if (each.held && unwanted(each.id)) Object.assign(each, { held: false, settled: true });
+    for (const each of this.all)
+      if (each.held && unwanted(each.id)) Object.assign(each, { held: false, settled: true });
   }
 
   get held(): number {
@@ -163,7 +178,12 @@ describe("RunAhead", () => {
   it("keeps a bound of one: the second goes, the third waits for the first", () => {
     const ahead = new RunAhead<Item>(1);
     const [first, second, third, fourth] = [1, 2, 3, 4].map((id) => new Item(id)) as [Item, Item, Item, Item];
-    expect([first, second, third, fourth].map((each) => ahead.delivered("p", each))).toEqual(["go", "go", "pause", "hold"]);
+    expect([first, second, third, fourth].map((each) => ahead.delivered("p", each))).toEqual([
+      "go",
+      "go",
+      "pause",
+      "hold",
+    ]);
     expect(ahead.settled(first)).toEqual({ go: [third], resume: undefined });
     expect(ahead.settled(third)).toBeUndefined();
     expect(ahead.settled(second)).toEqual({ go: [fourth], resume: "p" });

@@ -3,9 +3,17 @@ import { describe, expect, it } from "vitest";
 import { ManualClock } from "../test/support/manual-clock.ts";
 import { TimerWheel, type WheelTimer } from "./timer-wheel.ts";
 
-type Command = { readonly do: "set"; readonly ms: number } | { readonly do: "cancel"; readonly pick: number } | { readonly do: "advance"; readonly ms: number } | { readonly do: "clear" };
+type Command =
+  | { readonly do: "set"; readonly ms: number }
+  | { readonly do: "cancel"; readonly pick: number }
+  | { readonly do: "advance"; readonly ms: number }
+  | { readonly do: "clear" };
 
-const ms = fc.oneof(fc.integer({ min: 0, max: 60 }), fc.integer({ min: 0, max: 12_000 }), fc.double({ min: 0, max: 100, noNaN: true }));
+const ms = fc.oneof(
+  fc.integer({ min: 0, max: 60 }),
+  fc.integer({ min: 0, max: 12_000 }),
+  fc.double({ min: 0, max: 100, noNaN: true }),
+);
 const commands: fc.Arbitrary<readonly Command[]> = fc.array(
   fc.oneof(
     { weight: 6, arbitrary: fc.record({ do: fc.constant("set" as const), ms }) },
@@ -32,7 +40,12 @@ function compare(list: readonly Command[], latestMs: number): void {
   for (const command of list) {
     if (command.do === "set") {
       const due = clock.ticks() + command.ms;
-      const entry: { -readonly [Key in keyof Set]: Set[Key] } = { timer: undefined as never, due, off: false, calls: 0 };
+      const entry: { -readonly [Key in keyof Set]: Set[Key] } = {
+        timer: undefined as never,
+        due,
+        off: false,
+        calls: 0,
+      };
       entry.timer = wheel.set(command.ms, () => {
         expect(entry.off).toBe(false);
         expect(clock.ticks()).toBeGreaterThanOrEqual(due - 1e-6);
@@ -60,11 +73,22 @@ function compare(list: readonly Command[], latestMs: number): void {
 
 describe("TimerWheel", () => {
   it("calls each timer once, never early, at most two ticks late, and keeps no real timer at the end", () => {
-    fc.assert(fc.property(commands, (list) => compare(list, 20)), { numRuns: 500 });
+    fc.assert(
+      fc.property(commands, (list) => compare(list, 20)),
+      { numRuns: 500 },
+    );
   });
 
   it("is at most one tick late, as it says", () => {
-    fc.assert(fc.property(commands, (list) => compare(list.filter((command) => command.do !== "clear"), 10)), { numRuns: 500 });
+    fc.assert(
+      fc.property(commands, (list) =>
+        compare(
+          list.filter((command) => command.do !== "clear"),
+          10,
+        ),
+      ),
+      { numRuns: 500 },
+    );
   });
 
   it("forgets for ever what it cleared, whichever of it is cancelled afterwards", () => {

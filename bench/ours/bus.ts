@@ -19,12 +19,15 @@ export function freshUrl({ driver, directory }: Pick<Settings, "driver" | "direc
 }
 
 export function config(url: string, settings: Settings): BusConfig {
+  const { correlate = "auto", encode, maxMessages } = settings;
+  const limits =
+    maxMessages === undefined ? ({ maxMessages: 10_000_000 } as const) : ({ maxMessages, whenFull: "wait" } as const);
   return {
     url,
     name: "bench",
-    correlate: settings.correlate ?? "auto",
-    streams: [{ name: "bench", topics: ["bench.>"], maxBytes: 8 * 2 ** 30, maxMessages: 10_000_000 }],
-    ...(settings.encode === false ? { memory: { encode: false } } : {}),
+    correlate,
+    streams: [{ name: "bench", topics: ["bench.>"], maxBytes: 8 * 2 ** 30, ...limits }],
+    ...(encode === false ? { memory: { encode: false } } : {}),
   };
 }
 

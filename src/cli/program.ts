@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { deadLetters } from "./commands/dead-letters.ts";
 import { groups } from "./commands/groups.ts";
@@ -19,10 +20,16 @@ Examples:
   $ omnibus tail 'orders.>'
   $ omnibus dead-letters list --group shipping`;
 
+function version(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8"); // as far from dist/cli
+  return (JSON.parse(manifest) as { readonly version: string }).version;
+}
+
 /** The whole command line. */
 export function program(shell: Shell): Command {
   const root = new Command("omnibus")
     .description("Looks into an event bus on any broker, publishes to it, and takes care of its dead letters.")
+    .version(version(), "-V, --version")
     .option("-u, --url <url>", "the bus; else OMNIBUS_URL", nonEmpty)
     .option("--prefix <prefix>", "the prefix of the bus's names at the broker", nonEmpty)
     .addOption(new Option("--timeout <ms>", "how long to try to connect").argParser(wholeNumber(1)).default(10_000))

@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Fifo } from "./fifo.ts";
 
-type Command = { readonly do: "push"; readonly many: number } | { readonly do: "shift"; readonly many: number } | { readonly do: "remove"; readonly modulo: number };
+type Command =
+  | { readonly do: "push"; readonly many: number }
+  | { readonly do: "shift"; readonly many: number }
+  | { readonly do: "remove"; readonly modulo: number };
 
 const commands: fc.Arbitrary<readonly Command[]> = fc.array(
   fc.oneof(

@@ -39,7 +39,7 @@ describe("streams and groups", () => {
 
   it("make no file when they look where there is none", async () => {
     using temporary = temporaryBus();
-    for (const command of [["streams"], ["groups"], ["dead-letters", "list"], ["health"]]) {
+    for (const command of [["streams"], ["groups"], ["dead-letters", "list"], ["health"], ["tail", ">"]]) {
       const { code, stderr } = await inProcess([...command, "--url", temporary.url]);
       expect({ command, code }).toEqual({ command, code: 1 });
       expect(stderr).toMatch(/^omnibus: BUS_\w+: [^\n]+\n$/u);

@@ -40,6 +40,7 @@ describe("on a terminal", () => {
 describe("Ctrl-C", () => {
   it("ends what runs with 130, and closes the bus", async () => {
     using temporary = temporaryBus();
+    await (await connect(temporary.url)).close();
     const interrupted = new AbortController();
     const buses: { readonly state: string }[] = [];
     const done = inProcess(["tail", ">", "--url", temporary.url], {

@@ -53,6 +53,11 @@ it("leaves the process with the same code and sentence", async () => {
   expect(stderr).toBe("omnibus: which ones? Give an id, a filter such as --group, or --all.\n");
 });
 
+it("tells its version", async () => {
+  const { code, stdout } = await inProcess(["--version"]);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\S*\n$/u) });
+});
+
 describe("--help", () => {
   it.each([
     [[], "omnibus dead-letters list --group shipping"],

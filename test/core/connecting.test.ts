@@ -14,7 +14,13 @@ describe("connecting", () => {
   it("is done once, however many ask at once", async () => {
     const driver = new FaultyDriver();
     await using bus = createBus({ driver });
-    await Promise.all([bus.connect(), bus.publish(Tick, { n: 1 }), bus.connect(), bus.streams.list(), bus.subscribe(Tick, () => undefined, { group: "g" })]);
+    await Promise.all([
+      bus.connect(),
+      bus.publish(Tick, { n: 1 }),
+      bus.connect(),
+      bus.streams.list(),
+      bus.subscribe(Tick, () => undefined, { group: "g" }),
+    ]);
     await bus.connect();
     expect([driver.connectTimes.length, driver.open, bus.state]).toEqual([1, 1, "connected"]);
   });
@@ -86,14 +92,32 @@ describe("connecting", () => {
   it("refuses everything after close", async () => {
     const bus = await onMemory();
     await bus.close();
-    const calls = [bus.connect(), bus.publish(Tick, { n: 1 }), bus.publishTopic("a", 1), bus.publishMany([]), bus.send("g", Tick, { n: 1 }), bus.subscribe(Tick, () => undefined), bus.events(Tick), bus.pull(Tick, { group: "g" }), bus.streams.list(), bus.groups.list(), bus.deadLetters.list()];
+    const calls = [
+      bus.connect(),
+      bus.publish(Tick, { n: 1 }),
+      bus.publishTopic("a", 1),
+      bus.publishMany([]),
+      bus.send("g", Tick, { n: 1 }),
+      bus.subscribe(Tick, () => undefined),
+      bus.events(Tick),
+      bus.pull(Tick, { group: "g" }),
+      bus.streams.list(),
+      bus.groups.list(),
+      bus.deadLetters.list(),
+    ];
     for (const call of calls) expect(await failureOf(call)).toMatchObject({ code: "BUS_CLOSED" });
     expect(bus.driver).toBeUndefined();
   });
 });
 
 describe("loading a driver", () => {
-  const needy = { needy: { schemes: ["needy"], client: { module: "no-such-client", install: "npm i no-such-client" }, load: () => Promise.resolve(memory()) } };
+  const needy = {
+    needy: {
+      schemes: ["needy"],
+      client: { module: "no-such-client", install: "npm i no-such-client" },
+      load: () => Promise.resolve(memory()),
+    },
+  };
 
   it("names the package that is missing, and the command that brings it", async () => {
     const failure = await failureOf(loadDriver("needy://host", {}, needy));
@@ -102,7 +126,13 @@ describe("loading a driver", () => {
   });
 
   it("knows what is available", () => {
-    expect([available("memory"), available("sqlite"), available("nosuch"), available("__proto__"), available("constructor")]).toEqual([true, true, false, false, false]);
+    expect([
+      available("memory"),
+      available("sqlite"),
+      available("nosuch"),
+      available("__proto__"),
+      available("constructor"),
+    ]).toEqual([true, true, false, false, false]);
   });
 
   it("takes a driver's options from the url and from its section, which wins", async () => {
@@ -120,7 +150,8 @@ describe("secrets", () => {
   const secret = "hunter2%40x";
   const url = `amqp://user:${secret}@host.example/vhost?password=${secret}`;
   /** Everything that anybody could log of it. */
-  const shown = (value: unknown): string => `${inspect(value, { depth: 9, showHidden: true })} ${String(value)} ${JSON.stringify(value)}`;
+  const shown = (value: unknown): string =>
+    `${inspect(value, { depth: 9, showHidden: true })} ${String(value)} ${JSON.stringify(value)}`;
 
   it("in a url never reach an error of connecting, nor what inspecting the bus shows", async () => {
     const failure = await failureOf(connect(url));
@@ -144,7 +175,9 @@ describe("secrets", () => {
   it("in a handler's error never reach letters and logs", async () => {
     const logger = new LogBook();
     await using bus = await onMemory({ logger, retry: { maxAttempts: 1 } });
-    await bus.subscribe(Tick, () => Promise.reject(new Error(`can't reach amqp://user:${secret}@host`)), { group: "g" });
+    await bus.subscribe(Tick, () => Promise.reject(new Error(`can't reach amqp://user:${secret}@host`)), {
+      group: "g",
+    });
     await bus.publish(Tick, { n: 1 });
     await until(async () => (await bus.deadLetters.count()) === 1, "the letter");
     expect(JSON.stringify((await bus.deadLetters.list()).items)).not.toContain("hunter2");

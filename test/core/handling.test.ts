@@ -22,9 +22,15 @@ describe("correlation", () => {
       { group: "g", order: "none" },
     );
     const ids = new Map<number, string>();
-    await Promise.all(Array.from({ length: 50 }, (_each, n) => bus.publish(Tick, { n }).then(({ id }) => ids.set(n, id))));
+    await Promise.all(
+      Array.from({ length: 50 }, (_each, n) => bus.publish(Tick, { n }).then(({ id }) => ids.set(n, id))),
+    );
     await until(() => seen.count === 50, "all of them");
-    for (const { data, causationId, correlationId } of seen.events) expect([causationId, correlationId]).toEqual([ids.get((data as { n: number }).n), ids.get((data as { n: number }).n)]);
+    for (const { data, causationId, correlationId } of seen.events)
+      expect([causationId, correlationId]).toEqual([
+        ids.get((data as { n: number }).n),
+        ids.get((data as { n: number }).n),
+      ]);
   });
 
   it("keeps the id of the first event through a chain, with each one's cause", async () => {
@@ -64,7 +70,13 @@ describe("a handler that hangs", () => {
     await using bus = await onMemory({ retry: { maxAttempts: 1 } });
     const open = gate();
     const seen = new Seen();
-    await bus.subscribe(Tick, (event) => (event.data.n === 0 ? open.opened : seen.handle(event)), { group: "g", concurrency: 1, order: "none", timeoutMs: 100, name: "stuck" });
+    await bus.subscribe(Tick, (event) => (event.data.n === 0 ? open.opened : seen.handle(event)), {
+      group: "g",
+      concurrency: 1,
+      order: "none",
+      timeoutMs: 100,
+      name: "stuck",
+    });
     await bus.publishMany([Tick.of({ n: 0 }), Tick.of({ n: 1 })]);
     const from = performance.now();
     await until(() => seen.count === 1, "the next event");
@@ -118,7 +130,9 @@ describe("a delivery", () => {
       await bus.publishMany(Array.from({ length: 20 }, (_each, n) => Tick.of({ n })));
       await until(() => done.count === 20, "those without");
       expect(made.length).toBe(before);
-      await bus.subscribe(Tock, (_event, delivery) => void (same = delivery.signal === delivery.signal), { group: "asking" });
+      await bus.subscribe(Tock, (_event, delivery) => void (same = delivery.signal === delivery.signal), {
+        group: "asking",
+      });
       await bus.publish(Tock, { n: 1 });
       await until(() => same !== undefined, "the one with");
       expect([same, made.length]).toEqual([true, before + 1]);
@@ -149,7 +163,10 @@ describe("a request's context", () => {
   it("tells the responder when the requester has stopped waiting", async () => {
     await using bus = await onMemory();
     const aborted = gate();
-    await bus.respond(Double, (n, { signal }) => new Promise((resolve) => signal.addEventListener("abort", () => (aborted.open(), resolve(n)))));
+    await bus.respond(
+      Double,
+      (n, { signal }) => new Promise((resolve) => signal.addEventListener("abort", () => (aborted.open(), resolve(n)))),
+    );
     expect(await failureOf(bus.request(Double, 1, { timeoutMs: 50 }))).toMatchObject({ code: "BUS_TIMEOUT" });
     await within(aborted.opened, "the abort", 1_500);
   });
@@ -169,7 +186,15 @@ describe("the log", () => {
     await bus.close();
     expect(logger.of("subscribed")[0]!.fields).toMatchObject({ handler: "clock", group: "g", patterns: ["tick"] });
     expect(logger.of("handler failed").map(({ fields }) => fields["attempt"])).toEqual([1, 2]);
-    expect(logger.of("handler failed")[0]!.fields).toMatchObject({ handler: "clock", event: id, type: "tick", topic: "tick", group: "g", reason: "no ticks today", stack: expect.stringContaining("handling.test") as string });
+    expect(logger.of("handler failed")[0]!.fields).toMatchObject({
+      handler: "clock",
+      event: id,
+      type: "tick",
+      topic: "tick",
+      group: "g",
+      reason: "no ticks today",
+      stack: expect.stringContaining("handling.test") as string,
+    });
     expect(logger.of("retried")[0]!.fields).toMatchObject({ event: id, attempt: 1 });
     expect(logger.of("dead-lettered")[0]).toMatchObject({ level: "error", fields: { event: id, attempt: 2 } });
     expect(logger.of("request timed out")[0]!.fields).toMatchObject({ type: "double", timeoutMs: 30 });
@@ -193,7 +218,10 @@ describe("events that come to a member in a rolling deploy", () => {
     await using fresh = await connect({ driver });
     const seen = new Seen();
     await old.subscribe(Tick, () => undefined, { group: "g", order: "none" });
-    await fresh.subscribe([Tick, Tock], (event) => (event.type === "tock" ? seen.handle(event) : undefined), { group: "g", order: "none" });
+    await fresh.subscribe([Tick, Tock], (event) => (event.type === "tock" ? seen.handle(event) : undefined), {
+      group: "g",
+      order: "none",
+    });
     for (let n = 0; n < 10; n += 1) await old.publish(Tock, { n });
     await until(() => new Set(seen.numbers).size === 10, "all of them");
     expect(await old.deadLetters.count()).toBe(0);

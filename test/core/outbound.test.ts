@@ -11,7 +11,10 @@ const keyed = (of: string, n: number): Outgoing => Keyed.of({ of, n });
 async function storedOrder(bus: Bus, count: number): Promise<readonly string[]> {
   const seen = new Seen();
   await bus.subscribe(Keyed, seen.handle, { group: "reader", concurrency: 1 });
-  await until(() => seen.count === count, () => `all of them: ${seen.count}`);
+  await until(
+    () => seen.count === count,
+    () => `all of them: ${seen.count}`,
+  );
   return seen.events.map(({ key, data }) => `${key}${(data as { n: number }).n}`);
 }
 
@@ -36,7 +39,9 @@ describe("what goes out", () => {
   });
 
   it("lets the rest of a key go when the one ahead is given up", async () => {
-    const { bus, driver } = await onFaulty({ publishing: { retry: { maxAttempts: 3, backoff: { baseMs: 200, jitter: 0 } } } });
+    const { bus, driver } = await onFaulty({
+      publishing: { retry: { maxAttempts: 3, backoff: { baseMs: 200, jitter: 0 } } },
+    });
     await using _ = bus;
     driver.sendFault = ({ id }) => (id === "first" ? "no" : undefined);
     const stop = new AbortController();
@@ -53,11 +58,20 @@ describe("what goes out", () => {
     const { bus, driver } = await onFaulty(quick);
     await using _ = bus;
     driver.sendFault = () => "no";
-    expect(await failureOf(bus.publish(Tick, { n: 1 }))).toMatchObject({ outcome: "rejected", attempts: 4, code: "BUS_CONNECTION", retryable: true });
+    expect(await failureOf(bus.publish(Tick, { n: 1 }))).toMatchObject({
+      outcome: "rejected",
+      attempts: 4,
+      code: "BUS_CONNECTION",
+      retryable: true,
+    });
     driver.sendFault = (_message, attempt) => (attempt === 2 ? "unknown" : "no");
     expect(await failureOf(bus.publish(Tick, { n: 2 }))).toMatchObject({ outcome: "unknown", attempts: 4 });
     driver.sendFault = () => "refused";
-    expect(await failureOf(bus.publish(Tick, { n: 3 }))).toMatchObject({ outcome: "rejected", attempts: 1, retryable: false });
+    expect(await failureOf(bus.publish(Tick, { n: 3 }))).toMatchObject({
+      outcome: "rejected",
+      attempts: 1,
+      retryable: false,
+    });
   });
 
   it("sends a lost answer's message again under the same ids, so that it is stored once", async () => {
@@ -72,7 +86,9 @@ describe("what goes out", () => {
   });
 
   it("takes the late answer to an earlier try for the whole, and resolves once", async () => {
-    const { bus, driver } = await onFaulty({ publishing: { attemptTimeoutMs: 30, retry: { maxAttempts: 4, backoff: { baseMs: 1, maxMs: 1 } } } });
+    const { bus, driver } = await onFaulty({
+      publishing: { attemptTimeoutMs: 30, retry: { maxAttempts: 4, backoff: { baseMs: 1, maxMs: 1 } } },
+    });
     await using _ = bus;
     driver.sendFault = (_message, attempt) => (attempt === 1 ? "late" : "silent");
     let resolved = 0;
@@ -127,7 +143,13 @@ describe("what goes out", () => {
 
 describe("publishMany", () => {
   /** How many a source was asked for before the gate opened. */
-  async function pulledAhead(bus: Bus, item: (n: number) => Outgoing, count: number, when: () => Promise<void>, open: () => void): Promise<number> {
+  async function pulledAhead(
+    bus: Bus,
+    item: (n: number) => Outgoing,
+    count: number,
+    when: () => Promise<void>,
+    open: () => void,
+  ): Promise<number> {
     let pulled = 0;
     async function* source() {
       for (let n = 0; n < count; n += 1) {
@@ -159,7 +181,9 @@ describe("publishMany", () => {
     const { bus } = await onFaulty({ publishing: { maxInFlight: 10 } });
     await using _ = bus;
     const open = gate();
-    const Slow = defineEvent("slow", { schema: z.object({ n: z.number() }).refine(() => open.opened.then(() => true)) });
+    const Slow = defineEvent("slow", {
+      schema: z.object({ n: z.number() }).refine(() => open.opened.then(() => true)),
+    });
     expect(await pulledAhead(bus, (n) => Slow.of({ n }), 1_000, settled, open.open)).toBeLessThanOrEqual(12);
   });
 
@@ -175,17 +199,30 @@ describe("publishMany", () => {
     const { bus, driver } = await onFaulty(quick);
     await using _ = bus;
     driver.sendFault = ({ id }) => (id === "b" ? "refused" : undefined);
-    const outcomes = await bus.publishMany([Tick.of({ n: 1 }, { id: "a" }), Tick.of({ n: 2 }, { id: "b" }), Tick.of({ n: 3 }, { id: "c", priority: "huge" as never })]);
-    expect(outcomes.map((each) => (each.ok ? each.receipt.id : [each.id, (each.error as { code?: string }).code]))).toEqual(["a", ["b", "BUS_SERVER"], ["c", "BUS_INVALID_OPTION"]]);
+    const outcomes = await bus.publishMany([
+      Tick.of({ n: 1 }, { id: "a" }),
+      Tick.of({ n: 2 }, { id: "b" }),
+      Tick.of({ n: 3 }, { id: "c", priority: "huge" as never }),
+    ]);
+    expect(
+      outcomes.map((each) => (each.ok ? each.receipt.id : [each.id, (each.error as { code?: string }).code])),
+    ).toEqual(["a", ["b", "BUS_SERVER"], ["c", "BUS_INVALID_OPTION"]]);
   });
 
   it("keeps call order where some schemas take their time", async () => {
     const { bus } = await onFaulty({ streams: [{ name: "events", topics: [">"], partitions: 1 }] });
     await using _ = bus;
-    const Slow = defineEvent("slow", { schema: z.object({ n: z.number() }).refine(({ n }) => new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 10 - n))), key: () => "k" });
+    const Slow = defineEvent("slow", {
+      schema: z
+        .object({ n: z.number() })
+        .refine(({ n }) => new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 10 - n))),
+      key: () => "k",
+    });
     const seen = new Seen();
     await bus.subscribePattern(">", seen.handle, { group: "g", concurrency: 1 });
-    await Promise.all([0, 1, 2, 3, 4, 5].map((n) => (n % 2 === 0 ? bus.publish(Slow, { n }) : bus.publish(Tick, { n }, { key: "k" }))));
+    await Promise.all(
+      [0, 1, 2, 3, 4, 5].map((n) => (n % 2 === 0 ? bus.publish(Slow, { n }) : bus.publish(Tick, { n }, { key: "k" }))),
+    );
     await until(() => seen.count === 6, "all six");
     expect(seen.numbers).toEqual([0, 1, 2, 3, 4, 5]);
   });

@@ -28,7 +28,11 @@ describe("a subscription that the broker ended", () => {
     expect([...new Set(seen.numbers)]).toEqual([0, 1, 2, 3, 4]);
     expect(said).toEqual(expect.arrayContaining(["reconnecting", "connected"]));
     expect(bus.stats().reconnects).toBe(5);
-    expect([logger.of("subscription ended, opening it again"), logger.of("subscription runs again")].map(({ length }) => length)).toEqual([5, 5]);
+    expect(
+      [logger.of("subscription ended, opening it again"), logger.of("subscription runs again")].map(
+        ({ length }) => length,
+      ),
+    ).toEqual([5, 5]);
   });
 
   it("waits longer between tries that fail", async () => {
@@ -136,10 +140,12 @@ describe("subscribing", () => {
     const open = gate();
     driver.consumeGate = open.opened;
     const stop = new AbortController();
-    const subscribing = bus.subscribe(Tick, () => undefined, { group: "g", signal: stop.signal }).then(
-      (subscription) => subscription.state,
-      (error: { readonly code: string }) => error.code,
-    );
+    const subscribing = bus
+      .subscribe(Tick, () => undefined, { group: "g", signal: stop.signal })
+      .then(
+        (subscription) => subscription.state,
+        (error: { readonly code: string }) => error.code,
+      );
     stop.abort();
     open.open();
     expect(["closed", "BUS_ABORTED"]).toContain(await subscribing);
@@ -150,7 +156,9 @@ describe("subscribing", () => {
     const { bus, driver } = await onFaulty();
     await using _ = bus;
     driver.failConsumes = 1;
-    expect(await failureOf(bus.subscribe(Tick, () => undefined, { group: "g", name: "h" }))).toMatchObject({ code: "BUS_CONNECTION" });
+    expect(await failureOf(bus.subscribe(Tick, () => undefined, { group: "g", name: "h" }))).toMatchObject({
+      code: "BUS_CONNECTION",
+    });
     expect(bus.stats().subscriptions).toBe(0);
     const seen = new Seen();
     await bus.subscribe(Tick, seen.handle, { group: "g", name: "h" });

@@ -41,7 +41,11 @@ describe("the query of dead letters", () => {
     expect(await found({ group: "right" })).toEqual([4]);
     expect(await found({ topic: "tick" })).toEqual([1, 2, 3]);
     expect(await found({ topic: "*" })).toEqual([1, 2, 3, 4]);
-    expect([await found({ error: "Refused" }), await found({ error: "E_REFUSED" }), await found({ error: "tick 2" })]).toEqual([[4], [4], [2]]);
+    expect([
+      await found({ error: "Refused" }),
+      await found({ error: "E_REFUSED" }),
+      await found({ error: "tick 2" }),
+    ]).toEqual([[4], [4], [2]]);
     expect([await found({ before: between }), await found({ after: between })]).toEqual([[1, 2, 3], [4]]);
   });
 
@@ -50,7 +54,9 @@ describe("the query of dead letters", () => {
     await using _ = bus;
     const first = await bus.deadLetters.list({ limit: 3 });
     const second = await bus.deadLetters.list({ limit: 3, cursor: first.cursor });
-    expect([first.items, second.items].map((items) => items.map(({ event }) => (event!.data as { n: number }).n))).toEqual([[1, 2, 3], [4]]);
+    expect(
+      [first.items, second.items].map((items) => items.map(({ event }) => (event!.data as { n: number }).n)),
+    ).toEqual([[1, 2, 3], [4]]);
     expect(second.cursor).toBeUndefined();
     expect(await bus.deadLetters.discard({ limit: 2 })).toBe(2);
     expect(await bus.deadLetters.count()).toBe(2);
@@ -71,20 +77,26 @@ describe("the options of a replay", () => {
     );
     await bus.publish(Numbered, { n: -1 });
     await until(async () => (await bus.deadLetters.count()) === 1, "the letter");
-    const [{ id, event }] = (await bus.deadLetters.list()).items as [{ id: string; event: { id: string } }];
+    const { id, event } = (await bus.deadLetters.list()).items[0]!;
     expect(await bus.deadLetters.replay(id, { data: { n: 7 } })).toEqual({ replayed: 1, failed: 0 });
     await until(() => seen.count === 1, "the replay");
-    expect([seen.numbers, seen.events[0]!.id]).toEqual([[7], event.id]);
+    expect([seen.numbers, seen.events[0]!.id]).toEqual([[7], event!.id]);
   });
 
   it("can be replayed at once after data that its schema refused", async () => {
     await using bus = await onMemory({ definitions: [Numbered], retry: { maxAttempts: 1 } });
     const seen = new Seen();
-    await bus.subscribe(Numbered, (event) => (event.data.n < 0 ? Promise.reject(new Error("negative")) : seen.handle(event)), { group: "g" });
+    await bus.subscribe(
+      Numbered,
+      (event) => (event.data.n < 0 ? Promise.reject(new Error("negative")) : seen.handle(event)),
+      { group: "g" },
+    );
     await bus.publish(Numbered, { n: -1 });
     await until(async () => (await bus.deadLetters.count()) === 1, "the letter");
     const { id } = (await bus.deadLetters.list()).items[0]!;
-    expect(await failureOf(bus.deadLetters.replay(id, { data: { n: "x" } }))).toMatchObject({ code: "BUS_INVALID_DATA" });
+    expect(await failureOf(bus.deadLetters.replay(id, { data: { n: "x" } }))).toMatchObject({
+      code: "BUS_INVALID_DATA",
+    });
     expect(await bus.deadLetters.replay(id, { data: { n: 7 } })).toEqual({ replayed: 1, failed: 0 });
   });
 
@@ -105,7 +117,10 @@ describe("the options of a replay", () => {
       progress.push(done);
       if (done === 2) stop.abort();
     };
-    expect(await failureOf(bus.deadLetters.replay({}, { signal: stop.signal, onProgress }))).toMatchObject({ code: "BUS_ABORTED", message: expect.stringContaining("after 2") as string });
+    expect(await failureOf(bus.deadLetters.replay({}, { signal: stop.signal, onProgress }))).toMatchObject({
+      code: "BUS_ABORTED",
+      message: expect.stringContaining("after 2") as string,
+    });
     expect(progress).toEqual([1, 2]);
   });
 
@@ -113,7 +128,12 @@ describe("the options of a replay", () => {
     const { bus } = await withLetters();
     await using _ = bus;
     const stop = new AbortController();
-    const replay = failureOf(bus.deadLetters.replay({}, { ratePerSecond: 0.1, signal: stop.signal, onProgress: () => setTimeout(() => stop.abort(), 20) }));
+    const replay = failureOf(
+      bus.deadLetters.replay(
+        {},
+        { ratePerSecond: 0.1, signal: stop.signal, onProgress: () => setTimeout(() => stop.abort(), 20) },
+      ),
+    );
     expect(await within(replay, "the end", 1_500)).toMatchObject({ code: "BUS_ABORTED" });
   });
 });

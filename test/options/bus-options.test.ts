@@ -46,7 +46,10 @@ describe("the options of a bus", () => {
   });
 
   it("option: BusOptions.unknownTypes decides over a type that nobody registered", async () => {
-    const outcome = async (options: { readonly definitions?: readonly [typeof Strict]; readonly unknownTypes?: "pass" | "dead-letter" }): Promise<string> => {
+    const outcome = async (options: {
+      readonly definitions?: readonly [typeof Strict];
+      readonly unknownTypes?: "pass" | "dead-letter";
+    }): Promise<string> => {
       await using bus = await onMemory(options);
       const seen = new Seen();
       await bus.subscribePattern(">", seen.handle, { group: "g" });
@@ -80,7 +83,12 @@ describe("the options of a bus", () => {
   });
 
   it("option: BusOptions.streams are made, and the most specific captures a topic", async () => {
-    await using bus = await onMemory({ streams: [{ name: "ticks", topics: ["tick.>", "tick"] }, { name: "rest", topics: [">"] }] });
+    await using bus = await onMemory({
+      streams: [
+        { name: "ticks", topics: ["tick.>", "tick"] },
+        { name: "rest", topics: [">"] },
+      ],
+    });
     expect((await bus.publish(Tick, { n: 1 })).stream).toBe("ticks");
     expect((await bus.publishTopic("else.where", 1)).stream).toBe("rest");
     expect((await bus.streams.list()).map(({ name }) => name).toSorted()).toEqual(["rest", "ticks"]);
@@ -114,7 +122,11 @@ describe("the options of a bus", () => {
       await using bus = await onMemory({ correlate });
       const seen = new Seen();
       await bus.subscribePattern("told.*", seen.handle, { group: "told" });
-      await bus.subscribe(Tick, (_event, delivery) => Promise.all([bus.publishTopic("told.bus", 1), delivery.publish(Told, { n: 1 })]), { group: "g" });
+      await bus.subscribe(
+        Tick,
+        (_event, delivery) => Promise.all([bus.publishTopic("told.bus", 1), delivery.publish(Told, { n: 1 })]),
+        { group: "g" },
+      );
       const { id } = await bus.publish(Tick, { n: 1 }, { correlationId: "chain" });
       await until(() => seen.count === 2, "both");
       const of = (topic: string): string | undefined => {
@@ -149,14 +161,19 @@ describe("the options of a bus", () => {
   it("option: BusOptions.reconnect is how often it is tried", async () => {
     const driver = new FaultyDriver();
     driver.failConnects = 5;
-    expect(await failureOf(connect({ driver, reconnect: { maxAttempts: 2, minMs: 1, maxMs: 1 } }))).toMatchObject({ code: "BUS_CONNECTION" });
+    expect(await failureOf(connect({ driver, reconnect: { maxAttempts: 2, minMs: 1, maxMs: 1 } }))).toMatchObject({
+      code: "BUS_CONNECTION",
+    });
     expect(driver.connectTimes).toHaveLength(2);
   });
 
   it("option: BusOptions.manage makes what is missing, names it, or assumes it", async () => {
     const name = fresh("store");
     const config = { driver: memory({ name }), streams: [{ name: "orders", topics: ["tick"] }] };
-    expect(await failureOf(connect({ ...config, manage: "verify" }))).toMatchObject({ code: "BUS_NOT_FOUND", message: expect.stringContaining('"orders" (tick)') as string });
+    expect(await failureOf(connect({ ...config, manage: "verify" }))).toMatchObject({
+      code: "BUS_NOT_FOUND",
+      message: expect.stringContaining('"orders" (tick)') as string,
+    });
     await using assuming = await connect({ ...config, manage: "off" });
     expect(await assuming.streams.list()).toEqual([]);
     await using making = await connect(config);

@@ -7,7 +7,9 @@ const quick = { maxAttempts: 4, backoff: { baseMs: 1, maxMs: 1 } } as const;
 
 describe("the policy of publishing", () => {
   it("option: PublishPolicy.retry tries again, so often and with such waits", async () => {
-    const { bus, driver } = await onFaulty({ publishing: { retry: { maxAttempts: 3, backoff: { baseMs: 120, factor: 1, jitter: 0 } } } });
+    const { bus, driver } = await onFaulty({
+      publishing: { retry: { maxAttempts: 3, backoff: { baseMs: 120, factor: 1, jitter: 0 } } },
+    });
     await using _ = bus;
     driver.sendFault = () => "no";
     const from = performance.now();
@@ -132,7 +134,10 @@ describe("the options of a publish", () => {
     await until(() => driver.sent.length === 1, "the bytes");
     stop.abort();
     expect(await sent).toMatchObject({ code: "BUS_ABORTED", outcome: "unknown" });
-    expect(await failureOf(bus.publish(Tick, { n: 2 }, { signal: stop.signal }))).toMatchObject({ code: "BUS_ABORTED", outcome: "rejected" });
+    expect(await failureOf(bus.publish(Tick, { n: 2 }, { signal: stop.signal }))).toMatchObject({
+      code: "BUS_ABORTED",
+      outcome: "rejected",
+    });
     expect(driver.sent).toHaveLength(1);
   });
 
@@ -156,7 +161,9 @@ describe("the options of a publish", () => {
     await until(() => driver.sent.length === 1, "the first");
     stop.abort();
     const outcomes = await many;
-    expect(outcomes.map((each) => (each.ok ? "stored" : each.error instanceof PublishError && each.error.outcome))).toEqual(["unknown", "rejected"]);
+    expect(
+      outcomes.map((each) => (each.ok ? "stored" : each.error instanceof PublishError && each.error.outcome)),
+    ).toEqual(["unknown", "rejected"]);
   });
 
   it("stops pulling from a source that waits when publishMany is aborted", async () => {

@@ -12,7 +12,10 @@ describe("the options of a request", () => {
     const open = gate();
     await bus.respond(Double, async (n) => (await open.opened, n * 2));
     const from = performance.now();
-    expect(await failureOf(bus.request(Double, 1, { timeoutMs: 80 }))).toMatchObject({ code: "BUS_TIMEOUT", message: expect.stringContaining("80 ms") as string });
+    expect(await failureOf(bus.request(Double, 1, { timeoutMs: 80 }))).toMatchObject({
+      code: "BUS_TIMEOUT",
+      message: expect.stringContaining("80 ms") as string,
+    });
     expect(performance.now() - from).toBeLessThan(2_000);
     open.open();
   });
@@ -52,7 +55,13 @@ describe("the options of a responder", () => {
     for (let n = 0; n < 10; n += 1) await one.request(Double, n);
     await until(() => asked.alone === 10 && asked.left + asked.right === 20, "a copy each");
     const byDefault = [await one.respond(Double, (n) => n), await two.respond(Double, (n) => n)];
-    expect([first, second, alone, ...byDefault].map(({ group }) => group)).toEqual(["workers", "workers", undefined, "responders", "default"]);
+    expect([first, second, alone, ...byDefault].map(({ group }) => group)).toEqual([
+      "workers",
+      "workers",
+      undefined,
+      "responders",
+      "default",
+    ]);
   });
 
   it("option: RespondOptions.concurrency answers no more at once", async () => {

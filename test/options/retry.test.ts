@@ -28,7 +28,11 @@ async function failing(retry: RetryPolicy, error: () => unknown = () => new Erro
     const { waiting, inFlight } = await bus.groups.info("g");
     return runs > 0 && waiting === 0 && inFlight === 0 && subscription.stats().inFlight === 0;
   }, "the end of it");
-  return { runs, delays: logger.of("retried").map(({ fields }) => fields["delayMs"]), letters: await bus.deadLetters.count() };
+  return {
+    runs,
+    delays: logger.of("retried").map(({ fields }) => fields["delayMs"]),
+    letters: await bus.deadLetters.count(),
+  };
 }
 
 describe("the retry policy", () => {
@@ -51,13 +55,22 @@ describe("the retry policy", () => {
       },
       () => error,
     );
-    expect(asked).toEqual([[1, error], [2, error]]);
+    expect(asked).toEqual([
+      [1, error],
+      [2, error],
+    ]);
     expect(delays).toEqual([3, 6]);
   });
 
   it("option: RetryPolicy.exhausted drops instead of writing a dead letter", async () => {
-    expect(await failing({ maxAttempts: 2, backoff: { baseMs: 1 }, exhausted: "drop" })).toMatchObject({ runs: 2, letters: 0 });
-    expect(await failing({ maxAttempts: 2, backoff: { baseMs: 1 }, exhausted: "dead-letter" })).toMatchObject({ runs: 2, letters: 1 });
+    expect(await failing({ maxAttempts: 2, backoff: { baseMs: 1 }, exhausted: "drop" })).toMatchObject({
+      runs: 2,
+      letters: 0,
+    });
+    expect(await failing({ maxAttempts: 2, backoff: { baseMs: 1 }, exhausted: "dead-letter" })).toMatchObject({
+      runs: 2,
+      letters: 1,
+    });
   });
 
   it("option: BackoffOptions.baseMs, BackoffOptions.factor, BackoffOptions.maxMs make the waits", async () => {
@@ -71,7 +84,9 @@ describe("the retry policy", () => {
   });
 
   it("option: BackoffOptions.jitter takes a random part off", async () => {
-    const many = async (jitter: number | undefined): Promise<readonly number[]> => (await failing({ maxAttempts: 12, backoff: { baseMs: 100, factor: 1, maxMs: 100, jitter } })).delays as readonly number[];
+    const many = async (jitter: number | undefined): Promise<readonly number[]> =>
+      (await failing({ maxAttempts: 12, backoff: { baseMs: 100, factor: 1, maxMs: 100, jitter } }))
+        .delays as readonly number[];
     const [full, half] = await Promise.all([many(undefined), many(0.5)]);
     expect(new Set(full).size).toBeGreaterThan(3);
     expect(Math.min(...full)).toBeLessThan(50);

@@ -5,7 +5,8 @@ import { connect } from "../../src/index.ts";
 import { silence, until } from "../../src/testing/until.ts";
 import { failureOf, fresh, gate, onMemory, Seen, Tick } from "../support/events.ts";
 
-const onStream = (stream: Partial<StreamOptions>): Promise<Bus> => onMemory({ streams: [{ name: "events", topics: [">"], partitions: 1, ...stream }] });
+const onStream = (stream: Partial<StreamOptions>): Promise<Bus> =>
+  onMemory({ streams: [{ name: "events", topics: [">"], partitions: 1, ...stream }] });
 /** A group that reads nothing for now, so that nothing is forgotten as read. */
 const heldBack = async (bus: Bus): Promise<void> => {
   const subscription = await bus.subscribe(Tick, () => undefined, { group: "slow" });
@@ -19,9 +20,16 @@ describe("the options of a stream", () => {
   it("option: StreamOptions.name, StreamOptions.topics, StreamOptions.partitions are what it is called, captures and is divided into", async () => {
     await using bus = await onMemory();
     await bus.streams.ensure({ name: "orders", topics: ["orders.>", "returns"], partitions: 5 });
-    expect(await bus.streams.info("orders")).toMatchObject({ name: "orders", topics: ["orders.>", "returns"], partitions: 5 });
+    expect(await bus.streams.info("orders")).toMatchObject({
+      name: "orders",
+      topics: ["orders.>", "returns"],
+      partitions: 5,
+    });
     expect((await bus.streams.info("events")).partitions).toBe(16);
-    expect([(await bus.publishTopic("returns", 1)).stream, (await bus.publishTopic("return", 1)).stream]).toEqual(["orders", "events"]);
+    expect([(await bus.publishTopic("returns", 1)).stream, (await bus.publishTopic("return", 1)).stream]).toEqual([
+      "orders",
+      "events",
+    ]);
   });
 
   it("option: StreamOptions.maxAgeMs lets go what is older, handled or not, and says what was not", async () => {
@@ -32,7 +40,11 @@ describe("the options of a stream", () => {
     });
     const open = gate();
     const seen = new Seen();
-    await bus.subscribe(Tick, (event) => (seen.handle(event), open.opened), { group: "g", concurrency: 1, order: "none" });
+    await bus.subscribe(Tick, (event) => (seen.handle(event), open.opened), {
+      group: "g",
+      concurrency: 1,
+      order: "none",
+    });
     await fill(bus, 10);
     await until(async () => (await bus.streams.info("events")).messages === 0, "the end of them");
     open.open();
@@ -51,7 +63,9 @@ describe("the options of a stream", () => {
     await using bus = await onStream({ maxBytes: 3_000 });
     await heldBack(bus);
     await bus.publishTopic("tick", "x".repeat(2_000));
-    expect(await failureOf(bus.publishTopic("tick", "x".repeat(2_000), { timeoutMs: 200 }))).toMatchObject({ outcome: "rejected" });
+    expect(await failureOf(bus.publishTopic("tick", "x".repeat(2_000), { timeoutMs: 200 }))).toMatchObject({
+      outcome: "rejected",
+    });
   });
 
   it("option: StreamOptions.whenFull drops the oldest, or lets the publish wait, instead of refusing", async () => {
@@ -77,7 +91,14 @@ describe("the options of a stream", () => {
     await using bus = await onStream({ maxMessages: 3, idleGroupMs: 60 });
     await heldBack(bus);
     await fill(bus, 3);
-    await until(() => bus.publish(Tick, { n: 4 }, { timeoutMs: 50 }).then(() => true, () => false), "room");
+    await until(
+      () =>
+        bus.publish(Tick, { n: 4 }, { timeoutMs: 50 }).then(
+          () => true,
+          () => false,
+        ),
+      "room",
+    );
     await using patient = await onStream({ maxMessages: 3 });
     await heldBack(patient);
     await fill(patient, 3);
@@ -87,13 +108,16 @@ describe("the options of a stream", () => {
 
   it("option: StreamOptions.replicas above one is refused where there is no cluster", async () => {
     await using bus = await onMemory();
-    expect(await failureOf(bus.streams.ensure({ name: "orders", topics: ["orders.>"], replicas: 2 }))).toMatchObject({ code: "BUS_UNSUPPORTED" });
+    expect(await failureOf(bus.streams.ensure({ name: "orders", topics: ["orders.>"], replicas: 2 }))).toMatchObject({
+      code: "BUS_UNSUPPORTED",
+    });
     expect(await bus.streams.ensure({ name: "orders", topics: ["orders.>"], replicas: 1 })).toBe("created");
   });
 });
 
 describe("the options of the memory driver", () => {
-  const on = (options: MemoryOptions): Promise<Bus> => connect({ driver: memory(options), streams: [{ name: "events", topics: [">"], partitions: 1 }] });
+  const on = (options: MemoryOptions): Promise<Bus> =>
+    connect({ driver: memory(options), streams: [{ name: "events", topics: [">"], partitions: 1 }] });
 
   it("option: MemoryOptions.name shares one store among the buses of a process", async () => {
     const name = fresh("store");
@@ -115,7 +139,11 @@ describe("the options of the memory driver", () => {
       await until(() => seen.count === 1, "the event");
       return seen.events[0]!.data === data;
     };
-    expect([await sameObject(false), await sameObject(true), await sameObject(undefined)]).toEqual([true, false, false]);
+    expect([await sameObject(false), await sameObject(true), await sameObject(undefined)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
   });
 
   it("option: MemoryOptions.maxMessages, MemoryOptions.whenFull bound a stream that does not say", async () => {
@@ -133,7 +161,9 @@ describe("the options of the memory driver", () => {
     await using bus = await on({ maxBytes: 3_000 });
     await heldBack(bus);
     await bus.publishTopic("tick", "x".repeat(2_000));
-    expect(await failureOf(bus.publishTopic("tick", "x".repeat(2_000), { timeoutMs: 100 }))).toMatchObject({ outcome: "rejected" });
+    expect(await failureOf(bus.publishTopic("tick", "x".repeat(2_000), { timeoutMs: 100 }))).toMatchObject({
+      outcome: "rejected",
+    });
   });
 
   it("option: MemoryOptions.maxLetters forgets the oldest letter of a group, and says so", async () => {

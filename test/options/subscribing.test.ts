@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { silence, until, within } from "../../src/testing/until.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { connect, type Positions, type SubscribeOptions } from "../../src/index.ts";
-import { atOnce, fresh, gate, Keyed, LogBook, onMemory, Seen, Tick, Tock } from "../support/events.ts";
+import { atOnce, fresh, gate, Keyed, onMemory, Seen, Tick, Tock } from "../support/events.ts";
 
 const never = (): Promise<void> => new Promise(() => undefined);
 
@@ -43,7 +43,10 @@ describe("the options of a subscription", () => {
     await bus.subscribe(Tick, durable.handle, { group: "durable" });
     await bus.publish(Tick, { n: 3 });
     await until(() => live.count >= 2 && durable.count >= 3, "the last");
-    expect([live.numbers, durable.numbers.toSorted()]).toEqual([[1, 3], [1, 2, 3]]);
+    expect([live.numbers, durable.numbers.toSorted()]).toEqual([
+      [1, 3],
+      [1, 2, 3],
+    ]);
   });
 
   it("option: SubscribeOptions.from is where a new group starts", async () => {
@@ -114,13 +117,21 @@ describe("the options of a subscription", () => {
       await until(() => running === 3, "the rest");
       return seen;
     };
-    expect([await together("group"), await together("process"), await together(undefined), await together("none")]).toEqual([1, 1, 1, 3]);
+    expect([
+      await together("group"),
+      await together("process"),
+      await together(undefined),
+      await together("none"),
+    ]).toEqual([1, 1, 1, 3]);
   });
 
   it("option: SubscribeOptions.retry goes over the bus's", async () => {
     await using bus = await onMemory({ retry: { maxAttempts: 9, ...atOnce } });
     let runs = 0;
-    await bus.subscribe(Tick, () => Promise.reject(new Error(`run ${(runs += 1)}`)), { group: "g", retry: { maxAttempts: 2 } });
+    await bus.subscribe(Tick, () => Promise.reject(new Error(`run ${(runs += 1)}`)), {
+      group: "g",
+      retry: { maxAttempts: 2 },
+    });
     await bus.publish(Tick, { n: 1 });
     await until(async () => (await bus.deadLetters.count()) === 1, "the letter");
     expect(runs).toBe(2);
@@ -141,7 +152,11 @@ describe("the options of a subscription", () => {
       { group: "g", timeoutMs: 50 },
     );
     await bus.publish(Tick, { n: 1 });
-    await within(until(async () => (await bus.deadLetters.count()) === 1, "the letter"), "the letter", 2_000);
+    await within(
+      until(async () => (await bus.deadLetters.count()) === 1, "the letter"),
+      "the letter",
+      2_000,
+    );
     expect(reason).toMatchObject({ code: "BUS_TIMEOUT" });
     expect((await bus.deadLetters.list()).items[0]!.reason.code).toBe("BUS_TIMEOUT");
   });
@@ -151,7 +166,11 @@ describe("the options of a subscription", () => {
       await using bus = await onMemory({ streams: [{ name: "events", topics: [">"], partitions: 1 }] });
       const seen = new Seen();
       const open = gate();
-      await bus.subscribe(Tick, async (event) => (event.data.n === 0 ? open.opened : seen.handle(event)), { group: "g", order: "none", runAhead });
+      await bus.subscribe(Tick, async (event) => (event.data.n === 0 ? open.opened : seen.handle(event)), {
+        group: "g",
+        order: "none",
+        runAhead,
+      });
       await bus.publishMany(Array.from({ length: 200 }, (_each, n) => Tick.of({ n })));
       if (runAhead === undefined) await until(() => seen.count === 199, "all but the first");
       else await until(() => seen.count >= runAhead - 1, "up to the bound");
@@ -169,7 +188,9 @@ describe("the options of a subscription", () => {
 
   it("option: SubscribeOptions.handOnMs is how long an event that nobody takes is handed on", async () => {
     await using bus = await onMemory();
-    await bus.subscribe([Tick, Tock], () => undefined, { group: "g" }).then((subscription) => subscription.unsubscribe());
+    await bus
+      .subscribe([Tick, Tock], () => undefined, { group: "g" })
+      .then((subscription) => subscription.unsubscribe());
     await bus.subscribe(Tick, () => undefined, { group: "g", handOnMs: 250 });
     const from = performance.now();
     await bus.publish(Tock, { n: 1 });
@@ -186,7 +207,11 @@ describe("the options of a subscription", () => {
     });
     const seen = new Seen();
     const open = gate();
-    await bus.subscribe(Tick, (event) => (seen.handle(event), open.opened), { concurrency: 1, bufferSize: 5, order: "none" });
+    await bus.subscribe(Tick, (event) => (seen.handle(event), open.opened), {
+      concurrency: 1,
+      bufferSize: 5,
+      order: "none",
+    });
     await bus.publishMany(Array.from({ length: 20 }, (_each, n) => Tick.of({ n })));
     await until(() => lost.length > 0, "the loss");
     open.open();
@@ -211,70 +236,5 @@ describe("the options of a subscription", () => {
     await until(() => seen.count === 1, "the handler");
     expect(await within(subscription.unsubscribe({ timeoutMs: 50 }), "the end", 2_000)).toBe(true);
     await bus.close({ timeoutMs: 50 });
-  });
-});
-
-describe("the options of batches", () => {
-  it("option: BatchOptions.maxSize is a batch's most", async () => {
-    await using bus = await onMemory();
-    const sizes: number[] = [];
-    await bus.subscribeBatch(Tick, async (events) => void sizes.push(events.length), { group: "g", order: "none", maxSize: 4, maxAgeMs: 60_000 });
-    await bus.publishMany(Array.from({ length: 12 }, (_each, n) => Tick.of({ n })));
-    await until(() => sizes.length === 3, "three batches");
-    expect(sizes).toEqual([4, 4, 4]);
-  });
-
-  it("option: BatchOptions.maxAgeMs ends a batch by the age of its oldest event", async () => {
-    await using bus = await onMemory();
-    let took: number | undefined;
-    const from = performance.now();
-    await bus.subscribeBatch(Tick, async () => void (took ??= performance.now() - from), { group: "g", maxSize: 1_000, maxAgeMs: 150 });
-    const feed = setInterval(() => void bus.publish(Tick, { n: 1 }), 10);
-    await until(() => took !== undefined, "the batch");
-    clearInterval(feed);
-    expect(took).toBeGreaterThanOrEqual(150);
-    expect(took).toBeLessThan(1_500);
-  });
-});
-
-describe("the options of pulling", () => {
-  it("option: PullOptions.group, PullOptions.max are whose events and how many", async () => {
-    await using bus = await onMemory();
-    await bus.publishMany(Array.from({ length: 30 }, (_each, n) => Tick.of({ n })));
-    const three = await bus.pull(Tick, { group: "g", max: 3 });
-    expect(three.map(({ group }) => group)).toEqual(["g", "g", "g"]);
-    const most = await bus.pull(Tick, { group: "other", waitMs: 300 });
-    expect(most).toHaveLength(10);
-    await Promise.all([...three, ...most].map((delivery) => delivery.ack()));
-  });
-
-  it("option: PullOptions.waitMs is how long it waits for the first", async () => {
-    await using bus = await onMemory();
-    const from = performance.now();
-    expect(await bus.pull(Tick, { group: "g", waitMs: 120 })).toEqual([]);
-    const took = performance.now() - from;
-    expect(took).toBeGreaterThanOrEqual(119);
-    expect(took).toBeLessThan(900);
-  });
-
-  it("option: PullOptions.signal ends the wait", async () => {
-    await using bus = await onMemory();
-    const stop = new AbortController();
-    const pulled = bus.pull(Tick, { group: "g", waitMs: 60_000, signal: stop.signal });
-    setTimeout(() => stop.abort(), 20);
-    await expect(within(pulled, "the end", 2_000)).rejects.toMatchObject({ code: "BUS_ABORTED" });
-  });
-
-  it("option: PulledDelivery.retry.delayMs is when it comes again", async () => {
-    const logger = new LogBook();
-    await using bus = await onMemory({ logger });
-    await bus.publish(Tick, { n: 1 });
-    const [delivery] = await bus.pull(Tick, { group: "g", max: 1 });
-    const from = performance.now();
-    await delivery!.retry({ delayMs: 200 });
-    const [again] = await bus.pull(Tick, { group: "g", max: 1, waitMs: 5_000 });
-    expect(performance.now() - from).toBeGreaterThanOrEqual(199);
-    expect([again!.attempt, logger.of("retried")[0]!.fields["delayMs"]]).toEqual([2, 200]);
-    await again!.ack();
   });
 });

@@ -7,7 +7,8 @@ import { connect } from "../../src/index.ts";
 import { connectTo, publish } from "../support/driver-harness.ts";
 import { fresh, onFaulty, Seen } from "../support/events.ts";
 
-const headerOf = (message: OutMessage, name: string): string | undefined => message.headers.find(([each]) => each === name)?.[1];
+const headerOf = (message: OutMessage, name: string): string | undefined =>
+  message.headers.find(([each]) => each === name)?.[1];
 const bodyOf = (message: OutMessage): string => new TextDecoder().decode(message.body);
 
 /** What goes over the wire for one publish. */
@@ -44,7 +45,11 @@ describe("the wire options", () => {
   });
 
   it("option: CompressionOptions.thresholdBytes leaves smaller bodies plain", async () => {
-    const encoding = async (thresholdBytes: number | undefined, length: number): Promise<string | undefined> => headerOf(await written({ compression: { encoding: "gzip", thresholdBytes } }, "x".repeat(length)), "content-encoding");
+    const encoding = async (thresholdBytes: number | undefined, length: number): Promise<string | undefined> =>
+      headerOf(
+        await written({ compression: { encoding: "gzip", thresholdBytes } }, "x".repeat(length)),
+        "content-encoding",
+      );
     expect(await encoding(10_000, 5_000)).toBeUndefined();
     expect(await encoding(100, 500)).toBe("gzip");
     expect([await encoding(undefined, 300), await encoding(undefined, 2_000)]).toEqual([undefined, "gzip"]);
@@ -52,7 +57,10 @@ describe("the wire options", () => {
 
   it("option: WireOptions.foreign, ForeignOptions.format, ForeignOptions.topics read another system's messages on these topics, and no others", async () => {
     const name = fresh("store");
-    await using bus = await connect({ driver: memory({ name }), wire: { foreign: [{ topics: "legacy.*", format: upper }] } });
+    await using bus = await connect({
+      driver: memory({ name }),
+      wire: { foreign: [{ topics: "legacy.*", format: upper }] },
+    });
     const seen = new Seen();
     await bus.subscribePattern(">", seen.handle, { group: "g" });
     const { connection } = await connectTo(memory({ name }));
@@ -64,7 +72,9 @@ describe("the wire options", () => {
   });
 
   it("option: ForeignOptions.write writes the format too, on its topics only", async () => {
-    const foreign = (write: boolean | undefined): WireOptions => ({ foreign: [{ topics: "legacy.*", format: upper, write }] });
+    const foreign = (write: boolean | undefined): WireOptions => ({
+      foreign: [{ topics: "legacy.*", format: upper, write }],
+    });
     expect(bodyOf(await written(foreign(true), "hello", "legacy.greeting"))).toBe("HELLO");
     expect(bodyOf(await written(foreign(true), "hello", "modern.greeting"))).toContain('"specversion"');
     expect(bodyOf(await written(foreign(undefined), "hello", "legacy.greeting"))).toContain('"specversion"');

@@ -129,7 +129,7 @@ describe("SIGKILL at random points", () => {
         const place = places[Math.floor(random() * places.length)] as Place;
         const least = place.child.lines.length + 1 + Math.floor(random() * 20);
         // A handler may own no partition: then something else is killed.
-        const active = await until(() => place.child.lines.length >= least, "work", 5_000).then(
+        const active = await until(() => place.child.lines.length >= least, "work", 2_000).then(
           () => true,
           () => false,
         );

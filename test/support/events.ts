@@ -1,5 +1,16 @@
-import { connect, defineEvent, typed, type Bus, type BusConfig, type BusError, type BusEvent, type BusOptions, type Logger } from "../../src/index.ts";
+import {
+  connect,
+  defineEvent,
+  typed,
+  type Bus,
+  type BusConfig,
+  type BusError,
+  type BusEvent,
+  type BusOptions,
+  type Logger,
+} from "../../src/index.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
+import { until } from "../../src/testing/until.ts";
 import { FaultyDriver } from "./faulty-driver.ts";
 
 export interface Count {
@@ -21,7 +32,10 @@ export const fresh = (what: string): string => `${what}-${(made += 1)}`;
 
 export const onMemory = (options: BusOptions = {}): Promise<Bus> => connect({ driver: memory(), ...options });
 
-export async function onFaulty(options: BusOptions = {}, driver: FaultyDriver = new FaultyDriver()): Promise<{ readonly bus: Bus; readonly driver: FaultyDriver }> {
+export async function onFaulty(
+  options: BusOptions = {},
+  driver: FaultyDriver = new FaultyDriver(),
+): Promise<{ readonly bus: Bus; readonly driver: FaultyDriver }> {
   const config: BusConfig = { driver, ...options };
   return { driver, bus: await connect(config) };
 }
@@ -76,4 +90,13 @@ export async function failureOf(promise: Promise<unknown>): Promise<BusError> {
 export function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { opened: promise, open: resolve };
+}
+
+/** Publishes and sees it handled, by default in the group `g`: the bus still works. */
+export async function stillWorks(bus: Bus, group = "g"): Promise<void> {
+  const seen = new Seen();
+  const subscription = await bus.subscribe(Tock, seen.handle, { group, name: "still-works" });
+  await bus.publish(Tock, { n: 1 });
+  await until(() => seen.count > 0, "that the bus still works", 5_000);
+  await subscription.unsubscribe();
 }

@@ -148,13 +148,20 @@ export class FaultyDriver implements Driver {
         through.push(answering(message, () => undefined));
         message.failed("unknown", new Fault("the connection broke"));
       } else if (fault === "late") {
-        through.push(answering(message, (position, duplicate) => void this.#late.push(() => message.stored(position, duplicate))));
+        through.push(
+          answering(message, (position, duplicate) => void this.#late.push(() => message.stored(position, duplicate))),
+        );
       }
     }
     if (through.length > 0) inner.send(through);
   }
 
-  async #consume(inner: DriverConnection, source: Source, sink: Sink, window: Parameters<DriverConnection["consume"]>[2]): Promise<Consumption> {
+  async #consume(
+    inner: DriverConnection,
+    source: Source,
+    sink: Sink,
+    window: Parameters<DriverConnection["consume"]>[2],
+  ): Promise<Consumption> {
     this.consumeTimes.push(performance.now());
     await this.consumeGate;
     if (this.failConsumes > 0) {
@@ -210,7 +217,27 @@ export class FaultyDriver implements Driver {
   }
 }
 
-function answering(message: OutMessage, stored: (position: string | undefined, duplicate: boolean | undefined) => void): OutMessage {
-  const { to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value } = message;
-  return { to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value, stored, failed: () => undefined };
+function answering(
+  message: OutMessage,
+  stored: (position: string | undefined, duplicate: boolean | undefined) => void,
+): OutMessage {
+  const { to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value } =
+    message;
+  return {
+    to,
+    id,
+    brokerId,
+    key,
+    hash,
+    replyTo,
+    notBefore,
+    expiresAt,
+    durable,
+    priority,
+    headers,
+    body,
+    value,
+    stored,
+    failed: () => undefined,
+  };
 }

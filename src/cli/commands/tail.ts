@@ -33,7 +33,8 @@ export function tail(shell: Shell): Command {
     if (from !== undefined && group === undefined) {
       throw new UsageError("--from says where a group starts: give --group, too.");
     }
-    await shell.session(command, "create", async ({ bus, output, interrupted }) => {
+    const manage = group === undefined ? "verify" : "create"; // looking makes nothing, joining makes the group
+    await shell.session(command, manage, async ({ bus, output, interrupted }) => {
       const enough = new AbortController();
       const ended = AbortSignal.any([enough.signal, interrupted, output.closed]);
       let shown = 0;

@@ -252,7 +252,7 @@ export class StreamLog {
       log.readers.every((reader) => !reader.reader.needs(this.limits.idleGroupMs)),
     );
     if (!ungrouped) this.#dropRead(0, this.messages - this.limits.maxRead);
-    this.#lookAgainAt = Math.max(this.messages, this.limits.maxRead) + Math.max(this.limits.maxRead >> 4, 1);
+    this.#lookAgainAt = Math.max(this.messages, this.limits.maxRead) + Math.max(this.limits.maxRead >> 2, 1);
   }
 }
 

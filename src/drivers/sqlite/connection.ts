@@ -209,6 +209,7 @@ export class SqliteConnection implements DriverConnection {
       await this.join();
       if (this.#context.manage === "create")
         for (const stream of this.#streams.values()) await this.ensureStream(stream);
+      if (this.#closed) return this.destroy();
       this.#context.changed();
     } catch (failure) {
       this.#store.trouble(failure); // tried again in a second
