@@ -12,6 +12,7 @@ import type { Publisher } from "./publisher.ts";
 import { open } from "./receiving.ts";
 import { ReceivedEvent } from "./received-event.ts";
 import { check } from "./schema-check.ts";
+import { errorFields } from "./status-board.ts";
 import type { Broker } from "./supervisor.ts";
 import { validatePattern } from "./topic.ts";
 import { header, headerPrefix } from "./wire-names.ts";
@@ -69,8 +70,8 @@ export class DeadLetterOffice implements DeadLetters {
     let failed = 0;
     for await (const ids of this.#pages(which)) {
       for (const id of ids) {
+        if (options.ratePerSecond !== undefined) await this.#pause(startedAt + ((replayed + failed) * 1_000) / options.ratePerSecond, options.signal);
         if (options.signal?.aborted === true) throw new BusError("BUS_ABORTED", `replay: aborted by the caller after ${replayed}`);
-        if (options.ratePerSecond !== undefined) await this.#pause(startedAt + ((replayed + failed) * 1_000) / options.ratePerSecond);
         const outcome = await this.#replayOne(id, options.data);
         if (outcome === "replayed") replayed += 1;
         else if (outcome === "failed") failed += 1;
@@ -115,7 +116,8 @@ export class DeadLetterOffice implements DeadLetters {
       await admin.removeLetters([id], token);
       return "replayed";
     } catch (error) {
-      this.#core.board.log("warn", "letter not replayed", { letter: id, reason: error instanceof Error ? error.message : "" });
+      this.#core.board.log("warn", "letter not replayed", { letter: id, ...errorFields(error) });
+      await admin.claimLetters([id], token, 0); // the claim is given up
       if (data !== undefined) throw error; // the caller's own data was refused
       return "failed";
     }
@@ -199,9 +201,18 @@ export class DeadLetterOffice implements DeadLetters {
     }
   }
 
-  #pause(until: number): Promise<void> {
+  #pause(until: number, signal: AbortSignal | undefined): Promise<void> {
     const wait = until - this.#core.clock.ticks();
-    return wait <= 0 ? Promise.resolve() : new Promise((resolve) => void this.#core.wheel.set(wait, resolve));
+    if (wait <= 0 || signal?.aborted === true) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer.cancel();
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = this.#core.wheel.set(wait, done);
+      signal?.addEventListener("abort", done, { once: true });
+    });
   }
 }
 

@@ -1,9 +1,21 @@
+import { BusError } from "./errors.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
 
-/** Resolves to true when the work did, to false when `ms` passed before; never rejects for the time. */
-export function within(wheel: TimerWheel, ms: number, work: Promise<unknown>): Promise<boolean> {
+/** Resolves to true when the work did, to false when `ms` passed before; rejects as the work does, or with BUS_ABORTED. */
+export function within(wheel: TimerWheel, ms: number, work: Promise<unknown>, signal?: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const timer = wheel.set(ms, () => resolve(false));
-    work.then(() => resolve(true), reject).finally(() => timer.cancel());
+    const abort = (): void => finish(() => reject(new BusError("BUS_ABORTED", "aborted by the caller")));
+    const finish = (end: () => void): void => {
+      timer.cancel();
+      signal?.removeEventListener("abort", abort);
+      end();
+    };
+    const timer = wheel.set(ms, () => finish(() => resolve(false)));
+    signal?.addEventListener("abort", abort, { once: true });
+    if (signal?.aborted === true) abort();
+    work.then(
+      () => finish(() => resolve(true)),
+      (error: Error) => finish(() => reject(error)),
+    );
   });
 }

@@ -319,7 +319,7 @@ export interface DriverAdmin {
   letters(group: string | undefined, after: string | undefined, limit: number): Promise<readonly StoredMessage[]>;
   letter(id: string): Promise<StoredMessage | undefined>;
   countLetters(group: string | undefined): Promise<number>;
-  /** Replay claims, sends, removes; discard claims and removes; of two operators one wins. The ids that were claimed. */
+  /** Replay claims, sends, removes; discard claims and removes; of two operators one wins. Claiming again with the same token moves the lease, 0 gives it up. The ids that were claimed. */
   claimLetters(ids: readonly string[], token: string, leaseMs: number): Promise<readonly string[]>;
   /** Only those still claimed by `token`. The ids that went. */
   removeLetters(ids: readonly string[], token: string): Promise<readonly string[]>;

@@ -108,5 +108,14 @@ export class RemoteError extends BusError {
 
 /** True of an error of any copy of the package. */
 export function isBusError(error: unknown): error is BusError {
-  return typeof error === "object" && error !== null && (error as { readonly [brand]?: unknown })[brand] === true;
+  return branded(error, brand);
+}
+
+/** Whatever was thrown may be a proxy that refuses to be asked. */
+export function branded(thrown: unknown, mark: symbol): boolean {
+  try {
+    return typeof thrown === "object" && thrown !== null && (thrown as Readonly<Record<symbol, unknown>>)[mark] === true;
+  } catch {
+    return false;
+  }
 }

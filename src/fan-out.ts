@@ -15,6 +15,7 @@ export interface Receiver {
 
 export type FanOutSource = { readonly kind: "tail"; readonly stream: string } | { readonly kind: "direct"; readonly group: string | undefined };
 
+const exactPatterns = 64;
 const fanOutWindow: Window = { messages: 1_024, bytes: 16 * 1_048_576 };
 
 /** One tail of a stream, or one end of the direct lane, for everybody in this process who listens: matched by the topic trie. */
@@ -26,8 +27,12 @@ export class FanOut implements Consumer {
   readonly #receivers = new TopicTrie<Receiver>();
   /** With the patterns that it is known by here; they may have grown since. */
   readonly #all = new Map<Receiver, readonly string[]>();
-  readonly #last = new Map<string, string>();
-  #consumption: Consumption | undefined;
+  /** How many receivers have each pattern, and answer each request. */
+  readonly #patterns = new Map<string, number>();
+  readonly #answers = new Map<string, number>();
+  #wanted: { readonly what: string; readonly by: Consumption; readonly inForce: Promise<void> } | undefined;
+  /** Of a tail: the last position of each partition that was delivered, or that it starts behind. */
+  #last: Map<string, string> | undefined;
   #opening: Promise<void> | undefined;
 
   constructor(core: Core, broker: Broker, source: FanOutSource, from: StartAt = { at: "newest" }) {
@@ -46,6 +51,7 @@ export class FanOut implements Consumer {
     this.#forget(receiver);
     const patterns = [...receiver.patterns];
     this.#all.set(receiver, patterns);
+    this.#count(receiver, 1);
     for (const pattern of patterns) this.#receivers.add(pattern, receiver);
     try {
       await (this.#opening ??= this.supervisor.open());
@@ -66,26 +72,29 @@ export class FanOut implements Consumer {
 
   async close(signal: AbortSignal): Promise<void> {
     this.#opening = undefined;
-    this.#consumption = undefined;
+    this.#last = undefined;
     await this.supervisor.close(signal);
   }
 
-  prepare(_connection: DriverConnection): Promise<void> {
-    return Promise.resolve();
+  /** A tail fixes where it starts before it does, so that it knows where to go on even when it ends before its first message. */
+  async prepare(connection: DriverConnection): Promise<void> {
+    if (this.#source.kind === "direct" || this.#last !== undefined) return;
+    const newest = "at" in this.#from && this.#from.at === "newest";
+    this.#last = new Map(newest ? Object.entries(await connection.admin.positions(this.#source.stream)) : []);
   }
 
   /** Everything up to the last delivered message is in a receiver's buffer here: it goes on behind that. */
   source(resume: ReadonlyMap<string, string> | undefined): Source {
     if (this.#source.kind === "direct") return this.#source;
-    return { ...this.#source, from: this.#from, resume: resume === undefined ? undefined : new Map(this.#last) };
+    const last = this.#last ?? new Map<string, string>();
+    return { ...this.#source, from: last.size === 0 ? this.#from : { positions: Object.fromEntries(last) }, resume: resume === undefined ? undefined : new Map(last) };
   }
 
   window(): Window {
     return fanOutWindow;
   }
 
-  opened(consumption: Consumption): void {
-    this.#consumption = consumption;
+  opened(): void {
     this.#want().catch((error: unknown) => this.supervisor.ended(error, true));
   }
 
@@ -97,9 +106,9 @@ export class FanOut implements Consumer {
         receiver.take(message);
         reached.add(receiver);
       }
-      if (message.partition !== undefined && message.position !== undefined) this.#last.set(message.partition, message.position);
+      if (message.partition !== undefined && message.position !== undefined) this.#last?.set(message.partition, message.position);
     }
-    this.#consumption?.ack(messages);
+    this.supervisor.consumption?.ack(messages);
     for (const receiver of reached) receiver.taken();
   }
 
@@ -107,12 +116,34 @@ export class FanOut implements Consumer {
     // a tail owns nothing: what was delivered is in the buffers
   }
 
-  #want(): Promise<void> {
-    const of = (answers: boolean): string[] => [...new Set([...this.#all].filter(([receiver]) => receiver.answers === answers).flatMap(([, patterns]) => patterns))];
-    return this.#consumption?.wants(of(false), of(true)) ?? Promise.resolve();
+  /** Above some number of patterns everything is wanted, and the trie here tells what for whom: else each new one costs all. */
+  async #want(): Promise<void> {
+    const { consumption } = this.supervisor;
+    if (consumption === undefined) return; // it comes back, and asks then
+    const patterns = this.#patterns.size > exactPatterns ? [">"] : [...this.#patterns.keys()];
+    const answers = [...this.#answers.keys()];
+    const wanted = `${patterns.join(" ")}|${answers.join(" ")}`;
+    if (this.#wanted?.what === wanted && this.#wanted.by === consumption) return this.#wanted.inForce;
+    const inForce = consumption.wants(patterns, answers);
+    this.#wanted = { what: wanted, by: consumption, inForce };
+    try {
+      await inForce;
+    } catch (error) {
+      if (this.supervisor.consumption === consumption) throw error;
+    }
+  }
+
+  #count(receiver: Receiver, by: 1 | -1): void {
+    const counts = receiver.answers ? this.#answers : this.#patterns;
+    for (const pattern of this.#all.get(receiver) ?? []) {
+      const count = (counts.get(pattern) ?? 0) + by;
+      if (count === 0) counts.delete(pattern);
+      else counts.set(pattern, count);
+    }
   }
 
   #forget(receiver: Receiver): void {
+    this.#count(receiver, -1);
     for (const pattern of this.#all.get(receiver) ?? []) this.#receivers.remove(pattern, receiver);
     this.#all.delete(receiver);
   }

@@ -39,6 +39,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   readonly #settler: Settler;
   readonly #runAhead: RunAhead<Work>;
   #intake: Intake | undefined;
+  #order: SubscribeOptions["order"];
   #ordered = false;
   #window: Window = { messages: 0, bytes: 0 };
   #closing = false;
@@ -55,6 +56,10 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
 
   get patterns(): readonly string[] {
     return [...new Set([...this.runners].flatMap((runner) => runner.patterns))];
+  }
+  /** As the broker has it; undefined before it was opened. */
+  get order(): SubscribeOptions["order"] {
+    return this.#order;
   }
   get intake(): Intake | undefined {
     return this.#intake;
@@ -137,6 +142,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     const { group, live, order, from } = this.options;
     const spec = await connection.ensureGroup({ group, live, order, from: startAt(from), reads: this.#routing.reads(this.patterns) });
     if (this.#intake !== undefined) return;
+    this.#order = spec.order;
     this.#ordered = spec.order !== "none";
     this.#intake = new Intake(this.#core, this, this.#ordered);
     for (const runner of this.runners) this.#intake.add(runner);

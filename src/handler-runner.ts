@@ -166,18 +166,21 @@ export class HandlerRunner extends BaseRunner implements RunHost {
     const run = new Run(this, this.options.timeoutMs, work, event);
     if ((counters.delivered & 15) === 1) run.startedAt = core.clock.ticks();
     let result: unknown;
+    let pending: PromiseLike<unknown> | undefined;
     try {
       if (this.#canHandle !== undefined && !this.#canHandle(event)) result = undefined;
       else if (core.options.correlateByItself) result = causedBy(event, () => this.#handle(event, run.delivery));
       else result = this.#handle(event, run.delivery);
+      if (result instanceof Promise) pending = result;
+      else if (isThenable(result)) pending = Promise.resolve(result); // a foreign one may call back twice, or throw
     } catch (error) {
       this.#end(run, { kind: "failed", error });
       return;
     }
-    if (isThenable(result)) {
+    if (pending !== undefined) {
       this.#runs.add(run);
       run.watch();
-      result.then(
+      pending.then(
         () => this.#end(run, undefined),
         (error: unknown) => this.#end(run, error === handBack ? handBack : { kind: "failed", error }),
       );

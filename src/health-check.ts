@@ -14,7 +14,6 @@ export async function checkHealth(core: Core, connector: Connector, subscription
   let groups: readonly GroupState[] | undefined;
   let roundTripMs: number | undefined;
   let answered = false;
-  signal?.throwIfAborted();
   const connection = connector.active;
   if (connection === undefined) reasons.push(connector.lastFailure === undefined ? `not connected (${connector.state})` : `not connected: ${connector.lastFailure.message}`);
   else {
@@ -24,10 +23,11 @@ export async function checkHealth(core: Core, connector: Connector, subscription
         roundTripMs = core.clock.ticks() - startedAt;
         groups = await connection.admin.groups();
       });
-      answered = await within(core.wheel, timeoutMs, asked);
+      answered = await within(core.wheel, timeoutMs, asked, signal);
       if (!answered) reasons.push(`the broker did not answer within ${timeoutMs} ms`);
       if (connector.state === "reconnecting") reasons.push("the connection is lost, reconnecting");
     } catch (error) {
+      if (signal?.aborted === true) throw error;
       reasons.push(wrapError(connector.driver, "asking the broker", error).message);
     }
   }

@@ -1,11 +1,11 @@
 import { encodeEnvelope } from "./codec.ts";
 import type { Headers, StoredMessage } from "./driver.ts";
-import { BusError, isBusError } from "./errors.ts";
+import { isBusError } from "./errors.ts";
 import { historyHeaders, writeNames } from "./message-history.ts";
 import { isReject } from "./verdict.ts";
 import { header, headerPrefix } from "./wire-names.ts";
 import type { Work } from "./work.ts";
-import { reasonOf, redact } from "./wrap-error.ts";
+import { reasonOf, redact, textOf } from "./wrap-error.ts";
 
 const stackLimit = 8_192;
 const messageLimit = 1_024;
@@ -47,17 +47,12 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
 
 function describe(error: unknown): { readonly code: string; readonly name: string; readonly message: string; readonly stack: string | undefined } {
   const clean = (text: string, limit: number): string => redact(text).slice(0, limit);
-  const code = isBusError(error) ? error.code : isReject(error) ? "BUS_HANDLER" : ownCode(error);
+  const own = textOf(error, "code"); // a handler's own error code, where it looks like one
+  const stack = isBusError(error) ? undefined : textOf(error, "stack");
   return {
-    code,
-    name: error instanceof Error ? clean(error.name, 100) : typeof error,
+    code: own !== undefined && !isReject(error) && /^[\w.-]{1,60}$/.test(own) ? own : "BUS_HANDLER",
+    name: clean(textOf(error, "name") ?? typeof error, 100),
     message: clean(reasonOf(error), messageLimit),
-    stack: error instanceof Error && !(error instanceof BusError) && typeof error.stack === "string" ? clean(error.stack, stackLimit) : undefined,
+    stack: stack === undefined ? undefined : clean(stack, stackLimit),
   };
-}
-
-/** A handler's own error code, where it has one that looks like a code. */
-function ownCode(error: unknown): string {
-  const { code } = Object(error) as { readonly code?: unknown };
-  return typeof code === "string" && /^[\w.-]{1,60}$/.test(code) ? code : "BUS_HANDLER";
 }

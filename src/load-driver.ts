@@ -29,7 +29,7 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
       const { sqlite } = await import("./drivers/sqlite/index.ts");
       const path = restOf(url);
       if (path === "" && options["path"] === undefined) throw invalidOption("the url needs a path: sqlite:./bus.db");
-      return sqlite({ path: decodeURIComponent(path), ...options });
+      return sqlite({ path: decoded(path), ...options });
     },
   },
 };
@@ -77,6 +77,14 @@ export async function loadDriver(url: string, sections: Readonly<Record<string, 
   checkOptions(name, section, Object.fromEntries(Object.keys(Object(section) as object).map((key) => [key, () => undefined])));
   const query = question < 0 ? {} : Object.fromEntries([...new URLSearchParams(url.slice(question + 1))].map(([key, value]) => [key, parsed(value)]));
   return entry.load(question < 0 ? url : url.slice(0, question), { ...query, ...(section as object | undefined) });
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    throw invalidOption("the url has a percent sign that encodes nothing; a percent sign itself is %25");
+  }
 }
 
 /** A query's values are text; what reads as a number or a truth value is one. */

@@ -25,11 +25,10 @@ import type { PublishOutcome, Receipt } from "./receipt.ts";
 import type { RequestDefinition, RequestInputOf, RequestOf, ResponseInputOf, ResponseOf } from "./request-definition.ts";
 import { Routing } from "./routing.ts";
 import type { BusStatus, Health, Stats } from "./status.ts";
+import { closeTimeout } from "./subscription.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { validateName } from "./topic.ts";
 import { wrapError } from "./wrap-error.ts";
-
-const day = 24 * 3_600_000;
 
 /** The bus: what users hold. It wires the parts and owns the order in which they start and stop. */
 export class MessageBus implements Bus {
@@ -215,8 +214,8 @@ export class MessageBus implements Bus {
   }
 
   close(options: { readonly timeoutMs?: number | undefined } = {}): Promise<{ readonly unfinished: number }> {
-    const { timeoutMs = 30_000 } = options;
-    return (this.#closing ??= this.#close(Number.isFinite(timeoutMs) ? Math.min(Math.max(timeoutMs, 0), day) : 30_000));
+    const timeoutMs = closeTimeout("close", options);
+    return timeoutMs instanceof Error ? Promise.reject(timeoutMs) : (this.#closing ??= this.#close(timeoutMs));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -85,11 +85,17 @@ function resolveRetry(where: string, policy: RetryPolicy | undefined, defaults: 
   };
 }
 
+function required(where: string, value: unknown): void {
+  if (typeof value !== "object" || value === null) throw invalidOption(`${where} must be an object`);
+}
+
 const defined = (value: object): object => Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined));
 
 /** Checks a stream's declaration; the topics are patterns, the partition count is the broker's to fix. */
 export function checkStream(stream: StreamOptions): StreamOptions {
+  required("the stream", stream);
   checkOptions("the stream", stream, streamShape);
+  if (!Array.isArray(stream.topics)) throw invalidOption('the stream: "topics" must be a list');
   validateName("stream", stream.name);
   if (stream.topics.length === 0) throw invalidOption(`stream "${stream.name}" needs at least one topic pattern`);
   for (const pattern of stream.topics) validatePattern(pattern);
@@ -109,13 +115,17 @@ export function resolveOptions(options: BusOptions, sections: readonly string[])
   checkOptions("publishing", publishing, { retry: record, attemptTimeoutMs: number(1, 2 ** 31 - 1), maxInFlight: integer(1), maxInFlightBytes: integer(1) });
   checkOptions("wire", wire, { mode: oneOf("structured", "binary"), compression: record, foreign: list });
   checkOptions("wire.compression", wire.compression, { encoding: oneOf("gzip", "zstd", "br"), thresholdBytes: integer(0) });
+  if (wire.compression !== undefined && wire.compression.encoding === undefined) throw invalidOption('wire.compression needs an "encoding"');
   for (const foreign of wire.foreign ?? []) {
+    required("wire.foreign", foreign);
     checkOptions("wire.foreign", foreign, { topics: text, format: record, write: boolean });
     validatePattern(foreign.topics);
+    if (typeof foreign.format?.decode !== "function") throw invalidOption('wire.foreign: "format" must have a decode function');
     if (foreign.write === true && foreign.format.encode === undefined) throw invalidOption(`wire.foreign: the format "${foreign.format.name}" can't write, it has no encode`);
   }
   checkOptions("reconnect", reconnect, { maxAttempts: integer(1), minMs: number(1, 2 ** 31 - 1), maxMs: number(1, 2 ** 31 - 1) });
   if (logger !== undefined) for (const method of loggerMethods) if (typeof logger[method] !== "function") throw invalidOption(`the logger has no method "${method}"`);
+  for (const definition of options.definitions ?? []) if (typeof definition?.type !== "string" || typeof definition.topicOf !== "function") throw invalidOption('"definitions" takes event definitions, as defineEvent makes them');
   const streams = (options.streams ?? [defaultStream]).map(checkStream);
   const minMs = reconnect.minMs ?? 100;
   return {
@@ -165,11 +175,18 @@ export interface ResolvedSubscribe {
   readonly signal: AbortSignal | undefined;
 }
 
+function positions(value: unknown): string | undefined {
+  const given = Object(value) as { readonly positions?: unknown };
+  const places = given.positions;
+  if (typeof places === "object" && places !== null && Object.keys(given).length === 1 && Object.values(places).every((place) => typeof place === "string")) return undefined;
+  return "must be { positions } as streams.positions gives them";
+}
+
 const subscribeShape: Shape = {
   group: either(oneOf(false), text),
   name: text,
   live: boolean,
-  from: either(oneOf("oldest", "newest"), date, record),
+  from: either(oneOf("oldest", "newest"), date, positions),
   concurrency: integer(1, 100_000),
   order: oneOf("group", "process", "none"),
   retry: record,

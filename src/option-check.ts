@@ -60,12 +60,12 @@ export function invalidOption(message: string): BusError {
 
 export const printable = (value: string): string => value.slice(0, 60).replaceAll(/[^\x20-\x7e]/g, "?");
 
-/** The one of `known` that is at most two edits away, if there is one. */
+/** The one of `known` that is at most two edits away (three of a longer word), if there is one. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
-  let bestDistance = 3;
+  let bestDistance = word.length > 5 ? 4 : 3;
   for (const each of known) {
-    const distance = Math.abs(each.length - word.length) > 2 ? 3 : edits(word.toLowerCase(), each.toLowerCase());
+    const distance = Math.abs(each.length - word.length) > 3 || word.length > 60 ? 4 : edits(word.toLowerCase(), each.toLowerCase());
     if (distance < bestDistance) {
       best = each;
       bestDistance = distance;

@@ -161,6 +161,7 @@ export class Publisher {
   }
 
   async #publishSlowly(definition: EventDefinition | undefined, topic: string | undefined, data: unknown, checked: unknown, options: Options, group: string | undefined, cause: Cause | undefined): Promise<Receipt> {
+    const startedAt = this.#core.clock.ticks();
     // what is published is what was given at the call, whatever the caller does to the object meanwhile
     const encoded = checked instanceof Promise ? undefined : this.encode(this.#envelope(definition, topic, data, checked, options, cause));
     const snapshot = encoded === undefined ? snapshotOf(data) : undefined;
@@ -173,7 +174,8 @@ export class Publisher {
       const output: unknown = await checked;
       await before;
       await this.#ready(options, encoded?.envelope.id ?? options?.id ?? "", encoded?.envelope.topic ?? topic ?? definition?.pattern ?? "");
-      sent = this.#submit(encoded ?? this.encode(this.#envelope(definition, topic, snapshot, output, options, cause)), options, group);
+      const leftMs = options?.timeoutMs === undefined ? undefined : Math.max(options.timeoutMs - (this.#core.clock.ticks() - startedAt), 1);
+      sent = this.#submit(encoded ?? this.encode(this.#envelope(definition, topic, snapshot, output, options, cause)), leftMs === undefined ? options : { ...options, timeoutMs: leftMs }, group);
     } finally {
       this.#slow -= 1;
       release();

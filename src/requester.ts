@@ -1,7 +1,7 @@
 import type { RequestOptions } from "./bus.ts";
 import { ambient } from "./context.ts";
 import type { Core } from "./core.ts";
-import type { Consumption, InMessage, Source, Window } from "./driver.ts";
+import type { InMessage, Source, Window } from "./driver.ts";
 import type { Envelope } from "./envelope.ts";
 import { BusError, PublishError, RemoteError } from "./errors.ts";
 import type { Outbound } from "./outbound.ts";
@@ -17,6 +17,8 @@ interface Pending {
   fail(error: BusError): void;
 }
 
+/** So that a responder is told after its requester has stopped waiting, not before. */
+const graceMs = 50;
 const inboxWindow: Window = { messages: 10_000, bytes: 64 * 1_048_576 };
 
 /** Asks, and waits at this process's inbox: one for all requests, opened with the first. */
@@ -27,7 +29,6 @@ export class Requester implements Consumer {
   readonly #outbound: Outbound;
   readonly #supervisor: Supervisor;
   readonly #pending = new Map<string, Pending>();
-  #consumption: Consumption | undefined;
   #opening: Promise<void> | undefined;
 
   constructor(core: Core, broker: Broker, publisher: Publisher, outbound: Outbound) {
@@ -80,14 +81,14 @@ export class Requester implements Consumer {
   window(): Window {
     return inboxWindow;
   }
-  opened(consumption: Consumption): void {
-    this.#consumption = consumption;
+  opened(): void {
+    // its address is asked for with each request: it changes when the inbox comes back
   }
   revoked(which: unknown): void {
     if (which === "all") for (const pending of [...this.#pending.values()]) pending.fail(new BusError("BUS_CONNECTION", "the connection was lost while a request was open", { retryable: true }));
   }
   deliver(messages: readonly InMessage[]): void {
-    this.#consumption?.ack(messages);
+    this.#supervisor.consumption?.ack(messages);
     for (const message of messages) {
       const id = message.header(header.answerTo);
       if (id !== undefined) this.#pending.get(id)?.answer(message); // a late answer: nobody waits any more
@@ -99,7 +100,7 @@ export class Requester implements Consumer {
       this.#opening = undefined;
       throw error;
     });
-    return this.#opening;
+    return this.#opening.then(() => this.#supervisor.running());
   }
 
   #withinLimits(work: Promise<void>, type: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
@@ -143,9 +144,9 @@ export class Requester implements Consumer {
       if (signal?.aborted === true) return abort();
       signal?.addEventListener("abort", abort, { once: true });
       const message = this.#publisher.message(this.#publisher.encode(envelope), { kind: "direct", topic: envelope.topic }, false, {
-        replyTo: this.#consumption!.address!,
+        replyTo: this.#supervisor.consumption!.address!,
         expiresAt: this.#core.clock.now() + leftMs,
-        headers: [[header.waitsMs, String(Math.ceil(leftMs))]],
+        headers: [[header.waitsMs, String(Math.ceil(leftMs) + graceMs)]],
       });
       this.#outbound.send(message, { signal }).catch((error: unknown) => {
         const failed = error instanceof PublishError ? error : undefined;

@@ -7,6 +7,7 @@ import type { Publisher } from "./publisher.ts";
 import type { RequestDefinition } from "./request-definition.ts";
 import { Responder } from "./responder.ts";
 import type { Stats } from "./status.ts";
+import { closeTimeout } from "./subscription.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import { closed } from "./connector.ts";
 
@@ -115,8 +116,10 @@ class ResponderSubscription implements Subscription {
   }
 
   unsubscribe(options: { readonly timeoutMs?: number | undefined } = {}): Promise<boolean> {
+    const timeoutMs = closeTimeout("unsubscribe", options);
+    if (timeoutMs instanceof Error) return Promise.reject(timeoutMs);
     this.#state = "closed";
-    return this.#end(options.timeoutMs ?? 30_000);
+    return this.#end(timeoutMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

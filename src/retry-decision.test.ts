@@ -45,6 +45,10 @@ describe("backoffMs", () => {
     expect(backoffMs({ ...backoff, jitter: 1 }, 1, undefined, chance(0.999))).toBeCloseTo(0.1);
   });
 
+  it("keeps a wait of nothing at nothing, however many attempts there were", () => {
+    expect(backoffMs({ ...backoff, baseMs: 0 }, 5_000, undefined, chance(0))).toBe(0);
+  });
+
   it("asks a function with the attempt that failed and its error", () => {
     const error = new Error("x");
     const asked: unknown[] = [];
@@ -76,7 +80,7 @@ describe("decideRetry", () => {
       fc.property(fc.anything(), (value) => {
         for (const decision of [
           decideRetry(policy({ backoff: () => value as number }), undefined, 1, new Error("x"), chance(0)),
-          decideRetry(policy(), undefined, 1, new RetryAfter(value as number), chance(0)),
+          decideRetry(policy(), undefined, 1, Object.assign(new RetryAfter(0), { delayMs: value as number }), chance(0)),
         ]) {
           expect(decision.kind).toBe("retry");
           if (decision.kind !== "retry") return;

@@ -13,6 +13,7 @@ export interface Track {
   oldest: Tracked | undefined;
   newest: Tracked | undefined;
   firstHeld: Tracked | undefined;
+  paused: boolean;
 }
 
 /**
@@ -35,7 +36,7 @@ export class RunAhead<Item extends Tracked> {
   /** `go`, or `hold`: it waits; `pause`: it waits, and is the first that has to. */
   delivered(partition: string, item: Item): "go" | "hold" | "pause" {
     let track = this.#tracks.get(partition);
-    if (track === undefined) this.#tracks.set(partition, (track = { partition, next: 0, oldest: undefined, newest: undefined, firstHeld: undefined }));
+    if (track === undefined) this.#tracks.set(partition, (track = { partition, next: 0, oldest: undefined, newest: undefined, firstHeld: undefined, paused: false }));
     item.track = track;
     item.number = track.next++;
     item.older = track.newest;
@@ -45,8 +46,9 @@ export class RunAhead<Item extends Tracked> {
     if (item.number - track.oldest!.number <= this.#bound) return "go";
     item.held = true;
     this.#held += 1;
-    if (track.firstHeld !== undefined) return "hold";
-    track.firstHeld = item;
+    track.firstHeld ??= item;
+    if (track.paused) return "hold";
+    track.paused = true;
     return "pause";
   }
 
@@ -56,7 +58,7 @@ export class RunAhead<Item extends Tracked> {
     if (track === undefined) return undefined;
     const wasOldest = track.oldest === item;
     this.#unlink(track, item);
-    if (!wasOldest || track.firstHeld === undefined) return undefined;
+    if (!wasOldest || !track.paused) return undefined;
     const go: Item[] = [];
     while (track.firstHeld !== undefined && track.firstHeld.number - track.oldest!.number <= this.#bound) {
       const next: Tracked = track.firstHeld;
@@ -65,7 +67,8 @@ export class RunAhead<Item extends Tracked> {
       track.firstHeld = next.newer;
       go.push(next as Item);
     }
-    return { go, resume: track.firstHeld === undefined ? track.partition : undefined };
+    track.paused = track.firstHeld !== undefined;
+    return { go, resume: track.paused ? undefined : track.partition };
   }
 
   /** Ownership ended: of one partition, or of all. What was held of it is dropped. */
@@ -80,13 +83,14 @@ export class RunAhead<Item extends Tracked> {
     }
   }
 
-  /** Drops held ones that are no longer ours. */
+  /** Drops held ones that are no longer ours; their partition goes on with the next that is settled. */
   drop(unwanted: (item: Item) => boolean): void {
     for (const track of this.#tracks.values()) {
-      for (let item = track.firstHeld; item !== undefined; ) {
-        const { newer }: Tracked = item;
+      let next: Tracked | undefined = track.firstHeld;
+      while (next !== undefined) {
+        const item: Tracked = next;
+        next = item.newer;
         if (unwanted(item as Item)) this.#unlink(track, item);
-        item = newer;
       }
     }
   }

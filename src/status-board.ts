@@ -1,6 +1,6 @@
-import { BusError } from "./errors.ts";
 import type { Logger } from "./options.ts";
 import type { BusStatus } from "./status.ts";
+import { reasonOf, redact, textOf } from "./wrap-error.ts";
 
 /**
  * Where everything that should not be silent is said: to the listeners of `onStatus`, and to the logger in one structured line.
@@ -44,7 +44,6 @@ const nobodyLeftToTell = (): void => undefined;
 
 /** The fields of an error for a log line; a code is enough to find the page. */
 export function errorFields(error: unknown): Record<string, unknown> {
-  if (!(error instanceof Error)) return { error: typeof error };
-  const code = error instanceof BusError ? error.code : undefined;
-  return { error: error.name, ...(code === undefined ? {} : { code }), reason: error.message, stack: error.stack };
+  const [name, code, stack] = [textOf(error, "name"), textOf(error, "code"), textOf(error, "stack")];
+  return { error: name ?? typeof error, ...(code === undefined ? {} : { code }), reason: redact(reasonOf(error)), ...(stack === undefined ? {} : { stack: redact(stack) }) };
 }

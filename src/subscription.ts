@@ -1,6 +1,17 @@
 import type { BaseRunner } from "./handler-runner.ts";
 import type { Subscription } from "./handler.ts";
+import { checkOptions, milliseconds } from "./option-check.ts";
 import type { Stats } from "./status.ts";
+
+/** The limit of a close, or what is wrong with the options. */
+export function closeTimeout(what: string, options: { readonly timeoutMs?: number | undefined } | undefined): number | Error {
+  try {
+    checkOptions(what, options, { timeoutMs: milliseconds });
+    return options?.timeoutMs ?? 30_000;
+  } catch (error) {
+    return error as Error;
+  }
+}
 
 /** What a subscription leaves to the bus. */
 export interface SubscriptionHost {
@@ -44,7 +55,8 @@ export class BusSubscription implements Subscription {
   }
 
   unsubscribe(options: { readonly timeoutMs?: number | undefined } = {}): Promise<boolean> {
-    return this.#host.unsubscribe(options.timeoutMs ?? 30_000);
+    const timeoutMs = closeTimeout("unsubscribe", options);
+    return timeoutMs instanceof Error ? Promise.reject(timeoutMs) : this.#host.unsubscribe(timeoutMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -29,6 +29,8 @@ export class Subscriptions {
   readonly #members = new Map<string, { readonly member: GroupMember; readonly opened: Promise<void> }>();
   readonly #tails = new Map<string, FanOut>();
   readonly #directs = new Map<string | undefined, FanOut>();
+  /** Per group: the names in use; of those that were made here, how far their ordinals are. */
+  readonly #names = new Map<string | undefined, Map<string, number>>();
   #count = 0;
 
   constructor(core: Core, broker: Broker, routing: Routing) {
@@ -49,13 +51,17 @@ export class Subscriptions {
 
   /** A handler's name in its group: given and unique, or made unique. */
   nameFor(group: string | undefined, given: string | undefined, base: string): string {
-    const taken = new Set([...this.#entries].filter((entry) => entry.options.group === group).map((entry) => entry.subscription.runner.name));
+    let taken = this.#names.get(group);
+    if (taken === undefined) this.#names.set(group, (taken = new Map()));
     if (given !== undefined) {
       if (taken.has(given)) throw new BusError("BUS_CONFLICT", `the handler name "${given}" is taken in ${group === undefined ? "this bus" : `group "${group}" of this bus`}`);
       return given;
     }
-    let name = base;
-    for (let ordinal = 2; taken.has(name); ordinal += 1) name = `${base}#${ordinal}`;
+    let ordinal = taken.get(base) ?? 0;
+    let name: string;
+    do name = ++ordinal === 1 ? base : `${base}#${ordinal}`;
+    while (ordinal > 1 ? taken.has(name) : taken.has(base));
+    taken.set(base, ordinal);
     return name;
   }
 
@@ -64,9 +70,15 @@ export class Subscriptions {
     this.#checkAlike(options);
     const entry: Entry = { options, state: "declared", member: undefined, ephemeral: undefined, subscription: new BusSubscription(`sub-${++this.#count}`, options.group, runner, { state: () => this.#stateOf(entry), unsubscribe: (timeoutMs) => this.#remove(entry, timeoutMs) }) };
     if (options.signal?.aborted === true) throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
+    const names = this.#names.get(options.group);
+    if (names !== undefined && !names.has(runner.name)) names.set(runner.name, 1);
     this.#entries.add(entry);
     this.#core.counters.subscriptions += 1;
     if (!declareOnly) await this.#start(entry);
+    if (options.signal?.aborted === true) {
+      await this.#remove(entry, 30_000);
+      throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
+    }
     options.signal?.addEventListener("abort", () => void this.#remove(entry, 30_000).catch((error: unknown) => this.#core.board.log("error", "unsubscribing failed", { reason: String(error) })), { once: true });
     this.#core.board.log("info", "subscribed", { subscription: entry.subscription.id, handler: runner.name, group: options.group, patterns: runner.patterns });
     return entry.subscription;
@@ -125,11 +137,15 @@ export class Subscriptions {
   }
 
   #checkAlike(options: ResolvedSubscribe): void {
-    const alike = [...this.#entries].find((entry) => options.group !== undefined && entry.options.group === options.group);
+    if (options.group === undefined) return;
+    let alike: Entry | undefined;
+    for (const entry of this.#entries) if (entry.options.group === options.group) alike = entry;
     if (alike === undefined) return;
     const what = `group "${options.group}" of this bus has another handler with`;
     if (alike.options.live !== options.live) throw new BusError("BUS_CONFLICT", `${what} "live": ${alike.options.live}`);
-    if (options.order !== undefined && alike.options.order !== undefined && alike.options.order !== options.order) throw new BusError("BUS_CONFLICT", `${what} "order": "${alike.options.order}"`);
+    const order = alike.options.order ?? alike.member?.order;
+    if (options.order !== undefined && order !== undefined && order !== options.order) throw new BusError("BUS_CONFLICT", `${what} "order": "${order}"`);
+    if (alike.options.runAhead !== options.runAhead) throw new BusError("BUS_CONFLICT", `${what} "runAhead": ${alike.options.runAhead}`);
   }
 
   async #start(entry: Entry): Promise<void> {
@@ -140,10 +156,18 @@ export class Subscriptions {
       if (entry.state === "starting") entry.state = "started";
     } catch (error) {
       entry.state = "closed";
-      this.#entries.delete(entry);
-      this.#core.counters.subscriptions -= 1;
+      this.#forget(entry);
       throw error;
     }
+  }
+
+  #forget(entry: Entry): boolean {
+    if (!this.#entries.delete(entry)) return false;
+    this.#core.counters.subscriptions -= 1;
+    const { runner } = entry.subscription;
+    const names = this.#names.get(entry.options.group);
+    names?.delete(runner.name);
+    return true;
   }
 
   async #startMember(entry: Entry, group: string): Promise<void> {
@@ -187,8 +211,7 @@ export class Subscriptions {
   }
 
   async #remove(entry: Entry, timeoutMs: number): Promise<boolean> {
-    if (!this.#entries.delete(entry)) return false;
-    this.#core.counters.subscriptions -= 1;
+    if (!this.#forget(entry)) return false;
     const { runner } = entry.subscription;
     const started = entry.state === "started";
     entry.state = "closed";

@@ -38,6 +38,7 @@ export class Supervisor {
   #consumption: Consumption | undefined;
   #state: "closed" | "opening" | "running" | "recovering" = "closed";
   #failure: BusError | undefined;
+  readonly #waiting: { readonly resolve: () => void; readonly reject: (error: BusError) => void }[] = [];
 
   constructor(core: Core, broker: Broker, consumer: Consumer) {
     this.#core = core;
@@ -67,12 +68,20 @@ export class Supervisor {
     }
   }
 
+  /** Resolves when it runs (again); rejects when it was given up or closed. */
+  running(): Promise<void> {
+    if (this.#state === "running") return Promise.resolve();
+    if (this.#state === "closed") return Promise.reject(this.#failure ?? new Failure("BUS_CLOSED", `${this.#consumer.what} is closed`));
+    return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
+  }
+
   /** Hands back what is unsettled. What is delivered afterwards is ignored. */
   async close(signal: AbortSignal): Promise<void> {
     const consumption = this.#consumption;
     this.#generation += 1;
     this.#consumption = undefined;
     this.#state = "closed";
+    this.#tell(new Failure("BUS_CLOSED", `${this.#consumer.what} is closed`));
     await consumption?.close(signal);
   }
 
@@ -89,6 +98,12 @@ export class Supervisor {
     this.#failure = undefined;
     this.#consumer.opened(consumption);
     sink.open();
+    this.#tell(undefined);
+  }
+
+  #tell(failure: BusError | undefined): void {
+    for (const { resolve, reject } of this.#waiting.splice(0)) if (failure === undefined) resolve();
+    else reject(failure);
   }
 
   /** @internal by its sinks */
@@ -130,6 +145,7 @@ export class Supervisor {
       this.#state = "closed";
       const error = new Failure("BUS_CONNECTION", `${this.#consumer.what} could not be opened again in ${maxAttempts} tries`, { cause: this.#failure });
       this.#failure = error;
+      this.#tell(error);
       this.#core.board.say({ type: "error", driver: this.#broker.driver.name, error });
       this.#core.board.log("error", "subscription given up", { of: this.#consumer.what, ...errorFields(error) });
       return;

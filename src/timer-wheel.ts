@@ -45,6 +45,7 @@ export class TimerWheel {
   readonly #heads: WheelTimer[] = Array.from({ length: slots }, () => new WheelTimer());
   #tick: number;
   #running: Disposable | undefined;
+  #turning = false;
 
   constructor(clock: Clock, tickMs = 10) {
     this.#clock = clock;
@@ -63,25 +64,26 @@ export class TimerWheel {
   start(timer: WheelTimer, ms: number): void {
     timer.cancel();
     const now = this.#clock.ticks() / this.#tickMs;
-    if (this.#running === undefined) this.#tick = Math.floor(now);
-    timer.due = Math.max(Math.ceil(now + Math.max(ms, 0) / this.#tickMs), this.#tick + 1);
+    if (this.#running === undefined && !this.#turning) this.#tick = Math.floor(now); // it stood still: it was empty
+    timer.due = Math.min(Math.max(Math.ceil(now + Math.max(Number.isNaN(ms) ? 0 : ms, 0) / this.#tickMs), this.#tick + 1), Number.MAX_SAFE_INTEGER);
     const head = this.#heads[timer.due % slots]!;
     timer.previous = head;
     timer.next = head.next;
     if (head.next !== undefined) head.next.previous = timer;
     head.next = timer;
-    this.#running ??= this.#clock.after(this.#tickMs, this.#turn);
+    this.#arm();
   }
 
   /** Forgets every timer. */
   clear(): void {
-    for (const head of this.#heads) head.next = undefined;
+    for (const head of this.#heads) while (head.next !== undefined) head.next.cancel();
     this.#running?.[Symbol.dispose]();
     this.#running = undefined;
   }
 
   readonly #turn = (): void => {
     this.#running = undefined;
+    this.#turning = true;
     const until = Math.floor(this.#clock.ticks() / this.#tickMs);
     const from = Math.max(this.#tick, until - slots); // after a long pause one round sees every slot
     const kept: WheelTimer[] = [];
@@ -94,6 +96,14 @@ export class TimerWheel {
       timer.cancel();
       timer.fire();
     }
-    if (this.#heads.some((head) => head.next !== undefined)) this.#running ??= this.#clock.after(this.#tickMs, this.#turn);
+    this.#turning = false;
+    if (this.#heads.some((head) => head.next !== undefined)) this.#arm();
   };
+
+  /** For the next tick's beginning, so that lateness does not add up. */
+  #arm(): void {
+    if (this.#running !== undefined || this.#turning) return;
+    const now = this.#clock.ticks();
+    this.#running = this.#clock.after((Math.floor(now / this.#tickMs) + 1) * this.#tickMs - now, this.#turn);
+  }
 }

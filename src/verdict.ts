@@ -1,3 +1,5 @@
+import { branded } from "./errors.ts";
+
 const rejectBrand = Symbol.for("omnibus.reject");
 const retryAfterBrand = Symbol.for("omnibus.retry-after");
 
@@ -35,9 +37,9 @@ export class RetryAfter extends Error {
 }
 
 export function isReject(error: unknown): error is Reject {
-  return typeof error === "object" && error !== null && (error as { readonly [rejectBrand]?: unknown })[rejectBrand] === true;
+  return branded(error, rejectBrand);
 }
 
 export function isRetryAfter(error: unknown): error is RetryAfter {
-  return typeof error === "object" && error !== null && (error as { readonly [retryAfterBrand]?: unknown })[retryAfterBrand] === true;
+  return branded(error, retryAfterBrand);
 }

@@ -15,11 +15,22 @@ const knownCode = (code: string): BusErrorCode => ((busErrorCodes as readonly st
 
 /** The words of anything that was thrown, undefined included. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof Error) return error.message === "" ? error.name : error.message;
   if (typeof error === "string") return error === "" ? "an empty string was thrown" : error;
   if (error === undefined || error === null) return `${error} was thrown`;
-  return `a value of type ${typeof error} was thrown`;
+  if (typeof error !== "object") return `a value of type ${typeof error} was thrown`;
+  return textOf(error, "message") ?? textOf(error, "name") ?? "a value of type object was thrown";
 }
 
-/** Takes user names and passwords out of urls. */
-export const redact = (text: string): string => text.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, "$1***@");
+/** A property that is a text with something in it; whatever was thrown may be a proxy, or have getters that throw. */
+export function textOf(thrown: unknown, property: "message" | "name" | "code" | "stack"): string | undefined {
+  try {
+    const value: unknown = (Object(thrown) as Readonly<Record<string, unknown>>)[property];
+    return typeof value === "string" && value !== "" ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Takes user names and passwords out of urls, and what is called a secret out of their queries and of settings. */
+export const redact = (text: string): string =>
+  text.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, "$1***@").replaceAll(/\b((?:password|passwd|pwd|passphrase|secret|token|api[-_]?key|credentials?)["']?\s*[=:]\s*["']?)[^\s&"',;]+/gi, "$1***");

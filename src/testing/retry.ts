@@ -55,37 +55,41 @@ export function retryTests({ test }: Suite): void {
     },
   );
 
-  test(
-    {
-      name: "fails the first two and then each fifth, and handles all of them",
-      needs: ["groups"],
-      short: { messages: 100 },
-      full: { messages: 1_000 },
-    },
-    async (lab, { messages }) => {
-      const bus = await lab.bus();
-      const item = lab.event();
-      const runs = new Runs();
-      let run = 0;
-      const work = ({ n }: { n: number }) => {
-        run++;
-        if (run <= 2 || run % 5 === 0) throw new Error(`run ${run} of item ${n}`);
-      };
-      await bus.subscribe(item, runs.handler("m1", work), {
-        group: lab.group(),
-        retry: { maxAttempts: 50, backoff: { baseMs: 1, jitter: 0 } },
-      });
-      await Promise.all(upTo(messages).map((n) => bus.publish(item, { n })));
-      await runs.until(messages);
-      await runs.silence(lab.quietMs);
-      runs.assertOnce(upTo(messages));
-      for (const n of upTo(messages))
-        assert.deepEqual(
-          runs.attempts(n),
-          upTo(runs.attempts(n).length).map((a) => a + 1),
-        );
-    },
-  );
+  for (const order of ["process", "none"] as const) {
+    test(
+      {
+        name: `fails the first two and then each fifth, and handles all of them (order: ${order})`,
+        needs: ["groups"],
+        short: { messages: 100 },
+        full: { messages: 1_000 },
+      },
+      async (lab, { messages }) => {
+        const bus = await lab.bus();
+        const item = lab.event();
+        const runs = new Runs();
+        let run = 0;
+        const work = ({ n }: { n: number }) => {
+          run++;
+          if (run <= 2 || run % 5 === 0) throw new Error(`run ${run} of item ${n}`);
+        };
+        await bus.subscribe(item, runs.handler("m1", work), {
+          group: lab.group(),
+          order,
+          concurrency: 4,
+          retry: { maxAttempts: 50, backoff: { baseMs: 1, jitter: 0 } },
+        });
+        await Promise.all(upTo(messages).map((n) => bus.publish(item, { n })));
+        await runs.until(messages);
+        await runs.silence(lab.quietMs);
+        runs.assertOnce(upTo(messages));
+        for (const n of upTo(messages))
+          assert.deepEqual(
+            runs.attempts(n),
+            upTo(runs.attempts(n).length).map((a) => a + 1),
+          );
+      },
+    );
+  }
 
   test(
     {

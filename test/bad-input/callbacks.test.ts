@@ -23,6 +23,7 @@ describe("what the user gives to be called", () => {
   it("may throw: a backoff of publishing", async () => {
     await using bus = await onMemory({ publishing: { retry: { backoff: throwing } } });
     await works(bus);
+    expect(bus.stats().publishFailed).toBe(0);
   });
 
   it("may throw or reject: a listener of onStatus", async () => {

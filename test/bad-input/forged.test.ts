@@ -31,7 +31,7 @@ const values = [
 interface Attack {
   readonly bus: Bus;
   readonly seen: Seen;
-  send(headers: Headers, lane: "stream" | "queue", body?: string): void;
+  readonly send: (headers: Headers, lane: "stream" | "queue", body?: string) => void;
 }
 async function attacked(): Promise<Attack> {
   const name = fresh("store");

@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/no-thenable -- what a handler may answer */
 import { describe, expect, it } from "vitest";
 import type { Delivery, RetryPolicy } from "../../src/index.ts";
 import { silence, until, within } from "../../src/testing/until.ts";
@@ -27,7 +28,7 @@ describe("handlers that throw oddly", () => {
     ["a text", "no luck", /no luck/],
     ["an empty text", "", /empty string/],
     ["a symbol", Symbol("s"), /type symbol/],
-    ["an object without a prototype", Object.create(null), /type object/],
+    ["an object without a prototype", Object.create(null), /object/],
     ["an error without a message", new TypeError(), /TypeError/],
     ["a frozen error", Object.freeze(new Error("frozen")), /frozen/],
     ["an error whose message is a megabyte", new Error("x".repeat(1_000_000)), /^x{100,}/],

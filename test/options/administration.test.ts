@@ -185,10 +185,11 @@ describe("the options written into signatures", () => {
     await using _ = bus;
     await bus.subscribe(Tick, () => new Promise(() => undefined), { group: "g", order: "none" });
     const asked: number[] = [];
-    const { recoverGroup } = driver.admin!;
-    driver.admin!.recoverGroup = (group, idleMs) => {
+    const admin = driver.admin!;
+    const recover = admin.recoverGroup!.bind(admin);
+    admin.recoverGroup = (group, idleMs) => {
       asked.push(idleMs);
-      return recoverGroup!.call(driver.admin, group, idleMs);
+      return recover(group, idleMs);
     };
     await bus.groups.recover("g", { idleMs: 7 });
     await bus.groups.recover("g");

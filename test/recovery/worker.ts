@@ -11,6 +11,8 @@ export interface WorkerInput {
   readonly next?: readonly number[] | undefined;
   readonly concurrency?: number | undefined;
   readonly maxAttempts?: number | undefined;
+  /** How a poisonous item stands still. */
+  readonly blocking?: boolean | undefined;
 }
 
 export interface WorkItem {
@@ -41,8 +43,7 @@ async function handle(bus: Bus, { input, note, ended }: ChildSide<WorkerInput>):
     async ({ id, key, data }, { attempt }) => {
       const record = { id, key, sequence: data.n, attempt, group: input.group };
       note({ op: "handling", ...record });
-      // Stands still, as an endless loop would, until it is killed from outside: nothing else of this process goes on.
-      if (data.poison === true) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+      if (data.poison === true) await standStill(input.blocking === true);
       if (input.role === "handle") await pause(Math.random() * 4);
       note({ op: "handled", ...record });
     },
@@ -55,6 +56,12 @@ async function handle(bus: Bus, { input, note, ended }: ChildSide<WorkerInput>):
   );
   note({ op: "ready" });
   await ended;
+}
+
+/** Until it is killed from outside; `blocking`: like an endless loop, nothing else of this process goes on. */
+async function standStill(blocking: boolean): Promise<void> {
+  if (blocking) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  await new Promise(() => undefined);
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,6 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { OutMessage } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { isFull } from "./classify.ts";
 import type { Database } from "./database.ts";
 import { Delayed } from "./delayed.ts";
 import { encodeHeaders } from "./headers.ts";
@@ -14,6 +15,12 @@ import type { Job } from "./turn.ts";
 export const maxMessageBytes: number = 1_000_000_000 - 1_048_576;
 const dueAtOnce = 500;
 
+export interface AppendEvents {
+  appended(): void;
+  /** The file can't grow. */
+  full(): void;
+}
+
 /**
  * Everything that was published in one turn, as one job: the rows, the notes against duplicates and the streams' counters. When
  * a message is refused the later ones of its key are too, so that order holds among those that are stored.
@@ -24,18 +31,18 @@ export class Append implements Job {
   readonly #retention: Retention;
   readonly #seen: Seen;
   readonly delayed: Delayed;
-  readonly #appended: () => void;
+  readonly #events: AppendEvents;
   #waiting: OutMessage[] = [];
   #batch: OutMessage[] = [];
   #outcomes: Outcome[] = [];
 
-  constructor(database: Database, clock: Clock, streams: Streams, retention: Retention, appended: () => void) {
+  constructor(database: Database, clock: Clock, streams: Streams, retention: Retention, events: AppendEvents) {
     this.#clock = clock;
     this.#streams = streams;
     this.#retention = retention;
     this.#seen = new Seen(database);
     this.delayed = new Delayed(database);
-    this.#appended = appended;
+    this.#events = events;
   }
 
   push(message: OutMessage): void {
@@ -81,7 +88,7 @@ export class Append implements Job {
     const batch = this.#batch;
     const outcomes = this.#outcomes;
     this.#batch = [];
-    this.#appended();
+    this.#events.appended();
     for (let index = 0; index < batch.length; index += 1) {
       const outcome = outcomes[index]!;
       const message = batch[index]!;
@@ -95,6 +102,7 @@ export class Append implements Job {
     const batch = [...this.#batch, ...this.#waiting];
     this.#batch = [];
     this.#waiting = [];
+    if (isFull(error)) this.#events.full();
     for (const message of batch) message.failed(stored, error);
   }
 

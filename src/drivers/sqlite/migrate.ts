@@ -38,6 +38,7 @@ export function prepareLayout(database: Database, manage: "create" | "verify" | 
     for (const step of steps.slice(layout - 1)) step(database);
     database.query("UPDATE {meta} SET value = ? WHERE key = 'layout'").run(layoutVersion);
   });
+  if (found === undefined) database.query("PRAGMA wal_checkpoint(TRUNCATE)").get(); // or a small disk would hold it twice
 }
 
 function layoutOf(database: Database): number | undefined {

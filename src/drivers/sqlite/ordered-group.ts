@@ -145,6 +145,7 @@ export class OrderedGroup implements Consumption {
   }
 
   flush(): Promise<void> {
+    this.#sweep();
     if (!this.#unwritten()) return Promise.resolve();
     return new Promise((resolve) => void this.#flushes.push(resolve));
   }
@@ -294,9 +295,13 @@ export class OrderedGroup implements Consumption {
     this.#sweeping = true;
     this.#store.later(sweepMs, () => {
       this.#sweeping = false;
-      for (const part of this.#parts.values()) if (part.cursor !== part.written) this.#dirty.parts.add(part);
-      if (this.#dirty.parts.size > 0) this.#write();
+      this.#sweep();
     });
+  }
+
+  #sweep(): void {
+    for (const part of this.#parts.values()) if (part.cursor !== part.written) this.#dirty.parts.add(part);
+    if (this.#dirty.parts.size > 0) this.#write();
   }
 
   #sayFloor(part: Part): void {

@@ -49,6 +49,7 @@ export class Seen {
     let name: "a" | "b" = table?.value === "b" ? "b" : "a";
     const age = now - Number(since?.value ?? 0);
     if (age >= dedupeWindowMs || age < 0) {
+      if (age >= 2 * dedupeWindowMs) this.#windows[name].clear.run();
       name = name === "a" ? "b" : "a";
       this.#windows[name].clear.run();
       this.#turnOver.run(name, now);

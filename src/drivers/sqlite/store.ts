@@ -59,7 +59,10 @@ export class Store {
   /** The file could not be read or written, and was not since. */
   troubled = false;
   #context: ConnectContext;
+  /** `data_version` at the last look, and at the last transaction. */
   #version: number;
+  #checked = -1;
+  #relieving = false;
   #nextDue = Number.POSITIVE_INFINITY;
   #nextDelayed = Number.POSITIVE_INFINITY;
   #routing: number;
@@ -86,7 +89,10 @@ export class Store {
     this.own = new OwnStore(database);
     this.letters = new LetterStore(database);
     this.retention = new Retention(database, this.streams);
-    this.append = new Append(database, context.clock, this.streams, this.retention, () => this.#appended());
+    this.append = new Append(database, context.clock, this.streams, this.retention, {
+      appended: () => this.#appended(),
+      full: () => this.#relieve(),
+    });
     this.#version = database.dataVersion();
     this.#routing = this.streams.routing();
     this.#nextDelayed = this.append.delayed.next() ?? Number.POSITIVE_INFINITY;
@@ -166,6 +172,7 @@ export class Store {
   }
 
   look(): void {
+    this.#checkSeat();
     const routing = this.streams.routing();
     if (routing !== this.#routing) {
       this.#routing = routing;
@@ -248,15 +255,16 @@ export class Store {
   #entered(): void {
     const replaced = this.replaced();
     if (replaced !== undefined) throw replaced;
-    if (
-      this.process !== 0 &&
-      !this.evicted &&
-      this.database.dataVersion() !== this.#version &&
-      !this.members.there(this.process)
-    ) {
-      this.evicted = true;
-      void this.#seatAgain();
-    }
+    const version = this.database.dataVersion();
+    if (version === this.#checked) return;
+    this.#checkSeat();
+    this.#checked = version;
+  }
+
+  #checkSeat(): void {
+    if (this.process === 0 || this.evicted || this.members.there(this.process)) return;
+    this.evicted = true;
+    void this.#seatAgain();
   }
 
   /** What we held is others' now; with a new row and new seats we go on. */
@@ -287,6 +295,15 @@ export class Store {
     const next = this.append.delayed.next();
     if (next !== undefined) this.delayedUntil(next);
     for (const watcher of this.watchers) watcher.look();
+  }
+
+  #relieve(): void {
+    if (this.#relieving) return;
+    this.#relieving = true;
+    this.turn
+      .do(() => this.retention.relieve(this.clock.now()))
+      .catch(() => undefined) // not even that: somebody else has to make room
+      .finally(() => (this.#relieving = false));
   }
 
   #moveDelayed(): void {

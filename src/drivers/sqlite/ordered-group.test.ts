@@ -1,0 +1,253 @@
+import { describe, expect, it } from "vitest";
+import {
+  consume,
+  groupSpec,
+  joinGroup,
+  letterOf,
+  numbered,
+  outgoing,
+  publish,
+  toQueue,
+  turns,
+  until,
+  wide,
+  type TestConsumption,
+} from "../../../test/support/driver-harness.ts";
+import { newWorld, type SqliteWorld } from "../../../test/support/sqlite-world.ts";
+import type { DriverConnection } from "../../driver.ts";
+
+const soon = (): AbortSignal => AbortSignal.timeout(5_000);
+const all = ({ sink }: TestConsumption, count: number): Promise<void> =>
+  until(
+    () => sink.messages.length >= count,
+    () => `${count} messages; there are ${sink.messages.length}`,
+  );
+
+async function started(): Promise<{ readonly world: SqliteWorld; readonly connection: DriverConnection }> {
+  const world = newWorld();
+  const { connection } = await world.connect();
+  await connection.ensureGroup(groupSpec("g", { order: "group" }));
+  return { world, connection };
+}
+
+const joined = async (world: SqliteWorld): Promise<TestConsumption> =>
+  await joinGroup((await world.connect({ streams: [] })).connection, "g");
+/** So many messages, one in each of the 16 partitions in turn, keyed by it. */
+function spread(connection: DriverConnection, count: number, from = 0): void {
+  connection.send(
+    Array.from(
+      { length: count },
+      (_, n) =>
+        outgoing({ kind: "topic", stream: "events", topic: "a" }, String(from + n), { hash: n % 16, key: `k${n % 16}` })
+          .message,
+    ),
+  );
+}
+const owners = (world: SqliteWorld): ReadonlyMap<number, number> => {
+  const counts = new Map<number, number>();
+  for (const { member } of world.rows("SELECT member FROM omnibus_own WHERE stream = 1 AND member IS NOT NULL"))
+    counts.set(member as number, (counts.get(member as number) ?? 0) + 1);
+  return counts;
+};
+
+async function bury(world: SqliteWorld, process = 1): Promise<void> {
+  const database = world.raw();
+  database.exec(`UPDATE omnibus_process SET seen = 0 WHERE id = ${process}`);
+  database.close();
+  const other = (await world.connect({ streams: [] })).connection;
+  await other.admin.recoverGroup!("g", 1_000);
+}
+
+describe("a member of an ordered group", () => {
+  it("owns every partition when it is alone, of both lanes, and says where each stands", async () => {
+    const { world, connection } = await started();
+    const member = await joinGroup(connection, "g");
+    spread(connection, 32);
+    connection.send([outgoing(toQueue("g"), "queued").message]);
+    await all(member, 33);
+    member.consumption.ack(member.sink.messages);
+    await member.consumption.flush();
+    await until(
+      () => member.sink.floors.get("events/15") === "32" && member.sink.floors.get("queue:g/0") === "1",
+      "the floors",
+    );
+    expect((await connection.admin.members("g"))[0]!.partitions).toEqual(Array.from({ length: 16 }, (_, n) => n));
+    expect(world.rows("SELECT DISTINCT done FROM omnibus_own")).toEqual([{ done: null }]);
+  });
+
+  it("writes what is settled above the oldest that isn't, and only that comes again", async () => {
+    const { connection } = await started();
+    publish(connection, numbered(8));
+    const first = await joinGroup(connection, "g");
+    await all(first, 8);
+    first.consumption.ack([1, 2, 5].map((index) => first.sink.messages[index]!));
+    await first.consumption.close(soon());
+    const second = await joinGroup(connection, "g");
+    await all(second, 5);
+    await turns(10);
+    expect(second.sink.texts).toEqual(["1", "4", "5", "7", "8"]);
+    expect(second.sink.messages.map(({ deliveries }) => deliveries)).toEqual([1, 1, 1, 1, 1]);
+    second.consumption.ack(second.sink.messages);
+    await second.consumption.flush();
+    expect(second.sink.floors.get("events/0")).toBe("8");
+  });
+
+  it("counts what an owner that died had handed out, and nothing else", async () => {
+    const { world, connection } = await started();
+    publish(connection, numbered(6));
+    const dead = await joinGroup(connection, "g", { messages: 4, bytes: 1e6 });
+    await all(dead, 4);
+    dead.consumption.ack([dead.sink.messages[1]!]);
+    dead.consumption.window({ messages: 0, bytes: 0 });
+    await dead.consumption.flush();
+    const next = await joined(world);
+    await bury(world);
+    await all(next, 5);
+    expect(next.sink.messages.map(({ position, deliveries }) => `${position}:${deliveries}`)).toEqual([
+      "1:2",
+      "3:2",
+      "4:2",
+      "5:1",
+      "6:1",
+    ]);
+  });
+
+  it("keeps notes beside a message, through its owner's death", async () => {
+    const { world, connection } = await started();
+    publish(connection, numbered(3), { key: "k" });
+    const dead = await joinGroup(connection, "g");
+    await all(dead, 3);
+    const note = { message: dead.sink.messages[1]!, attempts: 2, notBefore: 77, headers: [["n", "1"]] } as const;
+    expect(await dead.consumption.record([note])).toEqual(["done"]);
+    expect(note.message.header("n")).toBe("1");
+    const next = await joined(world);
+    await bury(world);
+    await all(next, 3);
+    expect(next.sink.messages.map(({ attempts, notBefore }) => [attempts, notBefore])).toEqual([
+      [0, undefined],
+      [2, 77],
+      [0, undefined],
+    ]);
+    expect(next.sink.messages[1]!.header("n")).toBe("1");
+    next.consumption.ack(next.sink.messages);
+    await next.consumption.flush();
+    expect(world.count("held")).toBe(0);
+  });
+
+  it("is fenced off: what a former owner settles changes nothing", async () => {
+    const { world, connection } = await started();
+    publish(connection, numbered(2));
+    const former = await joinGroup(connection, "g");
+    await all(former, 2);
+    await bury(world);
+    const [one, two] = former.sink.messages;
+    former.consumption.ack([one!]);
+    const results = await Promise.all([
+      former.consumption.settle([{ how: "dead", message: two!, letter: letterOf(two!, "g") }]),
+      former.consumption.record([{ message: two!, attempts: 1, notBefore: undefined, headers: [] }]),
+    ]);
+    expect(results).toEqual([["stale"], ["stale"]]);
+    expect(world.count("letter")).toBe(0);
+    await until(() => former.sink.revocations.length > 0, "to be told");
+    expect(former.sink.revocations).toContainEqual({ partition: "events/0" });
+    await all(former, 4); // it has a seat again, and everything comes once more
+    expect(former.sink.texts).toEqual(["1", "2", "1", "2"]);
+  });
+
+  it("shares the partitions evenly among members, and takes back those of one that leaves", async () => {
+    const { world } = await started();
+    const members = [await joined(world), await joined(world), await joined(world)];
+    await until(
+      () => [...owners(world).values()].toSorted().join() === "5,5,6",
+      () => [...owners(world).values()].join(),
+    );
+    await members[1]!.consumption.close(soon());
+    await until(
+      () => [...owners(world).values()].join() === "8,8",
+      () => [...owners(world).values()].join(),
+    );
+  });
+
+  it("hands a partition over only when nothing of it is with the old owner", async () => {
+    const { world, connection } = await started();
+    const first = await joinGroup(connection, "g");
+    spread(connection, 16);
+    await all(first, 16);
+    const second = await joined(world);
+    spread(connection, 16, 100);
+    await until(() => first.sink.messages.length + second.sink.messages.length >= 16 + 8, "those that stay");
+    await turns(30);
+    expect(second.sink.messages).toEqual([]);
+    first.consumption.ack(first.sink.messages);
+    await all(second, 8);
+    expect(first.sink.revocations).toHaveLength(16); // eight of each lane
+    const moved = new Set(second.sink.messages.map(({ partition }) => partition));
+    expect(first.sink.messages.slice(16).every(({ partition }) => !moved.has(partition))).toBe(true);
+    expect(second.sink.messages.every(({ deliveries }) => deliveries === 1)).toBe(true);
+  });
+
+  it("hands over a partition whose messages only wait for their next attempt, with the rest of that key", async () => {
+    const { world, connection } = await started();
+    const first = await joinGroup(connection, "g");
+    for (let partition = 0; partition < 16; partition += 1)
+      publish(connection, ["1", "2"], { hash: partition, key: `k${partition}` });
+    await all(first, 32);
+    const due = Date.now() + 3_600_000;
+    await first.consumption.record(
+      first.sink.messages
+        .filter((_, index) => index % 2 === 0)
+        .map((message) => ({ message, attempts: 1, notBefore: due, headers: [] })),
+    );
+    const second = await joined(world);
+    await all(second, 16);
+    expect(second.sink.messages.map(({ attempts, notBefore }) => `${attempts} ${String(notBefore)}`)).toEqual(
+      Array.from({ length: 16 }, (_, index) => (index % 2 === 0 ? `1 ${due}` : "0 undefined")),
+    );
+    expect(first.sink.revocations).toHaveLength(16);
+  });
+
+  it("pauses one partition at its bound, not the others", async () => {
+    const { connection } = await started();
+    const member = await joinGroup(connection, "g");
+    member.consumption.window({ messages: 0, bytes: 0 }, "events/1");
+    spread(connection, 64);
+    await all(member, 60);
+    await turns(20);
+    expect(member.sink.messages.some(({ partition }) => partition === "events/1")).toBe(false);
+    member.consumption.window(wide, "events/1");
+    await all(member, 64);
+    expect(member.sink.messages.slice(60).map(({ position }) => position)).toEqual(["2", "18", "34", "50"]);
+  });
+
+  it("refuses to retry or release a single message: it keeps its place", async () => {
+    const { connection } = await started();
+    const member = await joinGroup(connection, "g");
+    publish(connection, ["1"]);
+    await all(member, 1);
+    const [message] = member.sink.messages;
+    await expect(
+      member.consumption.settle([{ how: "retry", message: message!, delayMs: 0, attempts: 1, headers: [] }]),
+    ).rejects.toMatchObject({ code: "BUS_UNSUPPORTED" });
+    await expect(
+      member.consumption.settle([{ how: "release", message: message!, delayMs: 0, headers: [] }]),
+    ).rejects.toMatchObject({ code: "BUS_UNSUPPORTED" });
+  });
+
+  it("starts again before its oldest unsettled when the group was deleted", async () => {
+    const { world, connection } = await started();
+    const member = await joinGroup(connection, "g");
+    spread(connection, 48);
+    await all(member, 48);
+    member.consumption.ack(member.sink.messages.filter(({ partition }) => partition !== "events/3"));
+    await member.consumption.flush();
+    const other = (await world.connect({ streams: [] })).connection;
+    await other.admin.deleteGroup("g");
+    await until(() => member.sink.ends.length === 1, "the end");
+    await connection.ensureGroup(groupSpec("g", { order: "group", from: { at: "newest" } }));
+    const again = await consume(connection, { kind: "group", group: "g", resume: member.sink.floors });
+    await all(again, 3);
+    await turns(20);
+    const missing = ["3", "19", "35"];
+    expect(again.sink.texts.filter((text) => missing.includes(text))).toEqual(missing);
+  });
+});

@@ -1,0 +1,147 @@
+import { describe, expect, it } from "vitest";
+import { until } from "../../../test/support/driver-harness.ts";
+import { ManualClock } from "../../../test/support/manual-clock.ts";
+import { newWorld } from "../../../test/support/sqlite-world.ts";
+import type { StateStore, StoredMessage } from "../../driver.ts";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const text = (value: Uint8Array | undefined): string | undefined =>
+  value === undefined ? undefined : new TextDecoder().decode(value);
+const stored = (id: string, notBefore?: number): StoredMessage => ({
+  id,
+  to: { kind: "topic", stream: "events", topic: "a" },
+  group: undefined,
+  topic: "a",
+  key: "k",
+  headers: [["x", "1"]],
+  body: bytes(id),
+  storedAt: 7,
+  notBefore,
+});
+
+async function pair(): Promise<{
+  readonly clock: ManualClock;
+  readonly state: StateStore;
+  readonly other: StateStore;
+}> {
+  const world = newWorld();
+  const clock = new ManualClock();
+  return {
+    clock,
+    state: (await world.connect({ clock })).connection.state!,
+    other: (await world.connect({ clock, streams: [] })).connection.state!,
+  };
+}
+
+async function listed(keys: AsyncIterable<string>): Promise<readonly string[]> {
+  const found: string[] = [];
+  for await (const key of keys) found.push(key);
+  return found;
+}
+
+describe("the state store", () => {
+  it("keeps values under revisions, and changes them only where the expected one holds", async () => {
+    const { state, other } = await pair();
+    const first = await state.put("b", "k", bytes("1"), { expect: null });
+    expect(first).toBeDefined();
+    expect(await other.put("b", "k", bytes("2"), { expect: null })).toBeUndefined();
+    const second = await other.put("b", "k", bytes("2"), { expect: first! });
+    expect(await state.put("b", "k", bytes("3"), { expect: first! })).toBeUndefined();
+    expect(text((await state.get("b", "k"))?.value)).toBe("2");
+    expect((await state.get("b", "k"))?.revision).toBe(second);
+    expect(await state.delete("b", "k", first!)).toBe(false);
+    expect(await state.delete("b", "k", second!)).toBe(true);
+    expect(await state.delete("b", "k")).toBe(false);
+    expect(await state.get("b", "k")).toBeUndefined();
+    expect(await other.put("b", "k", bytes("4"), { expect: null })).toBeDefined();
+  });
+
+  it("lets one of many who want a key at once have it", async () => {
+    const { state, other } = await pair();
+    const tries = await Promise.all(
+      Array.from({ length: 20 }, (_, n) =>
+        (n % 2 === 0 ? state : other).put("b", "k", bytes(String(n)), { expect: null }),
+      ),
+    );
+    expect(tries.filter((revision) => revision !== undefined)).toHaveLength(1);
+  });
+
+  it("forgets a value when its time is up", async () => {
+    const { clock, state } = await pair();
+    await state.put("b", "k", bytes("1"), { ttlMs: 1_000 });
+    clock.advance(999);
+    expect(await state.get("b", "k")).toBeDefined();
+    clock.advance(1);
+    expect(await state.get("b", "k")).toBeUndefined();
+    expect(await listed(state.keys("b", ""))).toEqual([]);
+    expect(await state.put("b", "k", bytes("2"), { expect: null })).toBeDefined();
+  });
+
+  it("lists keys by prefix, whatever they are called, page by page", async () => {
+    const { state } = await pair();
+    const names = [
+      ...Array.from({ length: 600 }, (_, n) => `a/${String(n).padStart(3, "0")}`),
+      "a",
+      "b%_",
+      "__proto__",
+      "é😀",
+    ];
+    await Promise.all(names.map((name) => state.put("b", name, bytes(name), {})));
+    await state.put("other", "a/x", bytes(""), {});
+    expect(await listed(state.keys("b", "a/"))).toEqual(names.slice(0, 600));
+    expect(await listed(state.keys("b", ""))).toHaveLength(604);
+    expect(await listed(state.keys("b", "__"))).toEqual(["__proto__"]);
+    expect(await listed(state.keys("b", "é"))).toEqual(["é😀"]);
+  });
+
+  it("shows a watcher what there is, then every change, by whomever", async () => {
+    const { clock, state, other } = await pair();
+    await state.put("b", "a1", bytes("old"), {});
+    await state.put("b", "a2", bytes("gone"), {});
+    await state.delete("b", "a2");
+    const controller = new AbortController();
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const { key, value } of state.watch("b", "a", controller.signal))
+        seen.push(`${key} ${String(text(value))}`);
+    })();
+    await until(() => seen.length === 1, "what there is");
+    await other.put("b", "a3", bytes("new"), { ttlMs: 60_000 });
+    await other.put("b", "x", bytes("elsewhere"), {});
+    await other.delete("b", "a1");
+    await until(() => {
+      clock.advance(5);
+      return seen.length === 3;
+    }, "the changes");
+    clock.advance(60_000);
+    await until(() => seen.length === 4, "the end of its time");
+    expect(seen).toEqual(["a1 old", "a3 new", "a1 undefined", "a3 undefined"]);
+    controller.abort();
+    await watching;
+  });
+
+  it("gives what is due to one process at a time, and again after its lease", async () => {
+    const { clock, state, other } = await pair();
+    const now = clock.now();
+    await state.schedule([stored("late", now + 5_000), stored("b", now - 1), stored("a", now - 2)]);
+    expect((await state.due(now, 10, 1_000)).map(({ id }) => id)).toEqual(["a", "b"]);
+    expect(await other.due(now, 10, 1_000)).toEqual([]);
+    expect(await state.unschedule(["a", "none"])).toEqual(["a"]);
+    expect((await other.due(now + 1_000, 10, 1_000)).map(({ id }) => id)).toEqual(["b"]);
+    expect((await state.scheduled(undefined, 1)).map(({ id }) => id)).toEqual(["late"]);
+    expect((await state.scheduled("late", 5)).map(({ id }) => id)).toEqual(["b"]);
+    expect((await state.due(now + 9_000, 10, 1_000)).find(({ id }) => id === "late")).toEqual(
+      stored("late", now + 5_000),
+    );
+  });
+
+  it("parks messages in order, and gives them back once", async () => {
+    const { state, other } = await pair();
+    await state.park("k1", [stored("1"), stored("2")]);
+    await other.park("k1", [stored("3")]);
+    await other.park("k2", [stored("4")]);
+    expect((await other.unpark("k1", 2)).map(({ id }) => id)).toEqual(["1", "2"]);
+    expect(await state.unpark("k1", 2)).toEqual([stored("3")]);
+    expect(await state.unpark("k1", 2)).toEqual([]);
+  });
+});

@@ -1,0 +1,229 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { describe, expect, it } from "vitest";
+import { type Child, type Line, spawnChild } from "../../src/testing/index.ts";
+import {
+  consume,
+  groupSpec,
+  joinGroup,
+  numbered,
+  outgoing,
+  publish,
+  toDirect,
+  until,
+} from "../support/driver-harness.ts";
+import { newWorld, type SqliteWorld } from "../support/sqlite-world.ts";
+import type { ChildInput } from "./sqlite-child.ts";
+
+const start = async (world: SqliteWorld, input: Omit<ChildInput, "path">): Promise<Child> => {
+  const child = spawnChild(new URL("sqlite-child.ts", import.meta.url), {
+    input: { path: world.path, ...input } satisfies ChildInput,
+  });
+  await until(() => noted(child, "ready").length > 0, "the child", 15_000);
+  return child;
+};
+const noted = (child: Child, op: string): readonly Line[] => child.lines.filter((line) => line["op"] === op);
+const texts = (child: Child, op: string): readonly unknown[] => noted(child, op).map((line) => line["text"]);
+const now = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+describe("several processes on one file", () => {
+  it("wake each other within 25 ms", async () => {
+    const world = newWorld();
+    const { connection } = await world.connect();
+    await connection.ensureGroup(groupSpec("g"));
+    await using child = await start(world, { role: "publish" });
+    const { consumption, sink } = await joinGroup(connection, "g");
+    const delays: number[] = [];
+    for (const text of numbered(40)) {
+      child.tell(text);
+      await until(() => sink.texts.at(-1) === text, `message ${text}`);
+      const at = now();
+      consumption.ack(sink.messages.slice(-1));
+      await until(() => texts(child, "stored").includes(text), "its receipt");
+      delays.push(at - (noted(child, "stored").at(-1)!.at as number));
+      await new Promise((resolve) => setTimeout(resolve, 30)); // idle again: the next write has to wake us
+    }
+    const median = delays.toSorted((a, b) => a - b)[20]!;
+    console.info(
+      `wake-up across processes: median ${median.toFixed(1)} ms, worst ${Math.max(...delays).toFixed(1)} ms`,
+    );
+    expect(median).toBeLessThan(25);
+  });
+
+  it("use under 1 % of a core each while nothing happens", async () => {
+    const world = newWorld();
+    await using child = await start(world, { role: "member", order: "group" });
+    await using other = await start(world, { role: "member", order: "group" });
+    const used = async (): Promise<number> => {
+      const before = noted(child, "cpu").length;
+      child.tell("cpu");
+      await until(() => noted(child, "cpu").length > before, "its figure");
+      return noted(child, "cpu").at(-1)!["micros"] as number;
+    };
+    await used();
+    await new Promise((resolve) => setTimeout(resolve, 2_000)); // start-up and the rebalance are over
+    const [before, from] = [await used(), now()];
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    const share = (((await used()) - before) / 1_000 / (now() - from)) * 100;
+    console.info(`idle: ${share.toFixed(2)} % of a core`);
+    expect(share).toBeLessThan(1);
+    expect(other.gone).toBe(false);
+  });
+
+  it.each(["none", "group"] as const)(
+    "take over at once what a killed one held (order %s), long before its lease ends",
+    async (order) => {
+      const world = newWorld();
+      const { connection } = await world.connect({ leaseMs: 60_000 });
+      await using child = await start(world, { role: "member", order, leaseMs: 60_000 });
+      publish(connection, numbered(5));
+      await until(() => texts(child, "got").length === 5, "its messages");
+      child.tell("note");
+      await until(() => noted(child, "noted").length === 1, "its notes");
+      const { sink } = await joinGroup(connection, "g");
+      await child.kill();
+      const killed = performance.now();
+      await until(() => sink.messages.length === 5, "what it held");
+      console.info(`taken over after ${(performance.now() - killed).toFixed(0)} ms`);
+      expect(performance.now() - killed).toBeLessThan(4_000);
+      expect(sink.messages.map(({ deliveries, attempts }) => [deliveries, attempts])).toEqual(
+        Array.from({ length: 5 }, () => [2, 1]),
+      );
+      expect(world.count("process")).toBe(1);
+    },
+  );
+
+  it.each(["none", "group"] as const)(
+    "take over from one that is stopped when its lease ends, and fence it off (order %s)",
+    async (order) => {
+      const world = newWorld();
+      const { connection } = await world.connect({ leaseMs: 600 });
+      await using child = await start(world, { role: "member", order, leaseMs: 600 });
+      publish(connection, numbered(3));
+      await until(() => texts(child, "got").length === 3, "its messages");
+      const { consumption, sink } = await joinGroup(connection, "g");
+      process.kill(child.pid, "SIGSTOP");
+      try {
+        await until(() => sink.messages.length === 3, "what it held");
+        consumption.ack(sink.messages);
+        await consumption.flush();
+        await consumption.stop();
+      } finally {
+        process.kill(child.pid, "SIGCONT");
+      }
+      child.tell("note");
+      await until(() => noted(child, "noted").length === 1 && noted(child, "revoked").length > 0, "it to be told");
+      expect(noted(child, "noted")[0]!["results"]).toEqual(["stale", "stale", "stale"]);
+      publish(connection, ["4"]);
+      await consumption.close(AbortSignal.timeout(1_000));
+      await until(() => texts(child, "got").length === 4, "it to go on");
+      expect(texts(child, "got")).toEqual(["1", "2", "3", "4"]);
+      expect(world.count("claim") + world.count("held")).toBeLessThanOrEqual(1);
+    },
+  );
+
+  it("wait with a grown group until every member knows it", async () => {
+    const world = newWorld();
+    const { connection } = await world.connect();
+    await using child = await start(world, { role: "member" });
+    await connection.ensureGroup(groupSpec("g", { patterns: ["one.more"] }));
+    expect(noted(child, "spec")).toHaveLength(1);
+    process.kill(child.pid, "SIGSTOP");
+    let grown = false;
+    const growing = connection.ensureGroup(groupSpec("g", { patterns: ["another"] })).then(() => (grown = true));
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(grown).toBe(false);
+    process.kill(child.pid, "SIGCONT");
+    await growing;
+    await until(() => noted(child, "spec").length === 2, "it to be told");
+    expect(noted(child, "spec")[1]!["patterns"]).toEqual([">", "another", "one.more"]);
+  });
+
+  it("publish at once, each in its own order, without one error", async () => {
+    const world = newWorld();
+    const { connection } = await world.connect();
+    await connection.ensureGroup(groupSpec("g"));
+    const { consumption, sink } = await joinGroup(connection, "g");
+    const children = await Promise.all([1, 2, 3].map(() => start(world, { role: "publish", count: 300 })));
+    const mine = publish(
+      connection,
+      numbered(300).map((n) => `parent-${n}`),
+    );
+    await until(() => children.every((child) => noted(child, "published").length === 1), "all to be published", 20_000);
+    await until(
+      () => sink.messages.length === 1_200,
+      () => `1200; ${sink.messages.length}`,
+      20_000,
+    );
+    consumption.ack(sink.messages);
+    expect(mine.every(({ outcome }) => outcome === "stored")).toBe(true);
+    for (const child of children) {
+      expect(noted(child, "stored")).toHaveLength(300);
+      const own = sink.texts.filter((text) => text.startsWith(`${child.pid}-`));
+      expect(own).toEqual(texts(child, "stored"));
+      await child.end();
+    }
+    expect(world.rows("SELECT count(*) AS count, max(seq) AS last FROM omnibus_log_1")).toEqual([
+      { count: 1_200, last: 1_200 },
+    ]);
+  });
+
+  it("wait for a lock that is held for long without standing still, and without an error", async () => {
+    const world = newWorld();
+    const { connection, statuses } = await world.connect({ busyTimeoutMs: 200 });
+    const script = `
+      const { DatabaseSync } = require("node:sqlite");
+      const database = new DatabaseSync(process.argv[1]);
+      database.exec("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE");
+      process.stdout.write("locked");
+      setTimeout(() => { database.exec("COMMIT"); database.close(); }, 1200);`;
+    const holder = spawn(process.execPath, ["-e", script, world.path], { stdio: ["ignore", "pipe", "ignore"] });
+    await once(holder.stdout, "data");
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    const [sent] = publish(connection, ["1"]);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(sent!.outcome).toBe("waiting");
+    await until(() => sent!.outcome !== "waiting", "the lock");
+    delay.disable();
+    expect(sent!.outcome).toBe("stored");
+    expect(statuses.map(({ type }) => type)).toEqual(["blocked", "unblocked"]);
+    console.info(
+      `event loop while waiting for a lock: p50 ${(delay.percentile(50) / 1e6).toFixed(1)} ms, worst ${(delay.max / 1e6).toFixed(1)} ms`,
+    );
+    expect(delay.percentile(50) / 1e6).toBeLessThan(40);
+  });
+
+  it("answer each other's requests", async () => {
+    const world = newWorld();
+    const { connection } = await world.connect();
+    await using child = await start(world, { role: "respond" });
+    const inbox = await consume(connection, { kind: "inbox" });
+    const ask = (text: string): void =>
+      connection.send([
+        outgoing(toDirect("ask.it"), text, { replyTo: inbox.consumption.address!, expiresAt: Date.now() + 60_000 })
+          .message,
+      ]);
+    const answered = async (text: string): Promise<void> => {
+      await until(() => inbox.sink.texts.at(-1) === text, `the answer to ${text}`);
+      inbox.consumption.ack(inbox.sink.messages.slice(-1));
+    };
+    const from = performance.now();
+    for (const text of numbered(100)) {
+      ask(text);
+      await answered(text);
+    }
+    const each = (performance.now() - from) / 100;
+    console.info(`requests between two processes, one after another: ${each.toFixed(2)} ms each`);
+    expect(each).toBeLessThan(33);
+    await child.kill();
+    const request = outgoing(toDirect("ask.it"), "?", {
+      replyTo: inbox.consumption.address!,
+      expiresAt: Date.now() + 60_000,
+    });
+    connection.send([request.message]);
+    await until(() => request.outcome !== "waiting", "an outcome");
+    expect(request.error).toMatchObject({ code: "BUS_NO_RESPONDER" });
+  });
+});
