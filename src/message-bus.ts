@@ -210,6 +210,7 @@ export class MessageBus implements Bus {
   }
 
   onStatus(listener: (status: BusStatus) => void): Disposable {
+    if (typeof listener !== "function") throw invalidOption("onStatus takes a function");
     return this.#core.board.listen(listener);
   }
 

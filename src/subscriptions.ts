@@ -11,6 +11,8 @@ import type { Routing } from "./routing.ts";
 import { BusSubscription } from "./subscription.ts";
 import type { Broker } from "./supervisor.ts";
 
+const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
+
 /** One subscription, and how to start and to end it. */
 interface Entry {
   readonly subscription: BusSubscription;
@@ -69,13 +71,13 @@ export class Subscriptions {
   async add(runner: BaseRunner, options: ResolvedSubscribe, declareOnly: boolean): Promise<BusSubscription> {
     this.#checkAlike(options);
     const entry: Entry = { options, state: "declared", member: undefined, ephemeral: undefined, subscription: new BusSubscription(`sub-${++this.#count}`, options.group, runner, { state: () => this.#stateOf(entry), unsubscribe: (timeoutMs) => this.#remove(entry, timeoutMs) }) };
-    if (options.signal?.aborted === true) throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
+    if (isAborted(options.signal)) throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
     const names = this.#names.get(options.group);
     if (names !== undefined && !names.has(runner.name)) names.set(runner.name, 1);
     this.#entries.add(entry);
     this.#core.counters.subscriptions += 1;
     if (!declareOnly) await this.#start(entry);
-    if (options.signal?.aborted === true) {
+    if (isAborted(options.signal)) {
       await this.#remove(entry, 30_000);
       throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
     }
