@@ -73,6 +73,7 @@ async function vitest(tree: string, { file, test }: Mutant): Promise<string> {
   const args = ["run", file, "-t", exact, "--reporter=json", "--outputFile=results.json", "--reporter=default"];
   const child = spawn(process.execPath, ["node_modules/vitest/vitest.mjs", ...args], {
     cwd: tree,
+    env: { ...process.env, OMNIBUS_FULL: "" }, // the short parameters are enough to notice
     stdio: ["ignore", "pipe", "pipe"],
     timeout: timeoutMs,
   });

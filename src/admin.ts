@@ -4,7 +4,10 @@ import type { Positions } from "./handler.ts";
 
 export interface StreamAdmin {
   /** Rejects with BUS_CONFLICT when it overlaps another with an equal pattern, or can't be changed. */
-  ensure(stream: StreamOptions, options?: { /** Says what would be done and does nothing. @default false */ readonly dryRun?: boolean | undefined }): Promise<"created" | "unchanged" | "updated">;
+  ensure(
+    stream: StreamOptions,
+    options?: { /** Says what would be done and does nothing. @default false */ readonly dryRun?: boolean | undefined },
+  ): Promise<"created" | "unchanged" | "updated">;
   list(): Promise<readonly StreamInfo[]>;
   /** Rejects with BUS_NOT_FOUND. */
   info(name: string): Promise<StreamInfo>;
@@ -25,7 +28,14 @@ export interface GroupAdmin {
   /** Rejects with BUS_CONFLICT while members are active. */
   reset(group: string, from: "oldest" | "newest" | Date): Promise<void>;
   /** Takes over what dead members left, now. */
-  recover(group: string, options?: { /** A member that was silent for this long counts as dead too. @default 60_000 */ readonly idleMs?: number | undefined }): Promise<{ readonly redelivered: number }>;
+  recover(
+    group: string,
+    options?: {
+      /** A member that was silent for this long counts as dead too. @default 60_000 */ readonly idleMs?:
+        | number
+        | undefined;
+    },
+  ): Promise<{ readonly redelivered: number }>;
   /** With its queue and its dead letters. True when it was there. */
   delete(group: string): Promise<boolean>;
 }
@@ -55,7 +65,12 @@ export interface DeadLetter {
   readonly topic: string;
   readonly stream: string | undefined;
   readonly position: string | undefined;
-  readonly reason: { readonly code: string; readonly name: string; readonly message: string; readonly stack: string | undefined };
+  readonly reason: {
+    readonly code: string;
+    readonly name: string;
+    readonly message: string;
+    readonly stack: string | undefined;
+  };
   /** Those that failed; a replay runs these. */
   readonly handlers: readonly string[];
   readonly attempts: number;
@@ -94,11 +109,16 @@ export interface ReplayOptions {
 
 export interface DeadLetters {
   /** Oldest first. */
-  list(query?: DeadLetterQuery): Promise<{ readonly items: readonly DeadLetter[]; readonly cursor: string | undefined }>;
+  list(
+    query?: DeadLetterQuery,
+  ): Promise<{ readonly items: readonly DeadLetter[]; readonly cursor: string | undefined }>;
   get(id: string): Promise<DeadLetter | undefined>;
   count(query?: DeadLetterQuery): Promise<number>;
   /** To the queue of the group that gave it up, and to no other; resumable; harmless twice. */
-  replay(which: string | DeadLetterQuery, options?: ReplayOptions): Promise<{ readonly replayed: number; readonly failed: number }>;
+  replay(
+    which: string | DeadLetterQuery,
+    options?: ReplayOptions,
+  ): Promise<{ readonly replayed: number; readonly failed: number }>;
   /** How many went. */
   discard(which: string | DeadLetterQuery): Promise<number>;
 }

@@ -43,11 +43,16 @@ export class StreamOffice implements StreamAdmin {
     this.#refresh = refresh;
   }
 
-  async ensure(stream: StreamOptions, options: { readonly dryRun?: boolean | undefined } = {}): Promise<"created" | "unchanged" | "updated"> {
+  async ensure(
+    stream: StreamOptions,
+    options: { readonly dryRun?: boolean | undefined } = {},
+  ): Promise<"created" | "unchanged" | "updated"> {
     checkOptions("streams.ensure", options, { dryRun: boolean });
     checkStream(stream);
     const dryRun = options.dryRun === true;
-    const result = await this.#office.ask(`stream "${stream.name}"`, (connection) => connection.ensureStream(stream, dryRun));
+    const result = await this.#office.ask(`stream "${stream.name}"`, (connection) =>
+      connection.ensureStream(stream, dryRun),
+    );
     if (dryRun) return result;
     if (result !== "unchanged") await this.#refresh();
     return result;
@@ -59,7 +64,8 @@ export class StreamOffice implements StreamAdmin {
 
   async info(name: string): Promise<StreamInfo> {
     const found = (await this.list()).find((stream) => stream.name === name);
-    if (found === undefined) throw new BusError("BUS_NOT_FOUND", `there is no stream "${validateName("stream", name)}"`);
+    if (found === undefined)
+      throw new BusError("BUS_NOT_FOUND", `there is no stream "${validateName("stream", name)}"`);
     return found;
   }
 
@@ -96,7 +102,8 @@ export class GroupOffice implements GroupAdmin {
   list(stream?: string): Promise<readonly GroupInfo[]> {
     return this.#office.ask("listing groups", async ({ admin, capabilities }) => {
       const states = await admin.groups();
-      const wanted = stream === undefined ? states : states.filter(({ spec }) => spec.reads.some((read) => read.stream === stream));
+      const wanted =
+        stream === undefined ? states : states.filter(({ spec }) => spec.reads.some((read) => read.stream === stream));
       return Promise.all(
         wanted.map(async ({ spec, waiting, inFlight, scheduled, oldestWaitingMs }): Promise<GroupInfo> => ({
           group: spec.group,
@@ -129,7 +136,8 @@ export class GroupOffice implements GroupAdmin {
   }
 
   async reset(group: string, from: "oldest" | "newest" | Date): Promise<void> {
-    if (from !== "oldest" && from !== "newest" && !(from instanceof Date && !Number.isNaN(from.getTime()))) throw invalidOption('groups.reset: must be "oldest", "newest" or a valid Date');
+    if (from !== "oldest" && from !== "newest" && !(from instanceof Date && !Number.isNaN(from.getTime())))
+      throw invalidOption('groups.reset: must be "oldest", "newest" or a valid Date');
     await this.info(group);
     await this.#office.ask(`resetting group "${group}"`, ({ admin }) => {
       if (admin.resetGroup === undefined) throw this.#office.unsupported("resetting a group");
@@ -137,7 +145,10 @@ export class GroupOffice implements GroupAdmin {
     });
   }
 
-  async recover(group: string, options: { readonly idleMs?: number | undefined } = {}): Promise<{ readonly redelivered: number }> {
+  async recover(
+    group: string,
+    options: { readonly idleMs?: number | undefined } = {},
+  ): Promise<{ readonly redelivered: number }> {
     checkOptions("groups.recover", options, { idleMs: milliseconds });
     await this.info(group);
     const redelivered = await this.#office.ask(`recovering group "${group}"`, ({ admin }) => {
@@ -161,4 +172,3 @@ function point(before: Date | { readonly positions: Positions }): StartAt {
   }
   return { positions: before.positions };
 }
-

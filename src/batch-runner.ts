@@ -26,7 +26,15 @@ export class BatchRunner extends BaseRunner {
   #running = 0;
   #timer: WheelTimer | undefined;
 
-  constructor(core: Core, name: string, interest: Interest, options: ResolvedSubscribe, batch: BatchOptions, handler: BatchHandler<BusEvent>, publish: PublishCaused) {
+  constructor(
+    core: Core,
+    name: string,
+    interest: Interest,
+    options: ResolvedSubscribe,
+    batch: BatchOptions,
+    handler: BatchHandler<BusEvent>,
+    publish: PublishCaused,
+  ) {
     super(core, name, interest, options);
     this.#handle = handler;
     this.#batch = batch;
@@ -50,7 +58,9 @@ export class BatchRunner extends BaseRunner {
   }
 
   abort(work: Work, reason: unknown): void {
-    for (const run of this.#runs) if (run.entries.some((entry) => entry.work === work)) for (const delivery of run.deliveries) delivery.abort(reason);
+    for (const run of this.#runs)
+      if (run.entries.some((entry) => entry.work === work))
+        for (const delivery of run.deliveries) delivery.abort(reason);
     if (this.#waiting.remove((entry) => entry.work === work) > 0) work.ended(this, handBack);
   }
 
@@ -60,12 +70,16 @@ export class BatchRunner extends BaseRunner {
   }
 
   giveBack(): void {
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next.work.ended(this, handBack);
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
+      next.work.ended(this, handBack);
   }
 
   protected pump(): void {
     while (!this.paused && this.#running < this.options.concurrency && this.#waiting.length > 0) {
-      const wait = this.#waiting.length >= this.#batch.maxSize ? 0 : this.#batch.maxAgeMs - (this.core.clock.ticks() - this.#waiting.peek()!.arrived);
+      const wait =
+        this.#waiting.length >= this.#batch.maxSize
+          ? 0
+          : this.#batch.maxAgeMs - (this.core.clock.ticks() - this.#waiting.peek()!.arrived);
       if (wait > 0) {
         if (this.#timer !== undefined) return;
         this.#timer = this.core.wheel.set(wait, () => {
@@ -103,7 +117,12 @@ export class BatchRunner extends BaseRunner {
       );
     (core.options.correlateByItself && entries.length === 1 ? causedBy(entries[0]!.event, call) : call()).then(
       (failures) => this.#end(run, startedAt, failures ?? []),
-      (error: unknown) => this.#end(run, startedAt, entries.map((entry) => ({ id: entry.event.id, error }))),
+      (error: unknown) =>
+        this.#end(
+          run,
+          startedAt,
+          entries.map((entry) => ({ id: entry.event.id, error })),
+        ),
     );
   }
 
@@ -132,7 +151,11 @@ export class BatchRunner extends BaseRunner {
 
   #overdue(run: BatchRun): void {
     if (!run.over) {
-      const error = new BusError("BUS_TIMEOUT", `the handler "${this.name}" took longer than ${this.options.timeoutMs} ms`, { retryable: true });
+      const error = new BusError(
+        "BUS_TIMEOUT",
+        `the handler "${this.name}" took longer than ${this.options.timeoutMs} ms`,
+        { retryable: true },
+      );
       for (const delivery of run.deliveries) delivery.abort(error);
       for (const { work } of run.entries) work.lingers();
       run.timer = this.core.wheel.set(this.options.timeoutMs, () => this.#overdue(run));
@@ -167,7 +190,12 @@ class BatchRun {
   constructor(group: string | undefined, entries: readonly Entry[], publish: PublishCaused) {
     this.entries = entries;
     this.deliveries = entries.map(
-      ({ work, event }) => new HandlerDelivery(event, work.attempts + 1, { group, extend: (ms) => this.extend(ms), publish: (delivery, definition, data, options) => publish(delivery.event, definition, data, options) }),
+      ({ work, event }) =>
+        new HandlerDelivery(event, work.attempts + 1, {
+          group,
+          extend: (ms) => this.extend(ms),
+          publish: (delivery, definition, data, options) => publish(delivery.event, definition, data, options),
+        }),
     );
   }
 

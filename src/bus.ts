@@ -1,9 +1,24 @@
 import type { DeadLetters, GroupAdmin, StreamAdmin } from "./admin.ts";
 import type { Capabilities } from "./driver.ts";
 import type { BusEvent, EventDefinition, EventOf, InputOf, Outgoing, PublishOptions } from "./event.ts";
-import type { BatchHandler, BatchOptions, EventIterator, Handler, PulledDelivery, PullOptions, SubscribeOptions, Subscription } from "./handler.ts";
+import type {
+  BatchHandler,
+  BatchOptions,
+  EventIterator,
+  Handler,
+  PulledDelivery,
+  PullOptions,
+  SubscribeOptions,
+  Subscription,
+} from "./handler.ts";
 import type { PublishOutcome, Receipt } from "./receipt.ts";
-import type { RequestDefinition, RequestInputOf, RequestOf, ResponseInputOf, ResponseOf } from "./request-definition.ts";
+import type {
+  RequestDefinition,
+  RequestInputOf,
+  RequestOf,
+  ResponseInputOf,
+  ResponseOf,
+} from "./request-definition.ts";
 import type { BusStatus, Health, Stats } from "./status.ts";
 
 export interface RequestOptions {
@@ -57,26 +72,70 @@ export interface Bus extends AsyncDisposable {
   /** Resolves once the broker has it. Rejects with `PublishError.outcome`, or `ValidationError`. */
   publish<E extends EventDefinition>(event: E, data: InputOf<E>, options?: PublishOptions): Promise<Receipt>;
   /** Untyped: validated only if the type is registered. The type is the topic's last token unless given. */
-  publishTopic(topic: string, data: unknown, options?: PublishOptions & { /** The event's type. @default the topic's last token */ readonly type?: string | undefined }): Promise<Receipt>;
+  publishTopic(
+    topic: string,
+    data: unknown,
+    options?: PublishOptions & {
+      /** The event's type. @default the topic's last token */ readonly type?: string | undefined;
+    },
+  ): Promise<Receipt>;
   /** One outcome for each item, in order; never rejects for an item. An async iterable is taken with backpressure. */
-  publishMany(items: Iterable<Outgoing> | AsyncIterable<Outgoing>, options?: { /** Takes no more items when it aborts; those under way end as they may. @default none */ readonly signal?: AbortSignal | undefined }): Promise<readonly PublishOutcome[]>;
+  publishMany(
+    items: Iterable<Outgoing> | AsyncIterable<Outgoing>,
+    options?: {
+      /** Takes no more items when it aborts; those under way end as they may. @default none */ readonly signal?:
+        | AbortSignal
+        | undefined;
+    },
+  ): Promise<readonly PublishOutcome[]>;
   /** To the lane of one group, which need not have a member yet. No order between this lane and the stream. */
-  send<E extends EventDefinition>(group: string, event: E, data: InputOf<E>, options?: PublishOptions): Promise<Receipt>;
+  send<E extends EventDefinition>(
+    group: string,
+    event: E,
+    data: InputOf<E>,
+    options?: PublishOptions,
+  ): Promise<Receipt>;
   /** Resolves when everything published so far is settled. */
   flush(): Promise<void>;
 
   /** Resolves once everything published from now on will reach the handler. */
-  subscribe<const E extends EventDefinition | readonly EventDefinition[]>(events: E, handler: Handler<NoInfer<EventOf<E>>>, options?: SubscribeOptions): Promise<Subscription>;
-  subscribePattern<Data = unknown>(pattern: string, handler: Handler<BusEvent<string, Data>>, options?: SubscribeOptions): Promise<Subscription>;
-  subscribeBatch<const E extends EventDefinition | readonly EventDefinition[]>(events: E, handler: BatchHandler<NoInfer<EventOf<E>>>, options: SubscribeOptions & BatchOptions): Promise<Subscription>;
+  subscribe<const E extends EventDefinition | readonly EventDefinition[]>(
+    events: E,
+    handler: Handler<NoInfer<EventOf<E>>>,
+    options?: SubscribeOptions,
+  ): Promise<Subscription>;
+  subscribePattern<Data = unknown>(
+    pattern: string,
+    handler: Handler<BusEvent<string, Data>>,
+    options?: SubscribeOptions,
+  ): Promise<Subscription>;
+  subscribeBatch<const E extends EventDefinition | readonly EventDefinition[]>(
+    events: E,
+    handler: BatchHandler<NoInfer<EventOf<E>>>,
+    options: SubscribeOptions & BatchOptions,
+  ): Promise<Subscription>;
   /** Subscribed when it resolves. Asking for the next settles the one before; leaving the loop hands back what is open. */
-  events<const E extends EventDefinition | readonly EventDefinition[]>(events: E, options?: SubscribeOptions): Promise<EventIterator<E>>;
+  events<const E extends EventDefinition | readonly EventDefinition[]>(
+    events: E,
+    options?: SubscribeOptions,
+  ): Promise<EventIterator<E>>;
   /** At most `max` events of the group; an empty list when none came within `waitMs`. */
-  pull<const E extends EventDefinition | readonly EventDefinition[]>(events: E, options: PullOptions): Promise<readonly PulledDelivery<EventOf<E>>[]>;
+  pull<const E extends EventDefinition | readonly EventDefinition[]>(
+    events: E,
+    options: PullOptions,
+  ): Promise<readonly PulledDelivery<EventOf<E>>[]>;
 
   /** Time-out (BUS_TIMEOUT), failure of the responder (BUS_REMOTE) and nobody there (BUS_NO_RESPONDER) are three different errors. */
-  request<R extends RequestDefinition>(request: R, data: RequestInputOf<R>, options?: RequestOptions): Promise<ResponseOf<R>>;
-  respond<R extends RequestDefinition>(request: R, handler: (data: RequestOf<R>, context: RequestContext) => ResponseInputOf<R> | Promise<ResponseInputOf<R>>, options?: RespondOptions): Promise<Subscription>;
+  request<R extends RequestDefinition>(
+    request: R,
+    data: RequestInputOf<R>,
+    options?: RequestOptions,
+  ): Promise<ResponseOf<R>>;
+  respond<R extends RequestDefinition>(
+    request: R,
+    handler: (data: RequestOf<R>, context: RequestContext) => ResponseInputOf<R> | Promise<ResponseInputOf<R>>,
+    options?: RespondOptions,
+  ): Promise<Subscription>;
 
   /** Source, session, metadata and correlation of everything published inside `work`. */
   within<T>(scope: Scope, work: () => T): T;
@@ -86,9 +145,14 @@ export interface Bus extends AsyncDisposable {
   readonly deadLetters: DeadLetters;
 
   /** Asks the broker and every subscription now; never says up of one that would receive nothing. */
-  health(options?: { /** How long the broker may take. @default 5_000 */ readonly timeoutMs?: number | undefined; /** Gives up asking when it aborts. @default none */ readonly signal?: AbortSignal | undefined }): Promise<Health>;
+  health(options?: {
+    /** How long the broker may take. @default 5_000 */ readonly timeoutMs?: number | undefined;
+    /** Gives up asking when it aborts. @default none */ readonly signal?: AbortSignal | undefined;
+  }): Promise<Health>;
   stats(): Stats;
   onStatus(listener: (status: BusStatus) => void): Disposable;
   /** Stops taking work, finishes or hands back what is in flight, flushes, closes. Safe twice, at any time. */
-  close(options?: { /** When it ends by force. @default 30_000 */ readonly timeoutMs?: number | undefined }): Promise<{ readonly unfinished: number }>;
+  close(options?: {
+    /** When it ends by force. @default 30_000 */ readonly timeoutMs?: number | undefined;
+  }): Promise<{ readonly unfinished: number }>;
 }

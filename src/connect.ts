@@ -40,7 +40,11 @@ export async function connect(target: string | BusConfig, options?: BusOptions):
   connecting.catch(() => undefined); // it ends with the close, and its reason is told here
   const last = failure();
   await bus.close({ timeoutMs: 1_000 });
-  throw new BusError("BUS_CONNECTION", `connecting to ${what}: no connection within ${timeoutMs} ms${last === undefined ? "" : `; the last try said: ${last.message}`}`, { cause: last, retryable: true });
+  throw new BusError(
+    "BUS_CONNECTION",
+    `connecting to ${what}: no connection within ${timeoutMs} ms${last === undefined ? "" : `; the last try said: ${last.message}`}`,
+    { cause: last, retryable: true },
+  );
 }
 
 /**
@@ -66,17 +70,43 @@ interface Made {
 }
 
 function make(target: string | BusConfig, more: BusOptions | undefined): Made {
-  const { url, driver: given, ...rest } = (typeof target === "string" ? { url: target } : Object(target)) as { readonly url?: unknown; readonly driver?: unknown } & BusOptions;
+  const {
+    url,
+    driver: given,
+    ...rest
+  } = (typeof target === "string" ? { url: target } : Object(target)) as {
+    readonly url?: unknown;
+    readonly driver?: unknown;
+  } & BusOptions;
   const merged: BusOptions = { ...rest, ...more };
   if ((url === undefined) === (given === undefined)) throw invalidOption('the bus needs either a "url" or a "driver"');
   if (url !== undefined && typeof url !== "string") throw invalidOption('"url" must be a string');
-  if (given !== undefined && typeof (given as Driver).connect !== "function") throw invalidOption('"driver" must be a driver, as memory() makes it');
+  if (given !== undefined && typeof (given as Driver).connect !== "function")
+    throw invalidOption('"driver" must be a driver, as memory() makes it');
   const clock = systemClock;
   const options = resolveOptions(merged, driverNames);
-  const core: Core = { options, clock, wheel: new TimerWheel(clock), ids: new UuidSource(clock), counters: new Counters(), board: new StatusBoard(options.name, options.logger) };
-  const driver = given === undefined ? new LazyDriver(schemeOf(url as string), () => loadDriver(url as string, merged as Readonly<Record<string, unknown>>)) : (given as Driver);
+  const core: Core = {
+    options,
+    clock,
+    wheel: new TimerWheel(clock),
+    ids: new UuidSource(clock),
+    counters: new Counters(),
+    board: new StatusBoard(options.name, options.logger),
+  };
+  const driver =
+    given === undefined
+      ? new LazyDriver(schemeOf(url as string), () =>
+          loadDriver(url as string, merged as Readonly<Record<string, unknown>>),
+        )
+      : (given as Driver);
   const bus = new MessageBus(core, driver);
-  return { bus, what: url === undefined ? `the driver "${driver.name}"` : redact(url as string), timeoutMs: options.connectTimeoutMs, wheel: core.wheel, failure: () => bus.lastFailure };
+  return {
+    bus,
+    what: url === undefined ? `the driver "${driver.name}"` : redact(url as string),
+    timeoutMs: options.connectTimeoutMs,
+    wheel: core.wheel,
+    failure: () => bus.lastFailure,
+  };
 }
 
 const schemeOf = (url: string): string => /^[a-z][a-z0-9+.-]*(?=:)/i.exec(url)?.[0].toLowerCase() ?? "unknown";

@@ -18,7 +18,13 @@ export class Connector {
   #lastFailure: BusError | undefined;
 
   /** `prepare` runs before a new connection counts: streams, the routing table. */
-  constructor(core: Core, driver: Driver, member: Member, prepare: (connection: DriverConnection) => Promise<void>, changed: () => void) {
+  constructor(
+    core: Core,
+    driver: Driver,
+    member: Member,
+    prepare: (connection: DriverConnection) => Promise<void>,
+    changed: () => void,
+  ) {
     this.#core = core;
     this.driver = driver;
     this.#member = member;
@@ -69,7 +75,9 @@ export class Connector {
           this.#state = "new";
           throw failure;
         }
-        await this.#pause(Math.min(minMs * 2 ** Math.min(attempt - 1, 30), maxMs) * (0.5 + this.#core.clock.random() / 2));
+        await this.#pause(
+          Math.min(minMs * 2 ** Math.min(attempt - 1, 30), maxMs) * (0.5 + this.#core.clock.random() / 2),
+        );
       }
     }
   }
@@ -103,13 +111,17 @@ export class Connector {
       changed: this.#changed,
       status: ({ type, error }) => {
         if (this.#state === "closed") return;
-        if (type === "blocked" || type === "unblocked") return board.say({ type, reason: error === undefined ? type : redact(reasonOf(error)) });
+        if (type === "blocked" || type === "unblocked")
+          return board.say({ type, reason: error === undefined ? type : redact(reasonOf(error)) });
         if (type === "disconnected") this.#state = "reconnecting";
         else if (this.#connection !== undefined) this.#state = "connected";
         if (type === "connected" && this.#connection !== undefined) counters.reconnects += 1;
         const wrapped = error === undefined ? undefined : wrapError(this.driver, type, error);
         board.say({ type, driver: this.driver.name, ...(wrapped === undefined ? {} : { error: wrapped }) });
-        board.log(type === "disconnected" ? "warn" : "info", type, { driver: this.driver.name, ...(wrapped === undefined ? {} : errorFields(wrapped)) });
+        board.log(type === "disconnected" ? "warn" : "info", type, {
+          driver: this.driver.name,
+          ...(wrapped === undefined ? {} : errorFields(wrapped)),
+        });
       },
     };
   }

@@ -5,7 +5,18 @@ import { BusError } from "./errors.ts";
 import type { BusEvent } from "./event.ts";
 import { matchesPattern } from "./internal/topic-trie.ts";
 import { readErrors, readNames } from "./message-history.ts";
-import { abortSignal, any, callable, checkOptions, date, integer, invalidOption, number, text, type Shape } from "./option-check.ts";
+import {
+  abortSignal,
+  any,
+  callable,
+  checkOptions,
+  date,
+  integer,
+  invalidOption,
+  number,
+  text,
+  type Shape,
+} from "./option-check.ts";
 import type { Outbound } from "./outbound.ts";
 import { PublishOp } from "./publish-op.ts";
 import type { Publisher } from "./publisher.ts";
@@ -20,8 +31,21 @@ import { wrapError } from "./wrap-error.ts";
 
 const pageSize = 200;
 const claimMs = 30_000;
-const queryShape: Shape = { group: text, topic: text, error: text, before: date, after: date, limit: integer(1, 10_000), cursor: text };
-const replayShape: Shape = { data: any, ratePerSecond: number(0.001, 1_000_000), signal: abortSignal, onProgress: callable };
+const queryShape: Shape = {
+  group: text,
+  topic: text,
+  error: text,
+  before: date,
+  after: date,
+  limit: integer(1, 10_000),
+  cursor: text,
+};
+const replayShape: Shape = {
+  data: any,
+  ratePerSecond: number(0.001, 1_000_000),
+  signal: abortSignal,
+  onProgress: callable,
+};
 
 /** What the groups gave up on: looked at, sent back to them, or thrown away. */
 export class DeadLetterOffice implements DeadLetters {
@@ -37,7 +61,9 @@ export class DeadLetterOffice implements DeadLetters {
     this.#outbound = outbound;
   }
 
-  async list(query: DeadLetterQuery = {}): Promise<{ readonly items: readonly DeadLetter[]; readonly cursor: string | undefined }> {
+  async list(
+    query: DeadLetterQuery = {},
+  ): Promise<{ readonly items: readonly DeadLetter[]; readonly cursor: string | undefined }> {
     checkQuery(query);
     const limit = query.limit ?? 100;
     const items: DeadLetter[] = [];
@@ -56,22 +82,29 @@ export class DeadLetterOffice implements DeadLetters {
   async count(query: DeadLetterQuery = {}): Promise<number> {
     checkQuery(query);
     const { group, topic, error, before, after } = query;
-    if (topic === undefined && error === undefined && before === undefined && after === undefined) return this.#ask("counting dead letters", (connection) => connection.admin.countLetters(group));
+    if (topic === undefined && error === undefined && before === undefined && after === undefined)
+      return this.#ask("counting dead letters", (connection) => connection.admin.countLetters(group));
     let count = 0;
     for await (const _ of this.#scan(query)) count += 1;
     return count;
   }
 
-  async replay(which: string | DeadLetterQuery, options: ReplayOptions = {}): Promise<{ readonly replayed: number; readonly failed: number }> {
+  async replay(
+    which: string | DeadLetterQuery,
+    options: ReplayOptions = {},
+  ): Promise<{ readonly replayed: number; readonly failed: number }> {
     checkOptions("replay", options, replayShape);
-    if (options.data !== undefined && typeof which !== "string") throw invalidOption('replay: "data" is for one letter, named by its id');
+    if (options.data !== undefined && typeof which !== "string")
+      throw invalidOption('replay: "data" is for one letter, named by its id');
     const startedAt = this.#core.clock.ticks();
     let replayed = 0;
     let failed = 0;
     for await (const ids of this.#pages(which)) {
       for (const id of ids) {
-        if (options.ratePerSecond !== undefined) await this.#pause(startedAt + ((replayed + failed) * 1_000) / options.ratePerSecond, options.signal);
-        if (options.signal?.aborted === true) throw new BusError("BUS_ABORTED", `replay: aborted by the caller after ${replayed}`);
+        if (options.ratePerSecond !== undefined)
+          await this.#pause(startedAt + ((replayed + failed) * 1_000) / options.ratePerSecond, options.signal);
+        if (options.signal?.aborted === true)
+          throw new BusError("BUS_ABORTED", `replay: aborted by the caller after ${replayed}`);
         const outcome = await this.#replayOne(id, options.data);
         if (outcome === "replayed") replayed += 1;
         else if (outcome === "failed") failed += 1;
@@ -85,7 +118,9 @@ export class DeadLetterOffice implements DeadLetters {
     let discarded = 0;
     for await (const ids of this.#pages(which)) {
       const token = this.#core.ids.next();
-      const removed = await this.#ask("discarding dead letters", async ({ admin }) => admin.removeLetters(await admin.claimLetters(ids, token, claimMs), token));
+      const removed = await this.#ask("discarding dead letters", async ({ admin }) =>
+        admin.removeLetters(await admin.claimLetters(ids, token, claimMs), token),
+      );
       discarded += removed.length;
     }
     return discarded;
@@ -111,7 +146,23 @@ export class DeadLetterOffice implements DeadLetters {
       ];
       const body = changed?.body ?? stored.body;
       const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
-      const message = new PublishOp({ hash: this.#publisher.hash(stored.key), to, id: eventId, brokerId: `${eventId}:replay:${replays}`, key: stored.key, replyTo: undefined, notBefore: undefined, expiresAt: undefined, durable: true, priority: 1, headers, body, value: changed?.value, driver: this.#broker.driver.name, storedAs: "broker" });
+      const message = new PublishOp({
+        hash: this.#publisher.hash(stored.key),
+        to,
+        id: eventId,
+        brokerId: `${eventId}:replay:${replays}`,
+        key: stored.key,
+        replyTo: undefined,
+        notBefore: undefined,
+        expiresAt: undefined,
+        durable: true,
+        priority: 1,
+        headers,
+        body,
+        value: changed?.value,
+        driver: this.#broker.driver.name,
+        storedAs: "broker",
+      });
       await this.#outbound.send(message, undefined);
       await admin.removeLetters([id], token);
       return "replayed";
@@ -123,9 +174,14 @@ export class DeadLetterOffice implements DeadLetters {
     }
   }
 
-  async #rewrite(stored: StoredMessage, data: unknown): Promise<{ readonly headers: Headers; readonly body: Uint8Array; readonly value: unknown }> {
+  async #rewrite(
+    stored: StoredMessage,
+    data: unknown,
+  ): Promise<{ readonly headers: Headers; readonly body: Uint8Array; readonly value: unknown }> {
     const envelope = open(this.#core, asMessage(stored));
-    const definition = this.#core.options.registry.get(envelope.type, envelope.version) ?? this.#core.options.registry.latest(envelope.type);
+    const definition =
+      this.#core.options.registry.get(envelope.type, envelope.version) ??
+      this.#core.options.registry.latest(envelope.type);
     if (definition !== undefined) await check(definition.schema, data, `event "${envelope.type}"`);
     const changed = { ...envelope, version: definition?.version ?? envelope.version, data };
     const { headers, body } = this.#publisher.encode(changed);
@@ -155,7 +211,9 @@ export class DeadLetterOffice implements DeadLetters {
   async *#scan(query: DeadLetterQuery, until = Number.POSITIVE_INFINITY): AsyncIterable<DeadLetter> {
     let after = query.cursor;
     for (;;) {
-      const page = await this.#ask("listing dead letters", (connection) => connection.admin.letters(query.group, after, pageSize));
+      const page = await this.#ask("listing dead letters", (connection) =>
+        connection.admin.letters(query.group, after, pageSize),
+      );
       for (const stored of page) if (stored.storedAt <= until && matches(stored, query)) yield this.#letter(stored);
       if (page.length < pageSize) return;
       after = page.at(-1)!.id;
@@ -174,7 +232,12 @@ export class DeadLetterOffice implements DeadLetters {
       topic: stored.topic,
       stream: read(header.letterStream),
       position,
-      reason: { code: read(header.reasonCode) ?? "", name: read(header.reasonName) ?? "", message: read(header.reasonMessage) ?? "", stack: read(header.reasonStack) },
+      reason: {
+        code: read(header.reasonCode) ?? "",
+        name: read(header.reasonName) ?? "",
+        message: read(header.reasonMessage) ?? "",
+        stack: read(header.reasonStack),
+      },
       handlers: [...(readNames(read(header.handlersFailed)) ?? [])],
       attempts: Number(read(header.letterAttempts) ?? 0),
       firstFailedAt: new Date(Number(read(header.firstFailedAt) ?? failedAt.getTime())),
@@ -216,7 +279,8 @@ export class DeadLetterOffice implements DeadLetters {
   }
 }
 
-const headerOf = (stored: StoredMessage, name: string): string | undefined => stored.headers.find(([each]) => each === name)?.[1];
+const headerOf = (stored: StoredMessage, name: string): string | undefined =>
+  stored.headers.find(([each]) => each === name)?.[1];
 
 function checkQuery(query: DeadLetterQuery): void {
   checkOptions("the query of dead letters", query, queryShape);
@@ -228,7 +292,11 @@ function matches(stored: StoredMessage, { topic, error, before, after }: DeadLet
   if (before !== undefined && stored.storedAt >= before.getTime()) return false;
   if (after !== undefined && stored.storedAt <= after.getTime()) return false;
   if (error === undefined) return true;
-  return headerOf(stored, header.reasonCode) === error || headerOf(stored, header.reasonName) === error || (headerOf(stored, header.reasonMessage)?.includes(error) ?? false);
+  return (
+    headerOf(stored, header.reasonCode) === error ||
+    headerOf(stored, header.reasonName) === error ||
+    (headerOf(stored, header.reasonMessage)?.includes(error) ?? false)
+  );
 }
 
 /** A letter as the decoder wants it. */
@@ -247,4 +315,3 @@ const asMessage = (stored: StoredMessage): Parameters<typeof open>[1] => ({
   attempts: 0,
   notBefore: undefined,
 });
-

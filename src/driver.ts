@@ -110,7 +110,10 @@ export interface ConnectContext {
   readonly manage: "create" | "verify" | "off";
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  status(status: { readonly type: "connected" | "disconnected" | "blocked" | "unblocked"; readonly error?: unknown }): void;
+  status(status: {
+    readonly type: "connected" | "disconnected" | "blocked" | "unblocked";
+    readonly error?: unknown;
+  }): void;
   /** The routing table at the broker changed (another process declared a stream). */
   changed(): void;
 }
@@ -197,12 +200,20 @@ export interface GroupSpec {
   /** Shares load among those connected now and vanishes with its last member. */
   readonly live: boolean;
 }
-export type StartAt = { readonly at: "oldest" | "newest" } | { readonly time: number } | { readonly positions: Readonly<Record<string, string>> };
+export type StartAt =
+  | { readonly at: "oldest" | "newest" }
+  | { readonly time: number }
+  | { readonly positions: Readonly<Record<string, string>> };
 
 /** `resume`: partition → position, where to go on after a loss: everything up to and including it was settled. */
 export type Source =
   | { readonly kind: "group"; readonly group: string; readonly resume: ReadonlyMap<string, string> | undefined } // both lanes
-  | { readonly kind: "tail"; readonly stream: string; readonly from: StartAt; readonly resume: ReadonlyMap<string, string> | undefined } // one per process and stream, fanned out by the core
+  | {
+      readonly kind: "tail";
+      readonly stream: string;
+      readonly from: StartAt;
+      readonly resume: ReadonlyMap<string, string> | undefined;
+    } // one per process and stream, fanned out by the core
   | { readonly kind: "direct"; readonly group: string | undefined } // with a group: each message goes to one of its consumers
   | { readonly kind: "inbox" };
 
@@ -294,7 +305,13 @@ export interface Note {
 }
 
 export type Settlement =
-  | { readonly how: "retry"; readonly message: InMessage; readonly delayMs: number; readonly attempts: number; readonly headers: Headers } // unordered groups only
+  | {
+      readonly how: "retry";
+      readonly message: InMessage;
+      readonly delayMs: number;
+      readonly attempts: number;
+      readonly headers: Headers;
+    } // unordered groups only
   | { readonly how: "release"; readonly message: InMessage; readonly delayMs: number; readonly headers: Headers } // for another member; the headers count the hops
   | { readonly how: "dead"; readonly message: InMessage; readonly letter: StoredMessage }; // one letter per group and event id, whatever copies there are
 
@@ -352,11 +369,20 @@ export interface StoredMessage {
 export interface StateStore {
   get(bucket: string, key: string): Promise<{ readonly value: Uint8Array; readonly revision: string } | undefined>;
   /** `expect`: a revision, null for "must not exist", undefined for any. Undefined when it did not hold. */
-  put(bucket: string, key: string, value: Uint8Array, options: { readonly ttlMs?: number | undefined; readonly expect?: string | null | undefined }): Promise<string | undefined>;
+  put(
+    bucket: string,
+    key: string,
+    value: Uint8Array,
+    options: { readonly ttlMs?: number | undefined; readonly expect?: string | null | undefined },
+  ): Promise<string | undefined>;
   delete(bucket: string, key: string, expect?: string): Promise<boolean>;
   keys(bucket: string, prefix: string): AsyncIterable<string>;
   /** Current values first, then changes. */
-  watch(bucket: string, prefix: string, signal: AbortSignal): AsyncIterable<{ readonly key: string; readonly revision: string; readonly value: Uint8Array | undefined }>;
+  watch(
+    bucket: string,
+    prefix: string,
+    signal: AbortSignal,
+  ): AsyncIterable<{ readonly key: string; readonly revision: string; readonly value: Uint8Array | undefined }>;
   /** Messages due later; the core moves what is due under a lease, any process may. */
   schedule(messages: readonly StoredMessage[]): Promise<void>;
   due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]>;

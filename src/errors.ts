@@ -59,7 +59,16 @@ export class PublishError extends BusError {
   readonly topic: string;
   readonly attempts: number;
 
-  constructor(code: BusErrorCode, message: string, details: { readonly outcome: "rejected" | "unknown"; readonly id: string; readonly topic: string; readonly attempts: number } & BusErrorOptions) {
+  constructor(
+    code: BusErrorCode,
+    message: string,
+    details: {
+      readonly outcome: "rejected" | "unknown";
+      readonly id: string;
+      readonly topic: string;
+      readonly attempts: number;
+    } & BusErrorOptions,
+  ) {
     super(code, message, details);
     this.outcome = details.outcome;
     this.id = details.id;
@@ -96,7 +105,11 @@ export class ValidationError extends BusError {
 export class RemoteError extends BusError {
   readonly remote: { readonly code: string; readonly name: string; readonly message: string };
 
-  constructor(message: string, remote: { readonly code: string; readonly name: string; readonly message: string }, options: BusErrorOptions = {}) {
+  constructor(
+    message: string,
+    remote: { readonly code: string; readonly name: string; readonly message: string },
+    options: BusErrorOptions = {},
+  ) {
     super("BUS_REMOTE", message, options);
     this.remote = remote;
   }
@@ -114,7 +127,9 @@ export function isBusError(error: unknown): error is BusError {
 /** Whatever was thrown may be a proxy that refuses to be asked. */
 export function branded(thrown: unknown, mark: symbol): boolean {
   try {
-    return typeof thrown === "object" && thrown !== null && (thrown as Readonly<Record<symbol, unknown>>)[mark] === true;
+    return (
+      typeof thrown === "object" && thrown !== null && (thrown as Readonly<Record<symbol, unknown>>)[mark] === true
+    );
   } catch {
     return false;
   }

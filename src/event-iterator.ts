@@ -12,7 +12,10 @@ interface Offer {
 /** Events as an async iterator: asking for the next settles the one before; leaving the loop hands back what is open. */
 export class EventIterator implements AsyncIterableIterator<BusEvent>, AsyncDisposable {
   readonly #offers = new Fifo<Offer>();
-  readonly #asking = new Fifo<{ readonly resolve: (result: IteratorResult<BusEvent>) => void; readonly reject: (error: unknown) => void }>();
+  readonly #asking = new Fifo<{
+    readonly resolve: (result: IteratorResult<BusEvent>) => void;
+    readonly reject: (error: unknown) => void;
+  }>();
   #current: Offer | undefined;
   #ended = false;
   #failure: BusError | undefined;

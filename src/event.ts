@@ -102,9 +102,19 @@ export const made: unique symbol = Symbol.for("omnibus.outgoing");
 
 export type InputOf<E extends EventDefinition> = StandardSchemaV1.InferInput<E["schema"]>;
 /** Distributes over a union or a list, so that `event.type` narrows the data. */
-export type EventOf<E> = E extends readonly (infer Each)[] ? EventOf<Each> : E extends EventDefinition<infer Type, any, infer Out, infer Version> ? BusEvent<Type, Out> & { readonly version: Version } : never;
+export type EventOf<E> = E extends readonly (infer Each)[]
+  ? EventOf<Each>
+  : E extends EventDefinition<infer Type, any, infer Out, infer Version>
+    ? BusEvent<Type, Out> & { readonly version: Version }
+    : never;
 
-type Fields<Topic extends string> = Topic extends `${string}{${infer Field}}${infer Rest}` ? Field | Fields<Rest> : never;
-type TokenKeys<Data> = { [K in Extract<keyof Data, string>]: Data[K] extends string | number | boolean | bigint ? K : never }[Extract<keyof Data, string>];
+type Fields<Topic extends string> = Topic extends `${string}{${infer Field}}${infer Rest}`
+  ? Field | Fields<Rest>
+  : never;
+type TokenKeys<Data> = {
+  [K in Extract<keyof Data, string>]: Data[K] extends string | number | boolean | bigint ? K : never;
+}[Extract<keyof Data, string>];
 /** The template itself, or a sentence that names the field which the data lacks. */
-export type CheckTemplate<Topic extends string, Data> = [Fields<Topic>] extends [TokenKeys<Data>] ? Topic : `unknown field in the topic: ${Exclude<Fields<Topic>, TokenKeys<Data>>}`;
+export type CheckTemplate<Topic extends string, Data> = [Fields<Topic>] extends [TokenKeys<Data>]
+  ? Topic
+  : `unknown field in the topic: ${Exclude<Fields<Topic>, TokenKeys<Data>>}`;

@@ -13,7 +13,9 @@ export interface Receiver {
   taken(): void;
 }
 
-export type FanOutSource = { readonly kind: "tail"; readonly stream: string } | { readonly kind: "direct"; readonly group: string | undefined };
+export type FanOutSource =
+  | { readonly kind: "tail"; readonly stream: string }
+  | { readonly kind: "direct"; readonly group: string | undefined };
 
 const exactPatterns = 64;
 const fanOutWindow: Window = { messages: 1_024, bytes: 16 * 1_048_576 };
@@ -38,7 +40,12 @@ export class FanOut implements Consumer {
   constructor(core: Core, broker: Broker, source: FanOutSource, from: StartAt = { at: "newest" }) {
     this.#source = source;
     this.#from = from;
-    this.what = source.kind === "tail" ? `the tail of "${source.stream}"` : source.group === undefined ? "the direct lane" : `the direct lane of group "${source.group}"`;
+    this.what =
+      source.kind === "tail"
+        ? `the tail of "${source.stream}"`
+        : source.group === undefined
+          ? "the direct lane"
+          : `the direct lane of group "${source.group}"`;
     this.supervisor = new Supervisor(core, broker, this);
   }
 
@@ -87,7 +94,11 @@ export class FanOut implements Consumer {
   source(resume: ReadonlyMap<string, string> | undefined): Source {
     if (this.#source.kind === "direct") return this.#source;
     const last = this.#last ?? new Map<string, string>();
-    return { ...this.#source, from: last.size === 0 ? this.#from : { positions: Object.fromEntries(last) }, resume: resume === undefined ? undefined : new Map(last) };
+    return {
+      ...this.#source,
+      from: last.size === 0 ? this.#from : { positions: Object.fromEntries(last) },
+      resume: resume === undefined ? undefined : new Map(last),
+    };
   }
 
   window(): Window {
@@ -106,7 +117,8 @@ export class FanOut implements Consumer {
         receiver.take(message);
         reached.add(receiver);
       }
-      if (message.partition !== undefined && message.position !== undefined) this.#last?.set(message.partition, message.position);
+      if (message.partition !== undefined && message.position !== undefined)
+        this.#last?.set(message.partition, message.position);
     }
     this.supervisor.consumption?.ack(messages);
     for (const receiver of reached) receiver.taken();

@@ -140,7 +140,13 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
 
   async prepare(connection: DriverConnection): Promise<void> {
     const { group, live, order, from } = this.options;
-    const spec = await connection.ensureGroup({ group, live, order, from: startAt(from), reads: this.#routing.reads(this.patterns) });
+    const spec = await connection.ensureGroup({
+      group,
+      live,
+      order,
+      from: startAt(from),
+      reads: this.#routing.reads(this.patterns),
+    });
     if (this.#intake !== undefined) return;
     this.#order = spec.order;
     this.#ordered = spec.order !== "none";
@@ -155,7 +161,10 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   window(): Window {
     let messages = 0;
     for (const runner of this.runners) messages += runner.prefetch;
-    return (this.#window = { messages: messages === 0 ? 0 : messages + (this.#intake?.parked ?? 0) + (this.#ordered ? this.#runAhead.held : 0), bytes: messages === 0 ? 0 : windowBytes });
+    return (this.#window = {
+      messages: messages === 0 ? 0 : messages + (this.#intake?.parked ?? 0) + (this.#ordered ? this.#runAhead.held : 0),
+      bytes: messages === 0 ? 0 : windowBytes,
+    });
   }
 
   opened(consumption: Consumption): void {
@@ -213,7 +222,11 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     }
     const decision = decideHandOn(hops, message.header(header.handedOnSince), this.#core.clock.now(), handOnMs);
     if (decision.kind === "dead") return this.dead(work, error);
-    const headers: Headers = [...historyHeaders(work), [header.hops, String(decision.hops)], [header.handedOnSince, String(decision.since)]];
+    const headers: Headers = [
+      ...historyHeaders(work),
+      [header.hops, String(decision.hops)],
+      [header.handedOnSince, String(decision.since)],
+    ];
     if (this.#ordered) this.#keepInPlace(work, work.attempts, decision.delayMs, headers);
     else this.#giveBack(work, "release", decision.delayMs, work.attempts, headers);
   }
@@ -236,13 +249,25 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
         reportDead(this.#core, work, this.options.group, error);
         this.#intake!.leave(work);
       } else if (result === "stale" || work.revoked) this.#lose(work);
-      else this.#core.wheel.set(letterRetryMs, () => (work.revoked || this.#closing ? this.#lose(work) : this.dead(work, error))); // the message stays until its letter is stored
+      else
+        this.#core.wheel.set(letterRetryMs, () =>
+          work.revoked || this.#closing ? this.#lose(work) : this.dead(work, error),
+        ); // the message stays until its letter is stored
     });
   }
 
   dropped(work: Work, error: unknown): void {
-    this.#core.board.say({ type: "unhandled", event: undefined, group: this.options.group, attempt: work.attempts + 1, error });
-    this.#core.board.log("warn", "dropped after its last attempt", { event: work.envelope?.id, group: this.options.group });
+    this.#core.board.say({
+      type: "unhandled",
+      event: undefined,
+      group: this.options.group,
+      attempt: work.attempts + 1,
+      error,
+    });
+    this.#core.board.log("warn", "dropped after its last attempt", {
+      event: work.envelope?.id,
+      group: this.options.group,
+    });
   }
 
   failed(work: Work, runner: Runner, error: unknown): void {
@@ -251,7 +276,10 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
 
   note(work: Work, attempts: number): Promise<boolean> {
     return new Promise((resolve) => {
-      this.#settler.record({ message: work.message, attempts, notBefore: undefined, headers: historyHeaders(work) }, (result) => resolve(result === "done"));
+      this.#settler.record(
+        { message: work.message, attempts, notBefore: undefined, headers: historyHeaders(work) },
+        (result) => resolve(result === "done"),
+      );
     });
   }
 
@@ -288,7 +316,12 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   /** Delivered again although it never left this process: it did not kill it. */
   #holds(message: InMessage): boolean {
     for (const work of this.#intake!.works) {
-      if (work.message !== message && work.message.position === message.position && work.message.partition === message.partition) return true;
+      if (
+        work.message !== message &&
+        work.message.position === message.position &&
+        work.message.partition === message.partition
+      )
+        return true;
     }
     return false;
   }
@@ -304,11 +337,15 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
 
   #giveBack(work: Work, how: "retry" | "release", delayMs: number, attempts: number, headers: Headers): void {
     const { message } = work;
-    this.#settler.settle(how === "retry" ? { how, message, delayMs, attempts, headers } : { how, message, delayMs, headers }, (result) => {
-      if (result !== "unknown" || work.revoked) return result === "done" ? this.#intake!.leave(work) : this.#lose(work);
-      work.attempts = attempts; // not given back: it is retried here, where it still is
-      this.#intake!.park(work, Math.max(delayMs, letterRetryMs));
-    });
+    this.#settler.settle(
+      how === "retry" ? { how, message, delayMs, attempts, headers } : { how, message, delayMs, headers },
+      (result) => {
+        if (result !== "unknown" || work.revoked)
+          return result === "done" ? this.#intake!.leave(work) : this.#lose(work);
+        work.attempts = attempts; // not given back: it is retried here, where it still is
+        this.#intake!.park(work, Math.max(delayMs, letterRetryMs));
+      },
+    );
   }
 
   #lose(work: Work): void {

@@ -1,4 +1,6 @@
-export type HandOn = { readonly kind: "release"; readonly delayMs: number; readonly hops: number; readonly since: number } | { readonly kind: "dead" };
+export type HandOn =
+  | { readonly kind: "release"; readonly delayMs: number; readonly hops: number; readonly since: number }
+  | { readonly kind: "dead" };
 
 /** From 100 ms, doubling, to 30 s: the first hops find the member that can handle it, the later ones wait for a deploy. */
 const delayOf = (hops: number): number => Math.min(100 * 2 ** Math.min(hops, 20), 30_000);
@@ -7,11 +9,21 @@ const delayOf = (hops: number): number => Math.min(100 * 2 ** Math.min(hops, 20)
  * An event of the group that no handler here can take is passed to another member, for `handOnMs` since it was first passed
  * on; then it is a dead letter. Forged or broken counts (not a number, in the future) start afresh.
  */
-export function decideHandOn(hops: string | undefined, since: string | undefined, now: number, handOnMs: number): HandOn {
+export function decideHandOn(
+  hops: string | undefined,
+  since: string | undefined,
+  now: number,
+  handOnMs: number,
+): HandOn {
   const count = Number(hops ?? 0);
   const first = Number(since ?? now);
   const started = Number.isFinite(first) && first <= now && first > 0 ? first : now;
   if (now - started >= handOnMs) return { kind: "dead" };
   const done = Number.isSafeInteger(count) && count >= 0 ? count : 0;
-  return { kind: "release", delayMs: Math.min(delayOf(done), Math.max(handOnMs - (now - started), 1)), hops: done + 1, since: started };
+  return {
+    kind: "release",
+    delayMs: Math.min(delayOf(done), Math.max(handOnMs - (now - started), 1)),
+    hops: done + 1,
+    since: started,
+  };
 }

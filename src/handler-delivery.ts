@@ -5,7 +5,12 @@ import type { Receipt } from "./receipt.ts";
 /** What a delivery needs of the run that it belongs to. */
 export interface DeliveryRun {
   readonly group: string | undefined;
-  publish(delivery: HandlerDelivery, event: EventDefinition, data: unknown, options: PublishOptions | undefined): Promise<Receipt>;
+  publish(
+    delivery: HandlerDelivery,
+    event: EventDefinition,
+    data: unknown,
+    options: PublishOptions | undefined,
+  ): Promise<Receipt>;
   extend(ms: number): void;
 }
 
@@ -36,7 +41,11 @@ export class HandlerDelivery implements Delivery {
   }
 
   /** A getter, so that it can be taken apart: `(event, { publish }) => …`. */
-  get publish(): <Definition extends EventDefinition>(event: Definition, data: InputOf<Definition>, options?: PublishOptions) => Promise<Receipt> {
+  get publish(): <Definition extends EventDefinition>(
+    event: Definition,
+    data: InputOf<Definition>,
+    options?: PublishOptions,
+  ) => Promise<Receipt> {
     return (event, data, options) => this.#run.publish(this, event, data, options);
   }
 

@@ -21,7 +21,12 @@ export interface Interest {
   /** By type; undefined: any type. */
   readonly definitions: ReadonlyMap<string, EventDefinition> | undefined;
 }
-export type PublishCaused = (cause: BusEvent, event: EventDefinition, data: unknown, options: PublishOptions | undefined) => Promise<Receipt>;
+export type PublishCaused = (
+  cause: BusEvent,
+  event: EventDefinition,
+  data: unknown,
+  options: PublishOptions | undefined,
+) => Promise<Receipt>;
 
 /** What is common to the ways of running a subscription's handler: what it takes, its room, its pause. */
 export abstract class BaseRunner implements Runner {
@@ -73,9 +78,17 @@ export abstract class BaseRunner implements Runner {
 
   view(envelope: Envelope): BusEvent | Promise<BusEvent> {
     const { registry, unknownTypes } = this.core.options;
-    const definition = this.#interest.definitions === undefined ? registry.latest(envelope.type) : this.#interest.definitions.get(envelope.type);
-    if (definition === undefined && unknownTypes === "dead-letter") throw new BusError("BUS_INVALID_DATA", `the type "${envelope.type}" is in no definition of this bus`);
-    return view(this.core, definition !== undefined && definition.version < envelope.version ? undefined : definition, envelope);
+    const definition =
+      this.#interest.definitions === undefined
+        ? registry.latest(envelope.type)
+        : this.#interest.definitions.get(envelope.type);
+    if (definition === undefined && unknownTypes === "dead-letter")
+      throw new BusError("BUS_INVALID_DATA", `the type "${envelope.type}" is in no definition of this bus`);
+    return view(
+      this.core,
+      definition !== undefined && definition.version < envelope.version ? undefined : definition,
+      envelope,
+    );
   }
 
   get paused(): boolean {
@@ -107,10 +120,18 @@ export class HandlerRunner extends BaseRunner implements RunHost {
   readonly #runs = new Bag<Run>();
   #running = 0;
 
-  constructor(core: Core, name: string, interest: Interest, options: ResolvedSubscribe, handler: Handler<BusEvent>, publish: PublishCaused) {
+  constructor(
+    core: Core,
+    name: string,
+    interest: Interest,
+    options: ResolvedSubscribe,
+    handler: Handler<BusEvent>,
+    publish: PublishCaused,
+  ) {
     super(core, name, interest, options);
     this.#handle = typeof handler === "function" ? handler : (event, delivery) => handler.handle(event, delivery);
-    this.#canHandle = typeof handler === "object" && handler.canHandle !== undefined ? (event) => handler.canHandle!(event) : undefined;
+    this.#canHandle =
+      typeof handler === "object" && handler.canHandle !== undefined ? (event) => handler.canHandle!(event) : undefined;
     this.publish = publish;
   }
 
@@ -146,7 +167,8 @@ export class HandlerRunner extends BaseRunner implements RunHost {
   }
 
   giveBack(): void {
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next.work.ended(this, handBack);
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
+      next.work.ended(this, handBack);
   }
 
   protected pump(): void {
@@ -210,7 +232,9 @@ export class HandlerRunner extends BaseRunner implements RunHost {
     const limit = this.options.timeoutMs;
     if (!run.over) {
       run.over = true;
-      const error = new BusError("BUS_TIMEOUT", `the handler "${this.name}" took longer than ${limit} ms`, { retryable: true });
+      const error = new BusError("BUS_TIMEOUT", `the handler "${this.name}" took longer than ${limit} ms`, {
+        retryable: true,
+      });
       run.delivery.abort(error);
       run.work.lingers();
       this.core.wheel.start(run, limit);
@@ -256,7 +280,12 @@ class Run extends WheelTimer implements DeliveryRun, Bagged {
     return this.#runner.group;
   }
 
-  publish(delivery: HandlerDelivery, event: EventDefinition, data: unknown, options: PublishOptions | undefined): Promise<Receipt> {
+  publish(
+    delivery: HandlerDelivery,
+    event: EventDefinition,
+    data: unknown,
+    options: PublishOptions | undefined,
+  ): Promise<Receipt> {
     return this.#runner.publish(delivery.event, event, data, options);
   }
 
@@ -289,4 +318,5 @@ interface RunHost {
   overdue(run: Run): void;
 }
 
-const isThenable = (value: unknown): value is PromiseLike<unknown> => typeof value === "object" && value !== null && typeof (value as { readonly then?: unknown }).then === "function";
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === "object" && value !== null && typeof (value as { readonly then?: unknown }).then === "function";

@@ -14,7 +14,10 @@ export interface EventHandler<E extends BusEvent> {
 }
 
 /** Returning settles all but the failures it names; throwing retries all of them. */
-export type BatchHandler<E extends BusEvent> = (events: readonly E[], context: BatchContext<E>) => Promise<void | readonly BatchFailure[]>;
+export type BatchHandler<E extends BusEvent> = (
+  events: readonly E[],
+  context: BatchContext<E>,
+) => Promise<void | readonly BatchFailure[]>;
 export interface BatchContext<E extends BusEvent = BusEvent> {
   readonly signal: AbortSignal;
   readonly deliveries: readonly Delivery<E>[];
@@ -34,7 +37,11 @@ export interface Delivery<E extends BusEvent = BusEvent> {
   /** The handler's limit is `ms` from now. */
   extend(ms: number): void;
   /** With this event's correlation. */
-  readonly publish: <Definition extends EventDefinition>(event: Definition, data: InputOf<Definition>, options?: PublishOptions) => Promise<Receipt>;
+  readonly publish: <Definition extends EventDefinition>(
+    event: Definition,
+    data: InputOf<Definition>,
+    options?: PublishOptions,
+  ) => Promise<Receipt>;
 }
 
 /** Not settled by itself: `ack`, `retry` or `reject` it, or its lease passes it to another when the bus closes. */
@@ -105,7 +112,9 @@ export interface Subscription extends AsyncDisposable {
   resume(): Promise<void>;
   stats(): Stats;
   /** Waits for the handlers that run. True when it was there. */
-  unsubscribe(options?: { /** When handlers are cut off. @default 30_000 */ readonly timeoutMs?: number | undefined }): Promise<boolean>;
+  unsubscribe(options?: {
+    /** When handlers are cut off. @default 30_000 */ readonly timeoutMs?: number | undefined;
+  }): Promise<boolean>;
 }
 
 /** Iterates the events of `bus.events`. */

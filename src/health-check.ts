@@ -7,7 +7,13 @@ import type { Subscriptions } from "./subscriptions.ts";
 import { wrapError } from "./wrap-error.ts";
 
 /** Asks the broker and looks at every subscription: what is not seen to work is not called up. */
-export async function checkHealth(core: Core, connector: Connector, subscriptions: Subscriptions, timeoutMs: number, signal: AbortSignal | undefined): Promise<Health> {
+export async function checkHealth(
+  core: Core,
+  connector: Connector,
+  subscriptions: Subscriptions,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<Health> {
   const reasons: string[] = [];
   const startedAt = core.clock.ticks();
   let broker: Health["broker"] = {};
@@ -15,7 +21,12 @@ export async function checkHealth(core: Core, connector: Connector, subscription
   let roundTripMs: number | undefined;
   let answered = false;
   const connection = connector.active;
-  if (connection === undefined) reasons.push(connector.lastFailure === undefined ? `not connected (${connector.state})` : `not connected: ${connector.lastFailure.message}`);
+  if (connection === undefined)
+    reasons.push(
+      connector.lastFailure === undefined
+        ? `not connected (${connector.state})`
+        : `not connected: ${connector.lastFailure.message}`,
+    );
   else {
     try {
       const asked = connection.ping().then(async (says) => {
@@ -34,16 +45,35 @@ export async function checkHealth(core: Core, connector: Connector, subscription
   const known = new Map(groups?.map((state) => [state.spec.group, state]));
   const seen = subscriptions.all.map((subscription): SubscriptionHealth => {
     const { id, group, state, runner } = subscription;
-    if (state === "recovering" || state === "closed") reasons.push(`subscription ${id} (${runner.name}) does not run: ${state}`);
-    if (state === "declared" && connection !== undefined) reasons.push(`subscription ${id} (${runner.name}) has not started`);
-    if (runner.hung.size > 0) reasons.push(`handler "${runner.name}" hangs: ${runner.hung.size} of its runs took more than twice their limit`);
+    if (state === "recovering" || state === "closed")
+      reasons.push(`subscription ${id} (${runner.name}) does not run: ${state}`);
+    if (state === "declared" && connection !== undefined)
+      reasons.push(`subscription ${id} (${runner.name}) has not started`);
+    if (runner.hung.size > 0)
+      reasons.push(`handler "${runner.name}" hangs: ${runner.hung.size} of its runs took more than twice their limit`);
     const atBroker = group === undefined ? undefined : known.get(group);
-    if (group !== undefined && answered && atBroker === undefined && state !== "declared") reasons.push(`group "${group}" does not exist at the broker`);
+    if (group !== undefined && answered && atBroker === undefined && state !== "declared")
+      reasons.push(`group "${group}" does not exist at the broker`);
     const last = runner.counters.lastDeliveryAt;
-    return { id, group, state, lastDelivery: last === undefined ? undefined : new Date(last), waiting: atBroker?.waiting };
+    return {
+      id,
+      group,
+      state,
+      lastDelivery: last === undefined ? undefined : new Date(last),
+      waiting: atBroker?.waiting,
+    };
   });
-  for (const fanOut of subscriptions.fanOuts) if (fanOut.supervisor.failure !== undefined) reasons.push(fanOut.supervisor.failure.message);
-  for (const member of subscriptions.members) if (member.supervisor.failure !== undefined) reasons.push(member.supervisor.failure.message);
+  for (const fanOut of subscriptions.fanOuts)
+    if (fanOut.supervisor.failure !== undefined) reasons.push(fanOut.supervisor.failure.message);
+  for (const member of subscriptions.members)
+    if (member.supervisor.failure !== undefined) reasons.push(member.supervisor.failure.message);
   const status = !answered ? "down" : reasons.length > 0 ? "degraded" : "up";
-  return { status, driver: connection === undefined ? undefined : connector.driver.name, roundTripMs, broker, subscriptions: seen, reasons };
+  return {
+    status,
+    driver: connection === undefined ? undefined : connector.driver.name,
+    roundTripMs,
+    broker,
+    subscriptions: seen,
+    reasons,
+  };
 }

@@ -116,7 +116,8 @@ export class Intake implements WorkOwner {
     this.#pumping = true; // a handler that ends at once comes back here: the loop goes on, not deeper
     const suspect = this.#suspects.waiting > 0 ? this.#suspects.take() : undefined;
     if (suspect !== undefined) void this.#runSuspect(suspect);
-    while (!this.#suspects.blocking && this.#running < this.#capacity && this.#ready.length > 0) this.#start(this.#ready.shift()!);
+    while (!this.#suspects.blocking && this.#running < this.#capacity && this.#ready.length > 0)
+      this.#start(this.#ready.shift()!);
     this.#pumping = false;
   }
 
@@ -228,7 +229,10 @@ export class Intake implements WorkOwner {
   }
 
   #admit(work: Work): void {
-    const wait = work.message.notBefore === undefined || work.attempts > work.message.attempts ? 0 : work.message.notBefore - this.#core.clock.now();
+    const wait =
+      work.message.notBefore === undefined || work.attempts > work.message.attempts
+        ? 0
+        : work.message.notBefore - this.#core.clock.now();
     if (wait > 0) this.park(work, wait);
     else if (work.suspect) {
       work.state = "suspect";
@@ -257,13 +261,18 @@ export class Intake implements WorkOwner {
     }
     if (work.failures !== undefined) {
       noteFailure(work, lastError, this.#core.clock.now());
-      for (const runner of work.runners) if (!work.failures.some((failure) => failure.runner === runner) && !work.handedBack) (work.done ??= new Set()).add(runner.name);
+      for (const runner of work.runners)
+        if (!work.failures.some((failure) => failure.runner === runner) && !work.handedBack)
+          (work.done ??= new Set()).add(runner.name);
     }
     if (delayMs >= 0) this.#outcomes.again(work, attempt, delayMs);
     else if (work.handedBack) this.#outcomes.back(work);
     else if (work.givenUp !== undefined && work.givenUp.size > 0) {
       work.attempts = attempt;
-      this.#outcomes.dead(work, lastError ?? new BusError("BUS_HANDLER", work.history.at(-1)?.error ?? "a handler gave it up"));
+      this.#outcomes.dead(
+        work,
+        lastError ?? new BusError("BUS_HANDLER", work.history.at(-1)?.error ?? "a handler gave it up"),
+      );
     } else this.#outcomes.handled(work);
   }
 
@@ -323,15 +332,22 @@ export class Intake implements WorkOwner {
     }
     if (no > 0) runners = no === matching.length ? [] : matching.filter((runner) => runner.accepts(envelope) === "yes");
     if (newer || runners.length === 0) {
-      const why = newer ? `version ${envelope.version} of "${envelope.type}" is newer than the one known here` : `no handler here takes "${envelope.type}" on this topic`;
+      const why = newer
+        ? `version ${envelope.version} of "${envelope.type}" is newer than the one known here`
+        : `no handler here takes "${envelope.type}" on this topic`;
       const handOnMs = Math.min(...[...this.#all].map((runner) => runner.handOnMs));
       return this.#unstart(work, () => this.#outcomes.unhandled(work, why, handOnMs));
     }
     const only = message.lane === "queue" ? readNames(message.header(header.handlersOnly)) : undefined;
     if (only !== undefined || work.done !== undefined || work.givenUp !== undefined) {
       const wanted = only === undefined ? runners : runners.filter((runner) => only.has(runner.name));
-      const left = (wanted.length === 0 ? runners : wanted).filter((runner) => work.done?.has(runner.name) !== true && work.givenUp?.has(runner.name) !== true);
-      if (left.length === 0) return this.#unstart(work, () => (work.givenUp === undefined ? this.#outcomes.handled(work) : this.#judge(work)));
+      const left = (wanted.length === 0 ? runners : wanted).filter(
+        (runner) => work.done?.has(runner.name) !== true && work.givenUp?.has(runner.name) !== true,
+      );
+      if (left.length === 0)
+        return this.#unstart(work, () =>
+          work.givenUp === undefined ? this.#outcomes.handled(work) : this.#judge(work),
+        );
       runners = left;
     }
     return this.#views(work, runners);
@@ -351,7 +367,8 @@ export class Intake implements WorkOwner {
         return event.then((seen) => new Prepared(runners, seen, undefined), dead);
       }
       const events = runners.map((runner) => runner.view(work.envelope!));
-      if (!events.some((event) => event instanceof Promise)) return new Prepared(runners, undefined, events as BusEvent[]);
+      if (!events.some((event) => event instanceof Promise))
+        return new Prepared(runners, undefined, events as BusEvent[]);
       return Promise.all(events.map(async (event) => event)).then((all) => new Prepared(runners, undefined, all), dead);
     } catch (error) {
       return dead(error);

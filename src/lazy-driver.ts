@@ -17,7 +17,8 @@ export class LazyDriver implements Driver {
   }
 
   get capabilities(): Capabilities {
-    if (this.#driver === undefined) throw new BusError("BUS_CONNECTION", `the driver "${this.#scheme}" is not loaded yet`);
+    if (this.#driver === undefined)
+      throw new BusError("BUS_CONNECTION", `the driver "${this.#scheme}" is not loaded yet`);
     return this.#driver.capabilities;
   }
 

@@ -15,9 +15,18 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
   const { message } = work;
   const eventId = work.envelope?.id ?? `${message.partition ?? message.lane}/${message.position ?? now}`;
   const reason = describe(error);
-  const encoded = work.envelope !== undefined && message.value !== undefined ? encodeEnvelope(work.envelope, { mode: "structured", compression: undefined, maxMessageBytes: Number.MAX_SAFE_INTEGER }) : undefined;
+  const encoded =
+    work.envelope !== undefined && message.value !== undefined
+      ? encodeEnvelope(work.envelope, {
+          mode: "structured",
+          compression: undefined,
+          maxMessageBytes: Number.MAX_SAFE_INTEGER,
+        })
+      : undefined;
   const headers: [string, string][] = [
-    ...((encoded?.headers ?? message.headers()) as Headers).filter(([name]) => !name.startsWith(headerPrefix)).map(([name, value]): [string, string] => [name, value]),
+    ...((encoded?.headers ?? message.headers()) as Headers)
+      .filter(([name]) => !name.startsWith(headerPrefix))
+      .map(([name, value]): [string, string] => [name, value]),
     ...historyHeaders(work).filter(([name]) => name !== header.handlersDone && name !== header.handlersOnly),
     [header.letterEventId, eventId],
     [header.letterAttempts, String(work.attempts)],
@@ -29,8 +38,10 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
   ];
   if (reason.stack !== undefined) headers.push([header.reasonStack, reason.stack]);
   if (work.firstFailedAt === undefined) headers.push([header.firstFailedAt, String(now)]);
-  if (message.partition !== undefined && message.lane === "stream") headers.push([header.letterStream, message.partition.slice(0, message.partition.lastIndexOf("/"))]);
-  if (message.position !== undefined) headers.push([header.letterPosition, `${message.partition ?? ""}:${message.position}`]);
+  if (message.partition !== undefined && message.lane === "stream")
+    headers.push([header.letterStream, message.partition.slice(0, message.partition.lastIndexOf("/"))]);
+  if (message.position !== undefined)
+    headers.push([header.letterPosition, `${message.partition ?? ""}:${message.position}`]);
   if (work.givenUp === undefined) headers.push([header.handlersFailed, writeNames([])]);
   return {
     id: `${group}/${eventId}`,
@@ -45,7 +56,12 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
   };
 }
 
-function describe(error: unknown): { readonly code: string; readonly name: string; readonly message: string; readonly stack: string | undefined } {
+function describe(error: unknown): {
+  readonly code: string;
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+} {
   const clean = (text: string, limit: number): string => redact(text).slice(0, limit);
   const own = textOf(error, "code"); // a handler's own error code, where it looks like one
   const stack = isBusError(error) ? undefined : textOf(error, "stack");

@@ -61,21 +61,40 @@ function installed(module: string): boolean {
 }
 
 /** The driver that a url names. Rejects with BUS_INVALID_OPTION at a scheme that is none, BUS_CLIENT_MISSING without its client. */
-export async function loadDriver(url: string, sections: Readonly<Record<string, unknown>>, table: Readonly<Record<string, DriverEntry>> = drivers): Promise<Driver> {
+export async function loadDriver(
+  url: string,
+  sections: Readonly<Record<string, unknown>>,
+  table: Readonly<Record<string, DriverEntry>> = drivers,
+): Promise<Driver> {
   if (typeof url !== "string" || url === "") throw invalidOption("the url must be a string that is not empty");
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
   const found = Object.entries(table).find(([, entry]) => scheme !== undefined && entry.schemes.includes(scheme));
   if (found === undefined) {
     const schemes = Object.values(table).flatMap((entry) => entry.schemes);
     const near = scheme === undefined ? undefined : nearest(scheme, schemes);
-    throw invalidOption(`the url's scheme must be one of ${schemes.join(", ")}${scheme === undefined ? "" : `, not "${printable(scheme)}"`}${near === undefined ? "" : `; did you mean "${near}:"?`}`);
+    throw invalidOption(
+      `the url's scheme must be one of ${schemes.join(", ")}${scheme === undefined ? "" : `, not "${printable(scheme)}"`}${near === undefined ? "" : `; did you mean "${near}:"?`}`,
+    );
   }
   const [name, entry] = found;
-  if (entry.client !== undefined && !installed(entry.client.module)) throw new BusError("BUS_CLIENT_MISSING", `the driver "${name}" needs ${entry.client.module}: ${entry.client.install}`);
+  if (entry.client !== undefined && !installed(entry.client.module))
+    throw new BusError(
+      "BUS_CLIENT_MISSING",
+      `the driver "${name}" needs ${entry.client.module}: ${entry.client.install}`,
+    );
   const question = url.indexOf("?");
   const section = sections[name];
-  checkOptions(name, section, Object.fromEntries(Object.keys(Object(section) as object).map((key) => [key, () => undefined])));
-  const query = question < 0 ? {} : Object.fromEntries([...new URLSearchParams(url.slice(question + 1))].map(([key, value]) => [key, parsed(value)]));
+  checkOptions(
+    name,
+    section,
+    Object.fromEntries(Object.keys(Object(section) as object).map((key) => [key, () => undefined])),
+  );
+  const query =
+    question < 0
+      ? {}
+      : Object.fromEntries(
+          [...new URLSearchParams(url.slice(question + 1))].map(([key, value]) => [key, parsed(value)]),
+        );
   return entry.load(question < 0 ? url : url.slice(0, question), { ...query, ...(section as object | undefined) });
 }
 

@@ -35,7 +35,8 @@ export function readHistory(work: Work): void {
 export function historyHeaders(work: Work): [string, string][] {
   const headers: [string, string][] = [];
   if (work.done !== undefined && work.done.size > 0) headers.push([header.handlersDone, writeNames(work.done)]);
-  if (work.givenUp !== undefined && work.givenUp.size > 0) headers.push([header.handlersFailed, writeNames(work.givenUp)]);
+  if (work.givenUp !== undefined && work.givenUp.size > 0)
+    headers.push([header.handlersFailed, writeNames(work.givenUp)]);
   if (work.firstFailedAt !== undefined) headers.push([header.firstFailedAt, String(work.firstFailedAt)]);
   if (work.history.length > 0) headers.push([header.history, JSON.stringify(work.history)]);
   const only = work.message.header(header.handlersOnly);
@@ -45,7 +46,9 @@ export function historyHeaders(work: Work): [string, string][] {
 
 export function noteFailure(work: Work, error: unknown, now: number): void {
   work.firstFailedAt ??= now;
-  work.history = [...work.history, { at: now, error: redact(reasonOf(error)).slice(0, errorLimit) }].slice(-historyLimit);
+  work.history = [...work.history, { at: now, error: redact(reasonOf(error)).slice(0, errorLimit) }].slice(
+    -historyLimit,
+  );
 }
 
 function readTime(message: Pick<InMessage, "header">, name: string): number | undefined {

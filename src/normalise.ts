@@ -1,5 +1,22 @@
 import type { StreamOptions } from "./driver.ts";
-import { abortSignal, any, boolean, callable, checkOptions, date, either, integer, invalidOption, list, milliseconds, number, oneOf, record, text, type Shape } from "./option-check.ts";
+import {
+  abortSignal,
+  any,
+  boolean,
+  callable,
+  checkOptions,
+  date,
+  either,
+  integer,
+  invalidOption,
+  list,
+  milliseconds,
+  number,
+  oneOf,
+  record,
+  text,
+  type Shape,
+} from "./option-check.ts";
 import type { BusOptions, ForeignOptions, Logger, RetryPolicy } from "./options.ts";
 import type { BatchOptions, SubscribeOptions } from "./handler.ts";
 import { SchemaRegistry } from "./registry.ts";
@@ -8,7 +25,9 @@ import { validateName, validatePattern } from "./topic.ts";
 
 export interface ResolvedRetry {
   readonly maxAttempts: number;
-  readonly backoff: { readonly baseMs: number; readonly factor: number; readonly maxMs: number; readonly jitter: number } | ((attempt: number, error: unknown) => number);
+  readonly backoff:
+    | { readonly baseMs: number; readonly factor: number; readonly maxMs: number; readonly jitter: number }
+    | ((attempt: number, error: unknown) => number);
   readonly exhausted: "dead-letter" | "drop";
 }
 export interface ResolvedOptions {
@@ -21,8 +40,17 @@ export interface ResolvedOptions {
   readonly validateOnReceive: boolean;
   readonly streams: readonly StreamOptions[];
   readonly retry: ResolvedRetry;
-  readonly publishing: { readonly retry: ResolvedRetry; readonly attemptTimeoutMs: number; readonly maxInFlight: number; readonly maxInFlightBytes: number };
-  readonly wire: { readonly mode: "structured" | "binary"; readonly compression: { readonly encoding: "gzip" | "zstd" | "br"; readonly thresholdBytes: number } | undefined; readonly foreign: readonly ForeignOptions[] };
+  readonly publishing: {
+    readonly retry: ResolvedRetry;
+    readonly attemptTimeoutMs: number;
+    readonly maxInFlight: number;
+    readonly maxInFlightBytes: number;
+  };
+  readonly wire: {
+    readonly mode: "structured" | "binary";
+    readonly compression: { readonly encoding: "gzip" | "zstd" | "br"; readonly thresholdBytes: number } | undefined;
+    readonly foreign: readonly ForeignOptions[];
+  };
   readonly correlateByItself: boolean;
   readonly logger: Logger | undefined;
   readonly connectTimeoutMs: number;
@@ -33,12 +61,24 @@ export interface ResolvedOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-const retryDefaults: ResolvedRetry = { maxAttempts: 5, backoff: { baseMs: 500, factor: 2, maxMs: 60_000, jitter: 1 }, exhausted: "dead-letter" };
-const publishRetryDefaults: ResolvedRetry = { maxAttempts: 4, backoff: { baseMs: 500, factor: 2, maxMs: 4_000, jitter: 1 }, exhausted: "dead-letter" };
+const retryDefaults: ResolvedRetry = {
+  maxAttempts: 5,
+  backoff: { baseMs: 500, factor: 2, maxMs: 60_000, jitter: 1 },
+  exhausted: "dead-letter",
+};
+const publishRetryDefaults: ResolvedRetry = {
+  maxAttempts: 4,
+  backoff: { baseMs: 500, factor: 2, maxMs: 4_000, jitter: 1 },
+  exhausted: "dead-letter",
+};
 const defaultStream: StreamOptions = { name: "events", topics: [">"] };
 
 const backoffShape: Shape = { baseMs: milliseconds, factor: number(1, 100), maxMs: milliseconds, jitter: number(0, 1) };
-const retryShape: Shape = { maxAttempts: integer(1), backoff: either(callable, record), exhausted: oneOf("dead-letter", "drop") };
+const retryShape: Shape = {
+  maxAttempts: integer(1),
+  backoff: either(callable, record),
+  exhausted: oneOf("dead-letter", "drop"),
+};
 const streamShape: Shape = {
   name: text,
   topics: list,
@@ -72,7 +112,11 @@ const busShape: Shape = {
 };
 const loggerMethods = ["debug", "info", "warn", "error"] as const;
 
-function resolveRetry(where: string, policy: RetryPolicy | undefined, defaults: ResolvedRetry = retryDefaults): ResolvedRetry {
+function resolveRetry(
+  where: string,
+  policy: RetryPolicy | undefined,
+  defaults: ResolvedRetry = retryDefaults,
+): ResolvedRetry {
   if (policy === undefined) return defaults;
   checkOptions(where, policy, retryShape);
   const { backoff } = policy;
@@ -80,7 +124,12 @@ function resolveRetry(where: string, policy: RetryPolicy | undefined, defaults: 
   const base = typeof defaults.backoff === "function" ? retryDefaults.backoff : defaults.backoff;
   return {
     maxAttempts: policy.maxAttempts ?? defaults.maxAttempts,
-    backoff: typeof backoff === "function" ? backoff : backoff === undefined ? defaults.backoff : { ...(base as object), ...defined(backoff) } as ResolvedRetry["backoff"],
+    backoff:
+      typeof backoff === "function"
+        ? backoff
+        : backoff === undefined
+          ? defaults.backoff
+          : ({ ...(base as object), ...defined(backoff) } as ResolvedRetry["backoff"]),
     exhausted: policy.exhausted ?? defaults.exhausted,
   };
 }
@@ -89,7 +138,8 @@ function required(where: string, value: unknown): void {
   if (typeof value !== "object" || value === null) throw invalidOption(`${where} must be an object`);
 }
 
-const defined = (value: object): object => Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined));
+const defined = (value: object): object =>
+  Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined));
 
 /** Checks a stream's declaration; the topics are patterns, the partition count is the broker's to fix. */
 export function checkStream(stream: StreamOptions): StreamOptions {
@@ -112,20 +162,39 @@ function packageName(): string {
 export function resolveOptions(options: BusOptions, sections: readonly string[]): ResolvedOptions {
   checkOptions("the bus", options, { ...busShape, ...Object.fromEntries(sections.map((name) => [name, record])) });
   const { publishing = {}, wire = {}, reconnect = {}, logger } = options;
-  checkOptions("publishing", publishing, { retry: record, attemptTimeoutMs: number(1, 2 ** 31 - 1), maxInFlight: integer(1), maxInFlightBytes: integer(1) });
+  checkOptions("publishing", publishing, {
+    retry: record,
+    attemptTimeoutMs: number(1, 2 ** 31 - 1),
+    maxInFlight: integer(1),
+    maxInFlightBytes: integer(1),
+  });
   checkOptions("wire", wire, { mode: oneOf("structured", "binary"), compression: record, foreign: list });
-  checkOptions("wire.compression", wire.compression, { encoding: oneOf("gzip", "zstd", "br"), thresholdBytes: integer(0) });
-  if (wire.compression !== undefined && wire.compression.encoding === undefined) throw invalidOption('wire.compression needs an "encoding"');
+  checkOptions("wire.compression", wire.compression, {
+    encoding: oneOf("gzip", "zstd", "br"),
+    thresholdBytes: integer(0),
+  });
+  if (wire.compression !== undefined && wire.compression.encoding === undefined)
+    throw invalidOption('wire.compression needs an "encoding"');
   for (const foreign of wire.foreign ?? []) {
     required("wire.foreign", foreign);
     checkOptions("wire.foreign", foreign, { topics: text, format: record, write: boolean });
     validatePattern(foreign.topics);
-    if (typeof foreign.format?.decode !== "function") throw invalidOption('wire.foreign: "format" must have a decode function');
-    if (foreign.write === true && foreign.format.encode === undefined) throw invalidOption(`wire.foreign: the format "${foreign.format.name}" can't write, it has no encode`);
+    if (typeof foreign.format?.decode !== "function")
+      throw invalidOption('wire.foreign: "format" must have a decode function');
+    if (foreign.write === true && foreign.format.encode === undefined)
+      throw invalidOption(`wire.foreign: the format "${foreign.format.name}" can't write, it has no encode`);
   }
-  checkOptions("reconnect", reconnect, { maxAttempts: integer(1), minMs: number(1, 2 ** 31 - 1), maxMs: number(1, 2 ** 31 - 1) });
-  if (logger !== undefined) for (const method of loggerMethods) if (typeof logger[method] !== "function") throw invalidOption(`the logger has no method "${method}"`);
-  for (const definition of options.definitions ?? []) if (typeof definition?.type !== "string" || typeof definition.topicOf !== "function") throw invalidOption('"definitions" takes event definitions, as defineEvent makes them');
+  checkOptions("reconnect", reconnect, {
+    maxAttempts: integer(1),
+    minMs: number(1, 2 ** 31 - 1),
+    maxMs: number(1, 2 ** 31 - 1),
+  });
+  if (logger !== undefined)
+    for (const method of loggerMethods)
+      if (typeof logger[method] !== "function") throw invalidOption(`the logger has no method "${method}"`);
+  for (const definition of options.definitions ?? [])
+    if (typeof definition?.type !== "string" || typeof definition.topicOf !== "function")
+      throw invalidOption('"definitions" takes event definitions, as defineEvent makes them');
   const streams = (options.streams ?? [defaultStream]).map(checkStream);
   const minMs = reconnect.minMs ?? 100;
   return {
@@ -146,13 +215,20 @@ export function resolveOptions(options: BusOptions, sections: readonly string[])
     },
     wire: {
       mode: wire.mode ?? "structured",
-      compression: wire.compression === undefined ? undefined : { encoding: wire.compression.encoding, thresholdBytes: wire.compression.thresholdBytes ?? 1_024 },
+      compression:
+        wire.compression === undefined
+          ? undefined
+          : { encoding: wire.compression.encoding, thresholdBytes: wire.compression.thresholdBytes ?? 1_024 },
       foreign: wire.foreign ?? [],
     },
     correlateByItself: options.correlate !== "explicit",
     logger,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-    reconnect: { maxAttempts: reconnect.maxAttempts ?? Number.POSITIVE_INFINITY, minMs, maxMs: Math.max(reconnect.maxMs ?? 2_000, minMs) },
+    reconnect: {
+      maxAttempts: reconnect.maxAttempts ?? Number.POSITIVE_INFINITY,
+      minMs,
+      maxMs: Math.max(reconnect.maxMs ?? 2_000, minMs),
+    },
     manage: options.manage ?? "create",
     member: options.member === undefined ? undefined : validateAttribute("the member's name", options.member),
     maxMessageBytes: options.maxMessageBytes ?? 1_048_576,
@@ -178,7 +254,13 @@ export interface ResolvedSubscribe {
 function positions(value: unknown): string | undefined {
   const given = Object(value) as { readonly positions?: unknown };
   const places = given.positions;
-  if (typeof places === "object" && places !== null && Object.keys(given).length === 1 && Object.values(places).every((place) => typeof place === "string")) return undefined;
+  if (
+    typeof places === "object" &&
+    places !== null &&
+    Object.keys(given).length === 1 &&
+    Object.values(places).every((place) => typeof place === "string")
+  )
+    return undefined;
   return "must be { positions } as streams.positions gives them";
 }
 
@@ -215,13 +297,20 @@ export const publishShape: Shape = {
   signal: abortSignal,
 };
 
-export function resolveSubscribe(options: (SubscribeOptions & Partial<BatchOptions>) | undefined, bus: ResolvedOptions, concurrency = 16, batch = false): ResolvedSubscribe {
+export function resolveSubscribe(
+  options: (SubscribeOptions & Partial<BatchOptions>) | undefined,
+  bus: ResolvedOptions,
+  concurrency = 16,
+  batch = false,
+): ResolvedSubscribe {
   checkOptions("the subscription", options, batch ? { ...subscribeShape, ...batchShape } : subscribeShape);
   const given = options ?? {};
   const group = given.group === false ? undefined : (given.group ?? bus.group);
   if (group === undefined && given.live === true) throw invalidOption('the subscription: "live" needs a group');
-  if (group === undefined && given.from !== undefined && given.from !== "newest") throw invalidOption('the subscription: "from" needs a group; without one a subscriber starts now');
-  if (group === undefined && given.order === "group") throw invalidOption('the subscription: order "group" needs a group');
+  if (group === undefined && given.from !== undefined && given.from !== "newest")
+    throw invalidOption('the subscription: "from" needs a group; without one a subscriber starts now');
+  if (group === undefined && given.order === "group")
+    throw invalidOption('the subscription: order "group" needs a group');
   return {
     group: group === undefined ? undefined : validateName("group", group),
     name: given.name === undefined ? undefined : validateAttribute("the handler's name", given.name),

@@ -7,23 +7,30 @@ export type Kind = (value: unknown) => string | undefined;
 export const number =
   (min: number, max: number = Number.MAX_SAFE_INTEGER): Kind =>
   (value) =>
-    typeof value === "number" && value >= min && value <= max ? undefined : `must be a number from ${min} to ${max === Number.MAX_SAFE_INTEGER ? "2^53" : max}`;
+    typeof value === "number" && value >= min && value <= max
+      ? undefined
+      : `must be a number from ${min} to ${max === Number.MAX_SAFE_INTEGER ? "2^53" : max}`;
 export const integer =
   (min: number, max: number = Number.MAX_SAFE_INTEGER): Kind =>
   (value) =>
-    Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max ? undefined : `must be a whole number from ${min} to ${max === Number.MAX_SAFE_INTEGER ? "2^53" : max}`;
+    Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max
+      ? undefined
+      : `must be a whole number from ${min} to ${max === Number.MAX_SAFE_INTEGER ? "2^53" : max}`;
 /** A wait or a limit: milliseconds, up to 24 days where a timer carries it. */
 export const milliseconds: Kind = number(0, 365 * 24 * 3_600_000);
 export const oneOf =
   (...values: readonly unknown[]): Kind =>
   (value) =>
     values.includes(value) ? undefined : `must be one of ${values.map((each) => JSON.stringify(each)).join(", ")}`;
-export const text: Kind = (value) => (typeof value === "string" && value.length > 0 ? undefined : "must be a string that is not empty");
+export const text: Kind = (value) =>
+  typeof value === "string" && value.length > 0 ? undefined : "must be a string that is not empty";
 export const boolean: Kind = (value) => (typeof value === "boolean" ? undefined : "must be true or false");
-export const date: Kind = (value) => (value instanceof Date && !Number.isNaN(value.getTime()) ? undefined : "must be a valid Date");
+export const date: Kind = (value) =>
+  value instanceof Date && !Number.isNaN(value.getTime()) ? undefined : "must be a valid Date";
 export const callable: Kind = (value) => (typeof value === "function" ? undefined : "must be a function");
 export const abortSignal: Kind = (value) => (value instanceof AbortSignal ? undefined : "must be an AbortSignal");
-export const record: Kind = (value) => (typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "must be an object");
+export const record: Kind = (value) =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "must be an object";
 export const list: Kind = (value) => (Array.isArray(value) ? undefined : "must be a list");
 export const any: Kind = () => undefined;
 export const either =
@@ -41,13 +48,16 @@ export type Shape = Readonly<Record<string, Kind>>;
  */
 export function checkOptions(where: string, options: unknown, shape: Shape): void {
   if (options === undefined) return;
-  if (typeof options !== "object" || options === null || Array.isArray(options)) throw invalidOption(`${where} must be an object`);
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    throw invalidOption(`${where} must be an object`);
   for (const [key, value] of Object.entries(options)) {
     if (value === undefined) continue;
     const kind = Object.hasOwn(shape, key) ? shape[key] : undefined;
     if (kind === undefined) {
       const near = nearest(key, Object.keys(shape));
-      throw invalidOption(`${where} has no option "${printable(key)}"${near === undefined ? "" : `; did you mean "${near}"?`}`);
+      throw invalidOption(
+        `${where} has no option "${printable(key)}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
+      );
     }
     const problem = kind(value);
     if (problem !== undefined) throw invalidOption(`${where}: "${key}" ${problem}`);
@@ -65,7 +75,8 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   let best: string | undefined;
   let bestDistance = word.length > 5 ? 4 : 3;
   for (const each of known) {
-    const distance = Math.abs(each.length - word.length) > 3 || word.length > 60 ? 4 : edits(word.toLowerCase(), each.toLowerCase());
+    const distance =
+      Math.abs(each.length - word.length) > 3 || word.length > 60 ? 4 : edits(word.toLowerCase(), each.toLowerCase());
     if (distance < bestDistance) {
       best = each;
       bestDistance = distance;

@@ -92,7 +92,10 @@ export interface ForeignOptions {
 export interface ForeignFormat {
   readonly name: string;
   decode(body: Uint8Array, header: (name: string) => string | undefined): ForeignEvent;
-  encode?(event: BusEvent): { readonly body: Uint8Array; readonly headers?: Readonly<Record<string, string>> | undefined };
+  encode?(event: BusEvent): {
+    readonly body: Uint8Array;
+    readonly headers?: Readonly<Record<string, string>> | undefined;
+  };
 }
 
 /** What a foreign message says; what is missing is made up: the id from the message's place, the type from the topic. */

@@ -59,14 +59,24 @@ export class Outbound implements Completion {
       if (this.#closed !== undefined) return this.#reject(op, this.#closed, "rejected");
       if (limits !== undefined) this.#limit(op, limits);
       if (op.state === "done") return;
-      if (this.#inFlight >= this.#core.options.publishing.maxInFlight || this.#inFlightBytes >= this.#core.options.publishing.maxInFlightBytes || this.#waiting.length > 0) this.#waiting.push(op);
+      if (
+        this.#inFlight >= this.#core.options.publishing.maxInFlight ||
+        this.#inFlightBytes >= this.#core.options.publishing.maxInFlightBytes ||
+        this.#waiting.length > 0
+      )
+        this.#waiting.push(op);
       else this.#admit(op);
     });
   }
 
   /** Resolves when one more publish would not have to wait. */
   room(): Promise<void> | undefined {
-    if (this.#waiting.length === 0 && this.#inFlight < this.#core.options.publishing.maxInFlight && this.#inFlightBytes < this.#core.options.publishing.maxInFlightBytes) return undefined;
+    if (
+      this.#waiting.length === 0 &&
+      this.#inFlight < this.#core.options.publishing.maxInFlight &&
+      this.#inFlightBytes < this.#core.options.publishing.maxInFlightBytes
+    )
+      return undefined;
     return new Promise((resolve) => void this.#roomWaiters.push(resolve));
   }
 
@@ -75,7 +85,8 @@ export class Outbound implements Completion {
     const epoch = this.#epoch;
     this.#epoch = { outstanding: 0, emptied: undefined };
     const before = this.#flushed;
-    const own = epoch.outstanding === 0 ? before : new Promise<void>((resolve) => (epoch.emptied = resolve)).then(() => before);
+    const own =
+      epoch.outstanding === 0 ? before : new Promise<void>((resolve) => (epoch.emptied = resolve)).then(() => before);
     this.#flushed = own;
     return own;
   }
@@ -83,7 +94,13 @@ export class Outbound implements Completion {
   /** What has not ended is given up: `rejected` where no byte left, `unknown` else. */
   close(reason: BusError): void {
     this.#closed = reason;
-    const outstanding = [...this.#unanswered, ...this.#batch, ...[...this.#held.values()].flat(), ...this.#retrying, ...this.#waiting];
+    const outstanding = [
+      ...this.#unanswered,
+      ...this.#batch,
+      ...[...this.#held.values()].flat(),
+      ...this.#retrying,
+      ...this.#waiting,
+    ];
     for (const op of outstanding) this.#reject(op, reason, outcomeOf(op));
     this.#held.clear();
   }
@@ -103,7 +120,10 @@ export class Outbound implements Completion {
     if (stored === "unknown") op.doubtful = true;
     const wrapped = wrapError(this.#driver, `publishing to "${nameOf(op.to)}"`, error);
     const { retry } = this.#core.options.publishing;
-    const decision = wrapped.retryable && this.#connection?.capabilities.publishRetry !== "driver" ? decideRetry(retry, undefined, op.attempt, error, this.#core.clock) : undefined;
+    const decision =
+      wrapped.retryable && this.#connection?.capabilities.publishRetry !== "driver"
+        ? decideRetry(retry, undefined, op.attempt, error, this.#core.clock)
+        : undefined;
     if (decision?.kind !== "retry" || this.#closed !== undefined) {
       const ahead = this.#retrying.has(op);
       this.#reject(op, wrapped, op.doubtful ? "unknown" : "rejected");
@@ -134,11 +154,18 @@ export class Outbound implements Completion {
     const giveUp = (code: BusErrorCode, why: string) => (): void => {
       if (op.state === "done") return;
       const ahead = this.#retrying.has(op);
-      this.#reject(op, new BusError(code, `publishing to "${nameOf(op.to)}": ${why}`, { retryable: true }), outcomeOf(op));
+      this.#reject(
+        op,
+        new BusError(code, `publishing to "${nameOf(op.to)}": ${why}`, { retryable: true }),
+        outcomeOf(op),
+      );
       if (ahead) this.#releaseKey(op);
     };
     const abort = giveUp("BUS_ABORTED", "aborted by the caller");
-    const timer = timeoutMs === undefined ? undefined : this.#core.wheel.set(timeoutMs, giveUp("BUS_TIMEOUT", `no answer within ${timeoutMs} ms`));
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : this.#core.wheel.set(timeoutMs, giveUp("BUS_TIMEOUT", `no answer within ${timeoutMs} ms`));
     op.release = () => {
       timer?.cancel();
       signal?.removeEventListener("abort", abort);
@@ -198,7 +225,13 @@ export class Outbound implements Completion {
     this.#core.wheel.set(attemptTimeoutMs, () => {
       this.#watching = false;
       for (const [op, attempt] of seen) {
-        if (op.state === "sent" && op.attempt === attempt) this.failed(op, attempt, "unknown", new BusError("BUS_TIMEOUT", `no answer within ${attemptTimeoutMs} ms`, { retryable: true }));
+        if (op.state === "sent" && op.attempt === attempt)
+          this.failed(
+            op,
+            attempt,
+            "unknown",
+            new BusError("BUS_TIMEOUT", `no answer within ${attemptTimeoutMs} ms`, { retryable: true }),
+          );
       }
       if (this.#unanswered.size > 0) this.#watch();
     });
@@ -216,7 +249,20 @@ export class Outbound implements Completion {
     if (op.state === "done") return;
     this.#end(op);
     this.#core.counters.publishFailed += 1;
-    op.reject!(new PublishError(error.code, `${error.message} (event ${op.id}, ${outcome === "unknown" ? "it may be stored" : "not stored"}, ${op.attempt} ${op.attempt === 1 ? "try" : "tries"})`, { outcome, id: op.id, topic: nameOf(op.to), attempts: op.attempt, retryable: error.retryable, cause: error.cause ?? error }));
+    op.reject!(
+      new PublishError(
+        error.code,
+        `${error.message} (event ${op.id}, ${outcome === "unknown" ? "it may be stored" : "not stored"}, ${op.attempt} ${op.attempt === 1 ? "try" : "tries"})`,
+        {
+          outcome,
+          id: op.id,
+          topic: nameOf(op.to),
+          attempts: op.attempt,
+          retryable: error.retryable,
+          cause: error.cause ?? error,
+        },
+      ),
+    );
   }
 
   #end(op: PublishOp): void {
@@ -231,7 +277,11 @@ export class Outbound implements Completion {
     }
     const epoch = op.epoch!;
     if (--epoch.outstanding === 0) epoch.emptied?.();
-    while (this.#waiting.length > 0 && this.#inFlight < this.#core.options.publishing.maxInFlight && this.#inFlightBytes < this.#core.options.publishing.maxInFlightBytes) {
+    while (
+      this.#waiting.length > 0 &&
+      this.#inFlight < this.#core.options.publishing.maxInFlight &&
+      this.#inFlightBytes < this.#core.options.publishing.maxInFlightBytes
+    ) {
       const next = this.#waiting.shift()!;
       if (next.state === "queued") this.#admit(next);
     }
@@ -244,7 +294,8 @@ export class Outbound implements Completion {
 }
 
 /** Before its first byte left a publish is certainly not stored. */
-const outcomeOf = (op: PublishOp): "rejected" | "unknown" => (op.attempt > 0 && (op.doubtful || op.state === "sent") ? "unknown" : "rejected");
+const outcomeOf = (op: PublishOp): "rejected" | "unknown" =>
+  op.attempt > 0 && (op.doubtful || op.state === "sent") ? "unknown" : "rejected";
 
 function nameOf(to: Address): string {
   if (to.kind === "queue") return `${to.group} (queue)`;

@@ -7,7 +7,13 @@ import type { Publisher } from "./publisher.ts";
 import type { PublishOutcome } from "./receipt.ts";
 
 /** Publishes each item, no more at once than may be in flight, and gives one outcome for each, in order. */
-export async function publishAll(items: Iterable<Outgoing> | AsyncIterable<Outgoing>, signal: AbortSignal | undefined, publisher: Publisher, outbound: Outbound, core: Core): Promise<readonly PublishOutcome[]> {
+export async function publishAll(
+  items: Iterable<Outgoing> | AsyncIterable<Outgoing>,
+  signal: AbortSignal | undefined,
+  publisher: Publisher,
+  outbound: Outbound,
+  core: Core,
+): Promise<readonly PublishOutcome[]> {
   const { maxInFlight } = core.options.publishing;
   const outcomes: PublishOutcome[] = [];
   let pending = 0;
@@ -31,7 +37,8 @@ export async function publishAll(items: Iterable<Outgoing> | AsyncIterable<Outgo
   let index = 0;
   for await (const item of checked(items)) {
     if (signal?.aborted === true && Symbol.asyncIterator in items) break; // a source that may never end is left alone
-    if (typeof item !== "object" || item === null || typeof item.topic !== "string") throw invalidOption("publishMany takes items made by a definition's `of` or by `outgoing`");
+    if (typeof item !== "object" || item === null || typeof item.topic !== "string")
+      throw invalidOption("publishMany takes items made by a definition's `of` or by `outgoing`");
     one(item, index++);
     await outbound.room(); // bytes count there
     await below(maxInFlight);
@@ -41,6 +48,9 @@ export async function publishAll(items: Iterable<Outgoing> | AsyncIterable<Outgo
 }
 
 function checked(items: Iterable<Outgoing> | AsyncIterable<Outgoing>): Iterable<Outgoing> | AsyncIterable<Outgoing> {
-  if (typeof items === "object" && items !== null && (Symbol.iterator in items || Symbol.asyncIterator in items)) return items;
-  throw invalidOption("publishMany takes an iterable, or an async one, of items made by a definition's `of` or by `outgoing`");
+  if (typeof items === "object" && items !== null && (Symbol.iterator in items || Symbol.asyncIterator in items))
+    return items;
+  throw invalidOption(
+    "publishMany takes an iterable, or an async one, of items made by a definition's `of` or by `outgoing`",
+  );
 }

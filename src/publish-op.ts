@@ -94,13 +94,21 @@ export class PublishOp implements OutMessage {
 
   resolve(position: string | undefined, duplicate: boolean): void {
     const { id, to } = this;
-    this.settle!({ id, driver: this.#driver, stored: this.#storedAs, stream: to.kind === "topic" ? to.stream : undefined, position, duplicate });
+    this.settle!({
+      id,
+      driver: this.#driver,
+      stored: this.#storedAs,
+      stream: to.kind === "topic" ? to.stream : undefined,
+      position,
+      duplicate,
+    });
   }
 
   /** The same message for a later try, so that a late answer to an earlier one is not taken for its own. */
   again(attempt: number): OutMessage {
     if (attempt === 1) return this;
-    const { to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value } = this;
+    const { to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value } =
+      this;
     return {
       ...{ to, id, brokerId, key, hash, replyTo, notBefore, expiresAt, durable, priority, headers, body, value },
       stored: (position, duplicate = false) => this.completion!.stored(this, position, duplicate),

@@ -64,7 +64,14 @@ export class Publisher {
   }
 
   /** `group`: to its queue instead of the topic's stream. */
-  publish(event: EventDefinition | undefined, topic: string | undefined, data: unknown, options: Options, group?: string, cause?: Cause): Promise<Receipt> {
+  publish(
+    event: EventDefinition | undefined,
+    topic: string | undefined,
+    data: unknown,
+    options: Options,
+    group?: string,
+    cause?: Cause,
+  ): Promise<Receipt> {
     let checked: unknown;
     let definition = event;
     try {
@@ -75,7 +82,10 @@ export class Publisher {
         const type = options?.type ?? topic!.slice(topic!.lastIndexOf(".") + 1);
         definition = this.#core.options.registry.latest(type);
       }
-      checked = definition === undefined || !this.#core.options.validateOnPublish ? data : check(definition.schema, data, `event "${definition.type}"`);
+      checked =
+        definition === undefined || !this.#core.options.validateOnPublish
+          ? data
+          : check(definition.schema, data, `event "${definition.type}"`);
       if (this.#slow === 0 && !(checked instanceof Promise) && this.#link.active !== undefined) {
         const encoded = this.encode(this.#envelope(definition, topic, data, checked, options, cause));
         return this.#submit(encoded, options, group);
@@ -101,10 +111,18 @@ export class Publisher {
     if (active?.unencoded === true) return { envelope, headers: noHeaders, body: noBody };
     const { wire, maxMessageBytes } = this.#core.options;
     for (const foreign of wire.foreign) {
-      if (foreign.write === true && matchesPattern(foreign.topics, envelope.topic)) return { envelope, ...encodeForeign(foreign.format, new ReceivedEvent(envelope, envelope.data), maxMessageBytes) };
+      if (foreign.write === true && matchesPattern(foreign.topics, envelope.topic))
+        return {
+          envelope,
+          ...encodeForeign(foreign.format, new ReceivedEvent(envelope, envelope.data), maxMessageBytes),
+        };
     }
     const limit = active?.capabilities.maxMessageBytes;
-    const encoded = encodeEnvelope(envelope, { mode: wire.mode, compression: wire.compression, maxMessageBytes: limit === undefined ? maxMessageBytes : Math.min(limit, maxMessageBytes) });
+    const encoded = encodeEnvelope(envelope, {
+      mode: wire.mode,
+      compression: wire.compression,
+      maxMessageBytes: limit === undefined ? maxMessageBytes : Math.min(limit, maxMessageBytes),
+    });
     return { envelope, headers: encoded.headers, body: encoded.body };
   }
 
@@ -136,7 +154,14 @@ export class Publisher {
     });
   }
 
-  #envelope(definition: EventDefinition | undefined, topic: string | undefined, input: unknown, output: unknown, options: Options, given: Cause | undefined): Envelope {
+  #envelope(
+    definition: EventDefinition | undefined,
+    topic: string | undefined,
+    input: unknown,
+    output: unknown,
+    options: Options,
+    given: Cause | undefined,
+  ): Envelope {
     const around = ambient();
     const cause = given ?? (this.#core.options.correlateByItself ? around?.cause : undefined);
     const scope = around?.scope;
@@ -160,10 +185,21 @@ export class Publisher {
     };
   }
 
-  async #publishSlowly(definition: EventDefinition | undefined, topic: string | undefined, data: unknown, checked: unknown, options: Options, group: string | undefined, cause: Cause | undefined): Promise<Receipt> {
+  async #publishSlowly(
+    definition: EventDefinition | undefined,
+    topic: string | undefined,
+    data: unknown,
+    checked: unknown,
+    options: Options,
+    group: string | undefined,
+    cause: Cause | undefined,
+  ): Promise<Receipt> {
     const startedAt = this.#core.clock.ticks();
     // what is published is what was given at the call, whatever the caller does to the object meanwhile
-    const encoded = checked instanceof Promise ? undefined : this.encode(this.#envelope(definition, topic, data, checked, options, cause));
+    const encoded =
+      checked instanceof Promise
+        ? undefined
+        : this.encode(this.#envelope(definition, topic, data, checked, options, cause));
     const snapshot = encoded === undefined ? snapshotOf(data) : undefined;
     const before = this.#tail;
     let release: () => void = () => undefined;
@@ -173,9 +209,20 @@ export class Publisher {
     try {
       const output: unknown = await checked;
       await before;
-      await this.#ready(options, encoded?.envelope.id ?? options?.id ?? "", encoded?.envelope.topic ?? topic ?? definition?.pattern ?? "");
-      const leftMs = options?.timeoutMs === undefined ? undefined : Math.max(options.timeoutMs - (this.#core.clock.ticks() - startedAt), 1);
-      sent = this.#submit(encoded ?? this.encode(this.#envelope(definition, topic, snapshot, output, options, cause)), leftMs === undefined ? options : { ...options, timeoutMs: leftMs }, group);
+      await this.#ready(
+        options,
+        encoded?.envelope.id ?? options?.id ?? "",
+        encoded?.envelope.topic ?? topic ?? definition?.pattern ?? "",
+      );
+      const leftMs =
+        options?.timeoutMs === undefined
+          ? undefined
+          : Math.max(options.timeoutMs - (this.#core.clock.ticks() - startedAt), 1);
+      sent = this.#submit(
+        encoded ?? this.encode(this.#envelope(definition, topic, snapshot, output, options, cause)),
+        leftMs === undefined ? options : { ...options, timeoutMs: leftMs },
+        group,
+      );
     } finally {
       this.#slow -= 1;
       release();
@@ -191,15 +238,26 @@ export class Publisher {
     if (options !== undefined && (options.delayMs !== undefined || options.at !== undefined)) {
       const due = options.at?.getTime() ?? this.#core.clock.now() + options.delayMs!;
       if (due > this.#core.clock.now()) notBefore = due;
-      if (notBefore !== undefined && active?.capabilities.delay !== "native") throw new BusError("BUS_UNSUPPORTED", `publishing "${envelope.topic}" later: the driver "${this.#link.driverName}" has no delays`);
+      if (notBefore !== undefined && active?.capabilities.delay !== "native")
+        throw new BusError(
+          "BUS_UNSUPPORTED",
+          `publishing "${envelope.topic}" later: the driver "${this.#link.driverName}" has no delays`,
+        );
     }
     let to: Address | undefined;
     if (!durable) to = { kind: "direct", topic: envelope.topic };
     else if (group !== undefined) to = { kind: "queue", group, topic: envelope.topic };
     else to = this.#routing.addressOf(envelope.topic);
-    if (to === undefined) throw new BusError("BUS_NOT_FOUND", `publishing to "${envelope.topic}": no stream captures this topic; declare one with the bus's "streams" or bus.streams.ensure`);
+    if (to === undefined)
+      throw new BusError(
+        "BUS_NOT_FOUND",
+        `publishing to "${envelope.topic}": no stream captures this topic; declare one with the bus's "streams" or bus.streams.ensure`,
+      );
     this.#core.counters.lastPublishAt = envelope.time;
-    return this.#outbound.send(this.message(encoded, to, durable, notBefore === undefined ? none : { notBefore }), options);
+    return this.#outbound.send(
+      this.message(encoded, to, durable, notBefore === undefined ? none : { notBefore }),
+      options,
+    );
   }
 
   /** Connects if need be, within the limits of this publish: nothing is sent before, so giving up is a certain "not stored". */
@@ -208,7 +266,16 @@ export class Publisher {
     const { retry, attemptTimeoutMs } = this.#core.options.publishing;
     const timeoutMs = options?.timeoutMs ?? retry.maxAttempts * attemptTimeoutMs;
     await new Promise<void>((resolve, reject) => {
-      const giveUp = (code: "BUS_TIMEOUT" | "BUS_ABORTED", why: string): void => reject(new PublishError(code, `publishing to "${topic}": ${why}, never connected`, { outcome: "rejected", id, topic, attempts: 0, retryable: true }));
+      const giveUp = (code: "BUS_TIMEOUT" | "BUS_ABORTED", why: string): void =>
+        reject(
+          new PublishError(code, `publishing to "${topic}": ${why}, never connected`, {
+            outcome: "rejected",
+            id,
+            topic,
+            attempts: 0,
+            retryable: true,
+          }),
+        );
       const abort = (): void => giveUp("BUS_ABORTED", "aborted by the caller");
       const timer = this.#core.wheel.set(timeoutMs, () => giveUp("BUS_TIMEOUT", `not within ${timeoutMs} ms`));
       if (options?.signal?.aborted === true) abort();
@@ -227,16 +294,22 @@ export class Publisher {
 function checkPublish(options: NonNullable<Options>): void {
   checkOptions("publish", options, publishShape);
   const { delayMs, at, delivery } = options;
-  for (const name of attributes) if (options[name] !== undefined) validateAttribute(`publish: "${name}"`, options[name]);
+  for (const name of attributes)
+    if (options[name] !== undefined) validateAttribute(`publish: "${name}"`, options[name]);
   if (options.source !== undefined) validateSource('publish: "source"', options.source);
   if (delayMs !== undefined && at !== undefined) throw invalidOption('publish: "delayMs" and "at" exclude each other');
-  if (delivery === "at-most-once" && (delayMs !== undefined || at !== undefined)) throw invalidOption('publish: an "at-most-once" event is not stored, so it can\'t be delayed');
+  if (delivery === "at-most-once" && (delayMs !== undefined || at !== undefined))
+    throw invalidOption('publish: an "at-most-once" event is not stored, so it can\'t be delayed');
 }
 
 function snapshotOf(data: unknown): unknown {
   try {
     return structuredClone(data);
   } catch (error) {
-    throw new BusError("BUS_INVALID_DATA", "publishing: the data holds what can't be copied, so it can't be encoded either", { cause: error });
+    throw new BusError(
+      "BUS_INVALID_DATA",
+      "publishing: the data holds what can't be copied, so it can't be encoded either",
+      { cause: error },
+    );
   }
 }

@@ -20,9 +20,19 @@ export class PullRunner extends BaseRunner {
   readonly #flush: () => Promise<void>;
   readonly #waiters: Waiter[] = [];
   readonly #held: { readonly work: Work; readonly event: BusEvent }[] = [];
-  readonly #open = new Map<Work, { readonly delivery: HandlerDelivery; readonly end: (end: RunEnd) => Promise<void> }>();
+  readonly #open = new Map<
+    Work,
+    { readonly delivery: HandlerDelivery; readonly end: (end: RunEnd) => Promise<void> }
+  >();
 
-  constructor(core: Core, name: string, interest: Interest, options: ResolvedSubscribe, publish: PublishCaused, flush: () => Promise<void>) {
+  constructor(
+    core: Core,
+    name: string,
+    interest: Interest,
+    options: ResolvedSubscribe,
+    publish: PublishCaused,
+    flush: () => Promise<void>,
+  ) {
     super(core, name, interest, options);
     this.#publish = publish;
     this.#flush = flush;
@@ -59,7 +69,12 @@ export class PullRunner extends BaseRunner {
         this.resized();
         end();
       };
-      const abort = (): void => finish(() => (waiter.taken.length > 0 ? resolve(waiter.taken) : reject(new BusError("BUS_ABORTED", "pull: aborted by the caller"))));
+      const abort = (): void =>
+        finish(() =>
+          waiter.taken.length > 0
+            ? resolve(waiter.taken)
+            : reject(new BusError("BUS_ABORTED", "pull: aborted by the caller")),
+        );
       const timer = this.core.wheel.set(waitMs, () => finish(() => resolve(waiter.taken)));
       this.#waiters.push(waiter);
       if (signal?.aborted === true) return abort();
@@ -112,7 +127,8 @@ export class PullRunner extends BaseRunner {
     this.counters.lastDeliveryAt = this.core.counters.lastDeliveryAt;
     let over: "settled" | "lost" | undefined;
     const end = async (how: RunEnd): Promise<void> => {
-      if (over === "lost" && how !== handBack) throw new BusError("BUS_LEASE_LOST", `settling event ${event.id}: it is no longer ours`);
+      if (over === "lost" && how !== handBack)
+        throw new BusError("BUS_LEASE_LOST", `settling event ${event.id}: it is no longer ours`);
       if (over !== undefined) return; // the first settlement counts
       over = how === handBack ? "lost" : "settled";
       this.#open.delete(work);
@@ -129,7 +145,11 @@ export class PullRunner extends BaseRunner {
     this.#open.set(work, { delivery, end });
     return Object.assign(delivery, {
       ack: () => end(undefined),
-      retry: ({ delayMs }: { readonly delayMs?: number | undefined } = {}) => end({ kind: "failed", error: delayMs === undefined ? new Error("given back by the caller") : new RetryAfter(delayMs) }),
+      retry: ({ delayMs }: { readonly delayMs?: number | undefined } = {}) =>
+        end({
+          kind: "failed",
+          error: delayMs === undefined ? new Error("given back by the caller") : new RetryAfter(delayMs),
+        }),
       reject: (reason: string) => end({ kind: "failed", error: new Reject(reason) }),
     });
   }

@@ -22,10 +22,16 @@ export class Pulls {
     this.#wheel = wheel;
   }
 
-  async pull(group: string, types: string, make: () => { readonly runner: PullRunner; readonly subscribed: Promise<BusSubscription> }, ask: { readonly max: number; readonly waitMs: number; readonly signal: AbortSignal | undefined }): Promise<readonly PulledDelivery[]> {
+  async pull(
+    group: string,
+    types: string,
+    make: () => { readonly runner: PullRunner; readonly subscribed: Promise<BusSubscription> },
+    ask: { readonly max: number; readonly waitMs: number; readonly signal: AbortSignal | undefined },
+  ): Promise<readonly PulledDelivery[]> {
     let pull = this.#open.get(group);
     if (pull === undefined) this.#open.set(group, (pull = { types, ...make(), idle: undefined }));
-    else if (pull.types !== types) throw new BusError("BUS_CONFLICT", `group "${group}" is being pulled for other events: ${pull.types}`);
+    else if (pull.types !== types)
+      throw new BusError("BUS_CONFLICT", `group "${group}" is being pulled for other events: ${pull.types}`);
     pull.idle?.cancel();
     try {
       await pull.subscribed;

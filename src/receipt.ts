@@ -9,4 +9,6 @@ export interface Receipt {
   readonly duplicate: boolean;
 }
 
-export type PublishOutcome = { readonly ok: true; readonly receipt: Receipt } | { readonly ok: false; readonly id: string; readonly error: Error };
+export type PublishOutcome =
+  | { readonly ok: true; readonly receipt: Receipt }
+  | { readonly ok: false; readonly id: string; readonly error: Error };

@@ -20,19 +20,27 @@ export function open(core: Core, message: InMessage): Envelope {
       return decodeForeign(foreign.format, message, core.clock.now());
     } catch (error) {
       if (isBusError(error)) throw error;
-      throw new BusError("BUS_UNDECODABLE", `reading a message of "${message.topic}" as "${foreign.format.name}"`, { cause: error });
+      throw new BusError("BUS_UNDECODABLE", `reading a message of "${message.topic}" as "${foreign.format.name}"`, {
+        cause: error,
+      });
     }
   }
   return decodeEnvelope(message, { maxDecompressedBytes: Math.max(maxMessageBytes * 16, 16 * 1_048_576) });
 }
 
 /** The event as the handlers of this definition get it: lifted to its version, validated, transformed. */
-export function view(core: Core, definition: EventDefinition | undefined, envelope: Envelope): BusEvent | Promise<BusEvent> {
+export function view(
+  core: Core,
+  definition: EventDefinition | undefined,
+  envelope: Envelope,
+): BusEvent | Promise<BusEvent> {
   if (definition === undefined) return new ReceivedEvent(envelope, envelope.data);
   const older = envelope.version < definition.version;
   const data = older ? lift(definition, envelope.version, envelope.data) : envelope.data;
   const seen = older ? { ...envelope, version: definition.version } : envelope;
   if (!core.options.validateOnReceive) return new ReceivedEvent(seen, data);
   const checked: unknown = check(definition.schema, data, `event "${definition.type}"`);
-  return checked instanceof Promise ? checked.then((output: unknown) => new ReceivedEvent(seen, output)) : new ReceivedEvent(seen, checked);
+  return checked instanceof Promise
+    ? checked.then((output: unknown) => new ReceivedEvent(seen, output))
+    : new ReceivedEvent(seen, checked);
 }

@@ -5,8 +5,15 @@ import { errorFields } from "./status-board.ts";
 import type { BaseRunner } from "./handler-runner.ts";
 import type { Runner, Work } from "./work.ts";
 
-const eventOf = (work: Work): BusEvent | undefined => (work.envelope === undefined ? undefined : new ReceivedEvent(work.envelope, work.envelope.data));
-const fieldsOf = (work: Work, group: string | undefined): Record<string, unknown> => ({ event: work.envelope?.id, type: work.envelope?.type, topic: work.message.topic, group, attempt: work.attempts + 1 });
+const eventOf = (work: Work): BusEvent | undefined =>
+  work.envelope === undefined ? undefined : new ReceivedEvent(work.envelope, work.envelope.data);
+const fieldsOf = (work: Work, group: string | undefined): Record<string, unknown> => ({
+  event: work.envelope?.id,
+  type: work.envelope?.type,
+  topic: work.message.topic,
+  group,
+  attempt: work.attempts + 1,
+});
 
 /** What is said and counted of a work's end, alike for groups and for subscribers on their own. */
 export function reportFailed(core: Core, work: Work, group: string | undefined, runner: Runner, error: unknown): void {
@@ -34,7 +41,11 @@ export function reportDead(core: Core, work: Work, group: string | undefined, er
   core.counters.deadLettered += 1;
   for (const runner of work.runners) (runner as BaseRunner).counters.deadLettered += 1;
   core.board.say({ type: "dead-lettered", event: eventOf(work), group, attempt: work.attempts, error });
-  core.board.log("error", group === undefined ? "given up" : "dead-lettered", { ...fieldsOf(work, group), attempt: work.attempts, ...errorFields(error) });
+  core.board.log("error", group === undefined ? "given up" : "dead-lettered", {
+    ...fieldsOf(work, group),
+    attempt: work.attempts,
+    ...errorFields(error),
+  });
 }
 
 export function reportUnhandled(core: Core, work: Work, group: string | undefined, error: unknown): void {

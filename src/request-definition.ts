@@ -7,7 +7,11 @@ export interface RequestDefinition<Type extends string = string, ReqIn = any, Re
   readonly response: StandardSchemaV1<ResIn, ResOut>;
 }
 
-export type RequestInputOf<R extends RequestDefinition> = R extends RequestDefinition<string, infer In, any, any, any> ? In : never;
-export type RequestOf<R extends RequestDefinition> = R extends RequestDefinition<string, any, infer Out, any, any> ? Out : never;
-export type ResponseInputOf<R extends RequestDefinition> = R extends RequestDefinition<string, any, any, infer In, any> ? In : never;
-export type ResponseOf<R extends RequestDefinition> = R extends RequestDefinition<string, any, any, any, infer Out> ? Out : never;
+export type RequestInputOf<R extends RequestDefinition> =
+  R extends RequestDefinition<string, infer In, any, any, any> ? In : never;
+export type RequestOf<R extends RequestDefinition> =
+  R extends RequestDefinition<string, any, infer Out, any, any> ? Out : never;
+export type ResponseInputOf<R extends RequestDefinition> =
+  R extends RequestDefinition<string, any, any, infer In, any> ? In : never;
+export type ResponseOf<R extends RequestDefinition> =
+  R extends RequestDefinition<string, any, any, any, infer Out> ? Out : never;

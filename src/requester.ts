@@ -57,7 +57,8 @@ export class Requester implements Consumer {
       correlationId: options.correlationId ?? around?.scope?.correlationId ?? cause?.correlationId,
       causationId: cause?.id,
       priority: "normal",
-      metadata: around?.scope?.metadata === undefined ? options.metadata : { ...around.scope.metadata, ...options.metadata },
+      metadata:
+        around?.scope?.metadata === undefined ? options.metadata : { ...around.scope.metadata, ...options.metadata },
       maxAttempts: undefined,
       data,
     };
@@ -68,7 +69,8 @@ export class Requester implements Consumer {
 
   /** Whoever still waits is told. */
   async close(signal: AbortSignal): Promise<void> {
-    for (const pending of [...this.#pending.values()]) pending.fail(new BusError("BUS_CLOSED", "the bus closed while a request was open"));
+    for (const pending of [...this.#pending.values()])
+      pending.fail(new BusError("BUS_CLOSED", "the bus closed while a request was open"));
     await this.#supervisor.close(signal);
   }
 
@@ -85,7 +87,11 @@ export class Requester implements Consumer {
     // its address is asked for with each request: it changes when the inbox comes back
   }
   revoked(which: unknown): void {
-    if (which === "all") for (const pending of [...this.#pending.values()]) pending.fail(new BusError("BUS_CONNECTION", "the connection was lost while a request was open", { retryable: true }));
+    if (which === "all")
+      for (const pending of [...this.#pending.values()])
+        pending.fail(
+          new BusError("BUS_CONNECTION", "the connection was lost while a request was open", { retryable: true }),
+        );
   }
   deliver(messages: readonly InMessage[]): void {
     this.#supervisor.consumption?.ack(messages);
@@ -106,7 +112,11 @@ export class Requester implements Consumer {
   #withinLimits(work: Promise<void>, type: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const abort = (): void => reject(new BusError("BUS_ABORTED", `request "${type}": aborted by the caller`));
-      const timer = this.#core.wheel.set(timeoutMs, () => reject(new BusError("BUS_TIMEOUT", `request "${type}": not connected within ${timeoutMs} ms`, { retryable: true })));
+      const timer = this.#core.wheel.set(timeoutMs, () =>
+        reject(
+          new BusError("BUS_TIMEOUT", `request "${type}": not connected within ${timeoutMs} ms`, { retryable: true }),
+        ),
+      );
       if (signal?.aborted === true) abort();
       signal?.addEventListener("abort", abort, { once: true });
       work.then(resolve, reject).finally(() => {
@@ -116,7 +126,13 @@ export class Requester implements Consumer {
     });
   }
 
-  #ask(type: string, envelope: Envelope, leftMs: number, timeoutMs: number, signal: AbortSignal | undefined): Promise<Envelope> {
+  #ask(
+    type: string,
+    envelope: Envelope,
+    leftMs: number,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Envelope> {
     return new Promise((resolve, reject) => {
       const finish = (end: () => void): void => {
         if (!this.#pending.delete(envelope.id)) return;
@@ -143,15 +159,28 @@ export class Requester implements Consumer {
       });
       if (signal?.aborted === true) return abort();
       signal?.addEventListener("abort", abort, { once: true });
-      const message = this.#publisher.message(this.#publisher.encode(envelope), { kind: "direct", topic: envelope.topic }, false, {
-        replyTo: this.#supervisor.consumption!.address!,
-        expiresAt: this.#core.clock.now() + leftMs,
-        headers: [[header.waitsMs, String(Math.ceil(leftMs) + graceMs)]],
-      });
+      const message = this.#publisher.message(
+        this.#publisher.encode(envelope),
+        { kind: "direct", topic: envelope.topic },
+        false,
+        {
+          replyTo: this.#supervisor.consumption!.address!,
+          expiresAt: this.#core.clock.now() + leftMs,
+          headers: [[header.waitsMs, String(Math.ceil(leftMs) + graceMs)]],
+        },
+      );
       this.#outbound.send(message, { signal }).catch((error: unknown) => {
         const failed = error instanceof PublishError ? error : undefined;
         if (failed?.outcome === "unknown" && failed.code !== "BUS_NO_RESPONDER") return; // it may have arrived: the time-out decides
-        fail(new BusError(failed?.code ?? "BUS_SERVER", failed?.code === "BUS_NO_RESPONDER" ? `request "${type}": nobody responds to it` : `request "${type}": ${(error as Error).message}`, { cause: error, retryable: true }));
+        fail(
+          new BusError(
+            failed?.code ?? "BUS_SERVER",
+            failed?.code === "BUS_NO_RESPONDER"
+              ? `request "${type}": nobody responds to it`
+              : `request "${type}": ${(error as Error).message}`,
+            { cause: error, retryable: true },
+          ),
+        );
       });
     });
   }

@@ -36,7 +36,14 @@ export class Responder implements Receiver {
   #paused = false;
   #stopped = false;
 
-  constructor(core: Core, publisher: Publisher, outbound: Outbound, definition: RequestDefinition, answer: Answer, concurrency: number) {
+  constructor(
+    core: Core,
+    publisher: Publisher,
+    outbound: Outbound,
+    definition: RequestDefinition,
+    answer: Answer,
+    concurrency: number,
+  ) {
     this.#core = core;
     this.#publisher = publisher;
     this.#outbound = outbound;
@@ -63,7 +70,8 @@ export class Responder implements Receiver {
   }
 
   taken(): void {
-    while (!this.#paused && this.#running.size < this.#concurrency && this.#waiting.length > 0) void this.#respond(this.#waiting.shift()!);
+    while (!this.#paused && this.#running.size < this.#concurrency && this.#waiting.length > 0)
+      void this.#respond(this.#waiting.shift()!);
   }
 
   /** Resolves when no request is being answered; those that wait are left to their requesters' time-outs. */
@@ -80,7 +88,12 @@ export class Responder implements Receiver {
   async #respond(message: InMessage): Promise<void> {
     const controller = new AbortController();
     const waitsMs = Number(message.header(header.waitsMs) ?? Number.NaN);
-    const waiting = waitsMs > 0 ? this.#core.wheel.set(waitsMs, () => controller.abort(new BusError("BUS_TIMEOUT", "the requester has stopped waiting"))) : undefined;
+    const waiting =
+      waitsMs > 0
+        ? this.#core.wheel.set(waitsMs, () =>
+            controller.abort(new BusError("BUS_TIMEOUT", "the requester has stopped waiting")),
+          )
+        : undefined;
     this.#running.add(controller);
     this.counters.delivered += 1;
     this.#core.counters.delivered += 1;
@@ -99,7 +112,11 @@ export class Responder implements Receiver {
       failure = { error };
       this.counters.failed += 1;
       this.#core.counters.failed += 1;
-      this.#core.board.log("warn", "responder failed", { type: this.#definition.type, request: request?.id, ...errorFields(error) });
+      this.#core.board.log("warn", "responder failed", {
+        type: this.#definition.type,
+        request: request?.id,
+        ...errorFields(error),
+      });
     }
     await this.#reply(message, request, answer, failure);
     waiting?.cancel();
@@ -108,13 +125,32 @@ export class Responder implements Receiver {
     if (this.#running.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  async #reply(message: InMessage, request: Envelope | undefined, answer: unknown, failure: { readonly error: unknown } | undefined): Promise<void> {
+  async #reply(
+    message: InMessage,
+    request: Envelope | undefined,
+    answer: unknown,
+    failure: { readonly error: unknown } | undefined,
+  ): Promise<void> {
     if (request === undefined) return; // unreadable: it has no id that an answer could carry
     try {
-      await this.#send(message, request, failure === undefined ? answer : null, failure === undefined ? [] : errorHeaders(failure.error));
+      await this.#send(
+        message,
+        request,
+        failure === undefined ? answer : null,
+        failure === undefined ? [] : errorHeaders(failure.error),
+      );
     } catch (error) {
-      if (failure === undefined && isBusError(error) && (error.code === "BUS_INVALID_DATA" || error.code === "BUS_TOO_LARGE")) return this.#reply(message, request, undefined, { error });
-      this.#core.board.log("warn", "answer not delivered", { type: this.#definition.type, request: request.id, ...errorFields(error) });
+      if (
+        failure === undefined &&
+        isBusError(error) &&
+        (error.code === "BUS_INVALID_DATA" || error.code === "BUS_TOO_LARGE")
+      )
+        return this.#reply(message, request, undefined, { error });
+      this.#core.board.log("warn", "answer not delivered", {
+        type: this.#definition.type,
+        request: request.id,
+        ...errorFields(error),
+      });
     }
   }
 
@@ -136,18 +172,25 @@ export class Responder implements Receiver {
       data: data === undefined ? null : data,
     };
     const encoded = this.#publisher.encode(reply);
-    await this.#outbound.send(this.#publisher.message(encoded, { kind: "inbox", address: message.replyTo! }, false, { headers: [...headers, [header.answerTo, request.id]] }), undefined);
+    await this.#outbound.send(
+      this.#publisher.message(encoded, { kind: "inbox", address: message.replyTo! }, false, {
+        headers: [...headers, [header.answerTo, request.id]],
+      }),
+      undefined,
+    );
   }
 }
 
 function errorHeaders(error: unknown): Headers {
   const name = error instanceof Error ? error.name : typeof error;
   const code = isBusError(error) ? error.code : "BUS_HANDLER";
-  const issues = error instanceof ValidationError ? `: ${error.issues.map(({ path, message }) => `${path.map(String).join(".")} ${message}`).join("; ")}` : "";
+  const issues =
+    error instanceof ValidationError
+      ? `: ${error.issues.map(({ path, message }) => `${path.map(String).join(".")} ${message}`).join("; ")}`
+      : "";
   return [
     [header.errorCode, code],
     [header.errorName, encodeURIComponent(name.slice(0, 100))],
     [header.errorMessage, encodeURIComponent(`${redact(reasonOf(error))}${issues}`.slice(0, 1_024))],
   ];
 }
-

@@ -27,9 +27,21 @@ export class Responders {
     this.#subscriptions = subscriptions;
   }
 
-  async add(definition: RequestDefinition, answer: (data: unknown, context: RequestContext) => unknown, group: string | undefined, concurrency: number, declareOnly: boolean): Promise<Subscription> {
+  async add(
+    definition: RequestDefinition,
+    answer: (data: unknown, context: RequestContext) => unknown,
+    group: string | undefined,
+    concurrency: number,
+    declareOnly: boolean,
+  ): Promise<Subscription> {
     const responder = new Responder(this.#core, this.#publisher, this.#outbound, definition, answer, concurrency);
-    const subscription = new ResponderSubscription(`res-${++this.#count}`, group, responder, this.#subscriptions, (timeoutMs) => this.#remove(subscription, timeoutMs));
+    const subscription = new ResponderSubscription(
+      `res-${++this.#count}`,
+      group,
+      responder,
+      this.#subscriptions,
+      (timeoutMs) => this.#remove(subscription, timeoutMs),
+    );
     this.#all.add(subscription);
     this.#core.counters.subscriptions += 1;
     if (!declareOnly) await this.#start(subscription);
@@ -37,7 +49,11 @@ export class Responders {
   }
 
   async startAll(): Promise<void> {
-    await Promise.all([...this.#all].filter((subscription) => subscription.state === "declared").map((subscription) => this.#start(subscription)));
+    await Promise.all(
+      [...this.#all]
+        .filter((subscription) => subscription.state === "declared")
+        .map((subscription) => this.#start(subscription)),
+    );
   }
 
   async stop(): Promise<void> {
@@ -68,7 +84,8 @@ export class Responders {
     if (!this.#all.delete(subscription)) return false;
     this.#core.counters.subscriptions -= 1;
     await this.#subscriptions.leaveDirect(subscription.group, subscription.responder);
-    if (!(await within(this.#core.wheel, timeoutMs, subscription.responder.stop()))) subscription.responder.abort(closed());
+    if (!(await within(this.#core.wheel, timeoutMs, subscription.responder.stop())))
+      subscription.responder.abort(closed());
     return true;
   }
 }
@@ -81,7 +98,13 @@ class ResponderSubscription implements Subscription {
   readonly #end: (timeoutMs: number) => Promise<boolean>;
   #state: "declared" | "running" | "closed" = "declared";
 
-  constructor(id: string, group: string | undefined, responder: Responder, subscriptions: Subscriptions, end: (timeoutMs: number) => Promise<boolean>) {
+  constructor(
+    id: string,
+    group: string | undefined,
+    responder: Responder,
+    subscriptions: Subscriptions,
+    end: (timeoutMs: number) => Promise<boolean>,
+  ) {
     this.id = id;
     this.group = group;
     this.responder = responder;

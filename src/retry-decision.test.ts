@@ -80,7 +80,13 @@ describe("decideRetry", () => {
       fc.property(fc.anything(), (value) => {
         for (const decision of [
           decideRetry(policy({ backoff: () => value as number }), undefined, 1, new Error("x"), chance(0)),
-          decideRetry(policy(), undefined, 1, Object.assign(new RetryAfter(0), { delayMs: value as number }), chance(0)),
+          decideRetry(
+            policy(),
+            undefined,
+            1,
+            Object.assign(new RetryAfter(0), { delayMs: value as number }),
+            chance(0),
+          ),
         ]) {
           expect(decision.kind).toBe("retry");
           if (decision.kind !== "retry") return;

@@ -2,7 +2,10 @@ import type { Clock } from "./clock.ts";
 import type { ResolvedRetry } from "./normalise.ts";
 import { isReject, isRetryAfter } from "./verdict.ts";
 
-export type RetryDecision = { readonly kind: "retry"; readonly delayMs: number } | { readonly kind: "dead" } | { readonly kind: "drop" };
+export type RetryDecision =
+  | { readonly kind: "retry"; readonly delayMs: number }
+  | { readonly kind: "dead" }
+  | { readonly kind: "drop" };
 
 /** Of a backoff that throws or gives no number. */
 const unknownDelayMs = 60_000;
@@ -12,14 +15,29 @@ const longestDelayMs = 365 * 24 * 3_600_000;
  * What follows a failed attempt (from 1). `maxAttempts` is the event's own, over the policy's. A delay that is no number, from
  * a backoff of the user's, counts as the policy's longest wait rather than as none: a retry storm is worse than a late retry.
  */
-export function decideRetry(policy: ResolvedRetry, maxAttempts: number | undefined, attempt: number, error: unknown, clock: Pick<Clock, "random">): RetryDecision {
+export function decideRetry(
+  policy: ResolvedRetry,
+  maxAttempts: number | undefined,
+  attempt: number,
+  error: unknown,
+  clock: Pick<Clock, "random">,
+): RetryDecision {
   if (isReject(error)) return { kind: "dead" };
-  if (attempt >= (maxAttempts ?? policy.maxAttempts)) return policy.exhausted === "drop" ? { kind: "drop" } : { kind: "dead" };
+  if (attempt >= (maxAttempts ?? policy.maxAttempts))
+    return policy.exhausted === "drop" ? { kind: "drop" } : { kind: "dead" };
   const delay = isRetryAfter(error) ? error.delayMs : askedMs(policy.backoff, attempt, error, clock);
-  return { kind: "retry", delayMs: Number.isFinite(delay) ? Math.min(Math.max(delay, 0), longestDelayMs) : unknownDelayMs };
+  return {
+    kind: "retry",
+    delayMs: Number.isFinite(delay) ? Math.min(Math.max(delay, 0), longestDelayMs) : unknownDelayMs,
+  };
 }
 
-function askedMs(backoff: ResolvedRetry["backoff"], attempt: number, error: unknown, clock: Pick<Clock, "random">): number {
+function askedMs(
+  backoff: ResolvedRetry["backoff"],
+  attempt: number,
+  error: unknown,
+  clock: Pick<Clock, "random">,
+): number {
   try {
     return backoffMs(backoff, attempt, error, clock);
   } catch {
@@ -28,7 +46,12 @@ function askedMs(backoff: ResolvedRetry["backoff"], attempt: number, error: unkn
 }
 
 /** The wait after attempt number `attempt`: exponential, capped, and a random part of it taken off by the jitter. */
-export function backoffMs(backoff: ResolvedRetry["backoff"], attempt: number, error: unknown, clock: Pick<Clock, "random">): number {
+export function backoffMs(
+  backoff: ResolvedRetry["backoff"],
+  attempt: number,
+  error: unknown,
+  clock: Pick<Clock, "random">,
+): number {
   if (typeof backoff === "function") return backoff(attempt, error);
   const whole = backoff.baseMs === 0 ? 0 : Math.min(backoff.baseMs * backoff.factor ** (attempt - 1), backoff.maxMs);
   return whole * (1 - backoff.jitter * clock.random());

@@ -14,7 +14,9 @@ export class Routing {
   readonly #cache = new Map<string, Address>();
 
   update(streams: readonly Route[]): void {
-    this.#routes = streams.flatMap(({ name, topics }) => topics.map((pattern) => ({ stream: name, pattern }))).sort((left, right) => compareSpecificity(left.pattern, right.pattern));
+    this.#routes = streams
+      .flatMap(({ name, topics }) => topics.map((pattern) => ({ stream: name, pattern })))
+      .sort((left, right) => compareSpecificity(left.pattern, right.pattern));
     this.#cache.clear();
   }
 
@@ -44,13 +46,16 @@ export class Routing {
         reads.set(stream, set.add(wanted));
       }
     }
-    return [...reads].map(([stream, set]) => ({ stream, patterns: [...set].sort() })).sort((left, right) => (left.stream < right.stream ? -1 : 1));
+    return [...reads]
+      .map(([stream, set]) => ({ stream, patterns: [...set].sort() }))
+      .sort((left, right) => (left.stream < right.stream ? -1 : 1));
   }
 }
 
 /** Negative when `left` is the more specific: token by token, a literal before `*` before `>`; then the longer one. */
 export function compareSpecificity(left: string, right: string): number {
-  const rank = (token: string | undefined): number => (token === undefined ? 3 : token === ">" ? 2 : token === "*" ? 1 : 0);
+  const rank = (token: string | undefined): number =>
+    token === undefined ? 3 : token === ">" ? 2 : token === "*" ? 1 : 0;
   const a = left.split(".");
   const b = right.split(".");
   for (let index = 0; index < Math.max(a.length, b.length); index += 1) {

@@ -36,7 +36,11 @@ export class RunAhead<Item extends Tracked> {
   /** `go`, or `hold`: it waits; `pause`: it waits, and is the first that has to. */
   delivered(partition: string, item: Item): "go" | "hold" | "pause" {
     let track = this.#tracks.get(partition);
-    if (track === undefined) this.#tracks.set(partition, (track = { partition, next: 0, oldest: undefined, newest: undefined, firstHeld: undefined, paused: false }));
+    if (track === undefined)
+      this.#tracks.set(
+        partition,
+        (track = { partition, next: 0, oldest: undefined, newest: undefined, firstHeld: undefined, paused: false }),
+      );
     item.track = track;
     item.number = track.next++;
     item.older = track.newest;

@@ -66,11 +66,15 @@ export class Settler {
       return;
     }
     if (acks.length > 0) consumption.ack(acks);
-    if (settlements.length > 0) this.#follow(settlements, () => consumption.settle(settlements.map(({ settlement }) => settlement)));
+    if (settlements.length > 0)
+      this.#follow(settlements, () => consumption.settle(settlements.map(({ settlement }) => settlement)));
     if (notes.length > 0) this.#follow(notes, () => consumption.record(notes.map(({ note }) => note)));
   }
 
-  #follow(waiting: readonly { readonly ended: (result: Result) => void }[], ask: () => Promise<readonly Result[]>): void {
+  #follow(
+    waiting: readonly { readonly ended: (result: Result) => void }[],
+    ask: () => Promise<readonly Result[]>,
+  ): void {
     const answered = ask().then(
       (results) => waiting.forEach(({ ended }, index) => ended(results[index] ?? "unknown")),
       () => waiting.forEach(({ ended }) => ended("unknown")), // the message stays unsettled: nothing is lost by not knowing why

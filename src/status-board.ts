@@ -45,5 +45,10 @@ const nobodyLeftToTell = (): void => undefined;
 /** The fields of an error for a log line; a code is enough to find the page. */
 export function errorFields(error: unknown): Record<string, unknown> {
   const [name, code, stack] = [textOf(error, "name"), textOf(error, "code"), textOf(error, "stack")];
-  return { error: name ?? typeof error, ...(code === undefined ? {} : { code }), reason: redact(reasonOf(error)), ...(stack === undefined ? {} : { stack: redact(stack) }) };
+  return {
+    error: name ?? typeof error,
+    ...(code === undefined ? {} : { code }),
+    reason: redact(reasonOf(error)),
+    ...(stack === undefined ? {} : { stack: redact(stack) }),
+  };
 }

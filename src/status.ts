@@ -43,7 +43,22 @@ export interface Stats {
 }
 
 export type BusStatus =
-  | { readonly type: "connected" | "disconnected" | "reconnecting" | "closed" | "error"; readonly driver: string; readonly error?: Error }
-  | { readonly type: "handler-failed" | "dead-lettered" | "unhandled"; readonly event: BusEvent | undefined; readonly group: string | undefined; readonly attempt: number; readonly error: unknown }
-  | { readonly type: "messages-lost"; readonly stream: string; readonly count: number | undefined; readonly reason: string }
+  | {
+      readonly type: "connected" | "disconnected" | "reconnecting" | "closed" | "error";
+      readonly driver: string;
+      readonly error?: Error;
+    }
+  | {
+      readonly type: "handler-failed" | "dead-lettered" | "unhandled";
+      readonly event: BusEvent | undefined;
+      readonly group: string | undefined;
+      readonly attempt: number;
+      readonly error: unknown;
+    }
+  | {
+      readonly type: "messages-lost";
+      readonly stream: string;
+      readonly count: number | undefined;
+      readonly reason: string;
+    }
   | { readonly type: "blocked" | "unblocked"; readonly reason: string };

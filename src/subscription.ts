@@ -4,7 +4,10 @@ import { checkOptions, milliseconds } from "./option-check.ts";
 import type { Stats } from "./status.ts";
 
 /** The limit of a close, or what is wrong with the options. */
-export function closeTimeout(what: string, options: { readonly timeoutMs?: number | undefined } | undefined): number | Error {
+export function closeTimeout(
+  what: string,
+  options: { readonly timeoutMs?: number | undefined } | undefined,
+): number | Error {
   try {
     checkOptions(what, options, { timeoutMs: milliseconds });
     return options?.timeoutMs ?? 30_000;

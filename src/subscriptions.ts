@@ -56,7 +56,11 @@ export class Subscriptions {
     let taken = this.#names.get(group);
     if (taken === undefined) this.#names.set(group, (taken = new Map()));
     if (given !== undefined) {
-      if (taken.has(given)) throw new BusError("BUS_CONFLICT", `the handler name "${given}" is taken in ${group === undefined ? "this bus" : `group "${group}" of this bus`}`);
+      if (taken.has(given))
+        throw new BusError(
+          "BUS_CONFLICT",
+          `the handler name "${given}" is taken in ${group === undefined ? "this bus" : `group "${group}" of this bus`}`,
+        );
       return given;
     }
     let ordinal = taken.get(base) ?? 0;
@@ -70,7 +74,16 @@ export class Subscriptions {
   /** Declared only while the bus has never connected; else it runs when it resolves. */
   async add(runner: BaseRunner, options: ResolvedSubscribe, declareOnly: boolean): Promise<BusSubscription> {
     this.#checkAlike(options);
-    const entry: Entry = { options, state: "declared", member: undefined, ephemeral: undefined, subscription: new BusSubscription(`sub-${++this.#count}`, options.group, runner, { state: () => this.#stateOf(entry), unsubscribe: (timeoutMs) => this.#remove(entry, timeoutMs) }) };
+    const entry: Entry = {
+      options,
+      state: "declared",
+      member: undefined,
+      ephemeral: undefined,
+      subscription: new BusSubscription(`sub-${++this.#count}`, options.group, runner, {
+        state: () => this.#stateOf(entry),
+        unsubscribe: (timeoutMs) => this.#remove(entry, timeoutMs),
+      }),
+    };
     if (isAborted(options.signal)) throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
     const names = this.#names.get(options.group);
     if (names !== undefined && !names.has(runner.name)) names.set(runner.name, 1);
@@ -81,25 +94,43 @@ export class Subscriptions {
       await this.#remove(entry, 30_000);
       throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
     }
-    options.signal?.addEventListener("abort", () => void this.#remove(entry, 30_000).catch((error: unknown) => this.#core.board.log("error", "unsubscribing failed", { reason: String(error) })), { once: true });
-    this.#core.board.log("info", "subscribed", { subscription: entry.subscription.id, handler: runner.name, group: options.group, patterns: runner.patterns });
+    options.signal?.addEventListener(
+      "abort",
+      () =>
+        void this.#remove(entry, 30_000).catch((error: unknown) =>
+          this.#core.board.log("error", "unsubscribing failed", { reason: String(error) }),
+        ),
+      { once: true },
+    );
+    this.#core.board.log("info", "subscribed", {
+      subscription: entry.subscription.id,
+      handler: runner.name,
+      group: options.group,
+      patterns: runner.patterns,
+    });
     return entry.subscription;
   }
 
   /** Starts what is declared; resolves when all of it runs. */
   async startAll(): Promise<void> {
-    await Promise.all([...this.#entries].filter((entry) => entry.state === "declared").map((entry) => this.#start(entry)));
+    await Promise.all(
+      [...this.#entries].filter((entry) => entry.state === "declared").map((entry) => this.#start(entry)),
+    );
   }
 
   /** The routing table changed: groups and tails read the streams that are new, from their oldest. */
   async rerouted(connection: DriverConnection): Promise<void> {
     await Promise.all([...this.#members.values()].map(({ member }) => member.prepare(connection)));
-    for (const entry of this.#entries) if (entry.ephemeral !== undefined) await this.#tail(entry.ephemeral, { at: "oldest" });
+    for (const entry of this.#entries)
+      if (entry.ephemeral !== undefined) await this.#tail(entry.ephemeral, { at: "oldest" });
   }
 
   /** Nothing is delivered or started any more; resolves when no handler runs. */
   async stop(): Promise<void> {
-    await Promise.all([...this.members.map((member) => member.stop()), ...[...this.#entries].map((entry) => entry.ephemeral?.stop())]);
+    await Promise.all([
+      ...this.members.map((member) => member.stop()),
+      ...[...this.#entries].map((entry) => entry.ephemeral?.stop()),
+    ]);
   }
 
   /** Aborts what still runs; how many handlers that cut off. */
@@ -116,7 +147,10 @@ export class Subscriptions {
   /** After `stop` or `cutOff`: hands back what is unsettled. */
   async close(signal: AbortSignal): Promise<void> {
     for (const entry of this.#entries) entry.state = "closed";
-    await Promise.all([...this.members.map((member) => member.close(signal)), ...this.fanOuts.map((fanOut) => fanOut.close(signal))]);
+    await Promise.all([
+      ...this.members.map((member) => member.close(signal)),
+      ...this.fanOuts.map((fanOut) => fanOut.close(signal)),
+    ]);
     this.#entries.clear();
     this.#members.clear();
   }
@@ -133,7 +167,10 @@ export class Subscriptions {
   #stateOf(entry: Entry): "declared" | "running" | "recovering" | "closed" {
     if (entry.state === "closed") return "closed";
     if (entry.state !== "started") return "declared";
-    const states = [entry.member?.supervisor.state, ...[...(entry.ephemeral?.sources ?? [])].map((source) => source.supervisor.state)].filter((state) => state !== undefined);
+    const states = [
+      entry.member?.supervisor.state,
+      ...[...(entry.ephemeral?.sources ?? [])].map((source) => source.supervisor.state),
+    ].filter((state) => state !== undefined);
     if (states.includes("closed")) return "closed";
     return states.every((state) => state === "running") ? "running" : "recovering";
   }
@@ -144,10 +181,13 @@ export class Subscriptions {
     for (const entry of this.#entries) if (entry.options.group === options.group) alike = entry;
     if (alike === undefined) return;
     const what = `group "${options.group}" of this bus has another handler with`;
-    if (alike.options.live !== options.live) throw new BusError("BUS_CONFLICT", `${what} "live": ${alike.options.live}`);
+    if (alike.options.live !== options.live)
+      throw new BusError("BUS_CONFLICT", `${what} "live": ${alike.options.live}`);
     const order = alike.options.order ?? alike.member?.order;
-    if (options.order !== undefined && order !== undefined && order !== options.order) throw new BusError("BUS_CONFLICT", `${what} "order": "${order}"`);
-    if (alike.options.runAhead !== options.runAhead) throw new BusError("BUS_CONFLICT", `${what} "runAhead": ${alike.options.runAhead}`);
+    if (options.order !== undefined && order !== undefined && order !== options.order)
+      throw new BusError("BUS_CONFLICT", `${what} "order": "${order}"`);
+    if (alike.options.runAhead !== options.runAhead)
+      throw new BusError("BUS_CONFLICT", `${what} "runAhead": ${alike.options.runAhead}`);
   }
 
   async #start(entry: Entry): Promise<void> {
@@ -198,7 +238,10 @@ export class Subscriptions {
   }
 
   async #startEphemeral(entry: Entry): Promise<void> {
-    const ephemeral = new Ephemeral(this.#core, entry.subscription.runner, { ordered: entry.options.order !== "none", bufferSize: entry.options.bufferSize });
+    const ephemeral = new Ephemeral(this.#core, entry.subscription.runner, {
+      ordered: entry.options.order !== "none",
+      bufferSize: entry.options.bufferSize,
+    });
     entry.ephemeral = ephemeral;
     await this.#broker.ready(); // the routing table comes with the connection
     const direct = this.#fanOut(this.#directs, undefined, { kind: "direct", group: undefined });
@@ -256,6 +299,7 @@ export class Subscriptions {
   }
 
   #sweep(fanOuts: readonly FanOut[]): void {
-    for (const map of [this.#tails, this.#directs] as readonly Map<string | undefined, FanOut>[]) for (const [key, fanOut] of map) if (fanOuts.includes(fanOut) && fanOut.empty) map.delete(key);
+    for (const map of [this.#tails, this.#directs] as readonly Map<string | undefined, FanOut>[])
+      for (const [key, fanOut] of map) if (fanOuts.includes(fanOut) && fanOut.empty) map.delete(key);
   }
 }

@@ -71,7 +71,8 @@ export class Supervisor {
   /** Resolves when it runs (again); rejects when it was given up or closed. */
   running(): Promise<void> {
     if (this.#state === "running") return Promise.resolve();
-    if (this.#state === "closed") return Promise.reject(this.#failure ?? new Failure("BUS_CLOSED", `${this.#consumer.what} is closed`));
+    if (this.#state === "closed")
+      return Promise.reject(this.#failure ?? new Failure("BUS_CLOSED", `${this.#consumer.what} is closed`));
     return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
   }
 
@@ -102,8 +103,9 @@ export class Supervisor {
   }
 
   #tell(failure: BusError | undefined): void {
-    for (const { resolve, reject } of this.#waiting.splice(0)) if (failure === undefined) resolve();
-    else reject(failure);
+    for (const { resolve, reject } of this.#waiting.splice(0))
+      if (failure === undefined) resolve();
+      else reject(failure);
   }
 
   /** @internal by its sinks */
@@ -134,7 +136,10 @@ export class Supervisor {
     this.#failure = wrapError(this.#broker.driver, `${this.#consumer.what} ended`, error);
     this.#core.counters.lastErrorAt = this.#core.clock.now();
     this.#core.board.say({ type: "reconnecting", driver: this.#broker.driver.name, error: this.#failure });
-    this.#core.board.log("warn", "subscription ended, opening it again", { of: this.#consumer.what, ...errorFields(this.#failure) });
+    this.#core.board.log("warn", "subscription ended, opening it again", {
+      of: this.#consumer.what,
+      ...errorFields(this.#failure),
+    });
     if (!kept) this.#consumer.revoked("all");
     this.#again(1, ++this.#generation);
   }
@@ -143,7 +148,11 @@ export class Supervisor {
     const { maxAttempts, minMs, maxMs } = this.#core.options.reconnect;
     if (attempt > maxAttempts) {
       this.#state = "closed";
-      const error = new Failure("BUS_CONNECTION", `${this.#consumer.what} could not be opened again in ${maxAttempts} tries`, { cause: this.#failure });
+      const error = new Failure(
+        "BUS_CONNECTION",
+        `${this.#consumer.what} could not be opened again in ${maxAttempts} tries`,
+        { cause: this.#failure },
+      );
       this.#failure = error;
       this.#tell(error);
       this.#core.board.say({ type: "error", driver: this.#broker.driver.name, error });

@@ -65,7 +65,10 @@ export class TimerWheel {
     timer.cancel();
     const now = this.#clock.ticks() / this.#tickMs;
     if (this.#running === undefined && !this.#turning) this.#tick = Math.floor(now); // it stood still: it was empty
-    timer.due = Math.min(Math.max(Math.ceil(now + Math.max(Number.isNaN(ms) ? 0 : ms, 0) / this.#tickMs), this.#tick + 1), Number.MAX_SAFE_INTEGER);
+    timer.due = Math.min(
+      Math.max(Math.ceil(now + Math.max(Number.isNaN(ms) ? 0 : ms, 0) / this.#tickMs), this.#tick + 1),
+      Number.MAX_SAFE_INTEGER,
+    );
     const head = this.#heads[timer.due % slots]!;
     timer.previous = head;
     timer.next = head.next;
@@ -88,7 +91,8 @@ export class TimerWheel {
     const from = Math.max(this.#tick, until - slots); // after a long pause one round sees every slot
     const kept: WheelTimer[] = [];
     for (let tick = from + 1; tick <= until; tick += 1) {
-      for (let timer = this.#heads[tick % slots]!.next; timer !== undefined; timer = timer.next) if (timer.due <= until) kept.push(timer);
+      for (let timer = this.#heads[tick % slots]!.next; timer !== undefined; timer = timer.next)
+        if (timer.due <= until) kept.push(timer);
     }
     this.#tick = Math.max(until, this.#tick);
     for (const timer of kept) {

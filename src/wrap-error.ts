@@ -8,10 +8,14 @@ import { BusError, busErrorCodes, isBusError, type BusErrorCode } from "./errors
 export function wrapError(driver: Driver, what: string, error: unknown): BusError {
   if (isBusError(error)) return error;
   const { code, retryable } = driver.classify(error);
-  return new BusError(knownCode(code), `${what} (${driver.name}): ${redact(reasonOf(error))}`, { cause: error, retryable });
+  return new BusError(knownCode(code), `${what} (${driver.name}): ${redact(reasonOf(error))}`, {
+    cause: error,
+    retryable,
+  });
 }
 
-const knownCode = (code: string): BusErrorCode => ((busErrorCodes as readonly string[]).includes(code) ? (code as BusErrorCode) : "BUS_SERVER");
+const knownCode = (code: string): BusErrorCode =>
+  (busErrorCodes as readonly string[]).includes(code) ? (code as BusErrorCode) : "BUS_SERVER";
 
 /** The words of anything that was thrown, undefined included. */
 export function reasonOf(error: unknown): string {
@@ -33,4 +37,9 @@ export function textOf(thrown: unknown, property: "message" | "name" | "code" | 
 
 /** Takes user names and passwords out of urls, and what is called a secret out of their queries and of settings. */
 export const redact = (text: string): string =>
-  text.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, "$1***@").replaceAll(/\b((?:password|passwd|pwd|passphrase|secret|token|api[-_]?key|credentials?)["']?\s*[=:]\s*["']?)[^\s&"',;]+/gi, "$1***");
+  text
+    .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, "$1***@")
+    .replaceAll(
+      /\b((?:password|passwd|pwd|passphrase|secret|token|api[-_]?key|credentials?)["']?\s*[=:]\s*["']?)[^\s&"',;]+/gi,
+      "$1***",
+    );

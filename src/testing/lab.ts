@@ -19,7 +19,7 @@ export interface Item {
 export type ItemEvent = EventDefinition<string, Item, Item>;
 
 /** Retries that a test can wait for. */
-export const quickRetry: NonNullable<BusOptions["retry"]> = { maxAttempts: 5, backoff: { baseMs: 5, jitter: 0 } };
+const quickRetry: NonNullable<BusOptions["retry"]> = { maxAttempts: 5, backoff: { baseMs: 5, jitter: 0 } };
 
 let labs = 0;
 const run = `${process.pid.toString(36)}${Date.now().toString(36)}`;

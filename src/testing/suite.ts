@@ -1,5 +1,5 @@
 import type { Capabilities } from "../driver.ts";
-import type { DriverUnderTest, World } from "./test-driver.ts";
+import type { DriverUnderTest } from "./test-driver.ts";
 import type { Lab } from "./lab.ts";
 
 /** What a test can need of a driver or of its harness. */
@@ -70,4 +70,3 @@ export function lack(need: Need, { capabilities, unsupported, restart, ownDriver
 }
 
 export type Abilities = Pick<DriverUnderTest, "capabilities" | "unsupported" | "restart" | "ownDriver">;
-export type { World };

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isFull } from "./settings.ts";
 
 /** How long a condition may take. Generous: it costs nothing when the condition comes true. */
-export const deadlineMs: number = isFull ? 60_000 : 15_000;
+const deadlineMs: number = isFull ? 60_000 : 15_000;
 
 /**
  * Resolves when the condition holds; looks again every few milliseconds. Rejects after the deadline with what it waited

@@ -11,12 +11,15 @@ const connectingForEver = (): FaultyDriver => {
 };
 
 describe("an AbortSignal", () => {
-  const calls = ["subscribe", "events", "pull", "request"] as const;
-  for (const call of calls.filter((each) => each !== "request" && each !== "subscribe")) {
+  for (const call of ["events", "pull"] as const) {
     it(`ends ${call} that waits for the connection`, async () => {
       const bus = createBus({ driver: connectingForEver() });
       const stop = new AbortController();
-      const waiting = failureOf(call === "pull" ? bus.pull(Tick, { group: "g", signal: stop.signal }) : bus.events(Tick, { signal: stop.signal }));
+      const waiting = failureOf(
+        call === "pull"
+          ? bus.pull(Tick, { group: "g", signal: stop.signal })
+          : bus.events(Tick, { signal: stop.signal }),
+      );
       setTimeout(() => stop.abort(), 20);
       const failure = await within(waiting, "the end", 1_500).catch((error: unknown) => error);
       await bus.close({ timeoutMs: 50 });
@@ -40,10 +43,11 @@ describe("what an error says", () => {
     it(`never is the password ${password} of a url`, async () => {
       const logger = new LogBook();
       const driver = connectingForEver();
-      driver.connectFault = () => new Fault(`can't reach amqp://user:${password}@host.example:5672/v`, { retryable: false });
+      driver.connectFault = () =>
+        new Fault(`can't reach amqp://user:${password}@host.example:5672/v`, { retryable: false });
       const bus = createBus({ driver, logger });
       const failure = await failureOf(bus.connect());
-      expect(`${failure.message} ${JSON.stringify(logger.lines)}`).not.toContain("ss");
+      expect(`${failure.message} ${JSON.stringify(logger.lines)}`).not.toMatch(/[@/#:]ss\b/);
       await bus.close();
     });
   }

@@ -106,15 +106,18 @@ export class Append implements Job {
     for (const message of batch) message.failed(stored, error);
   }
 
-  /** Puts what is due into the logs; true when there may be more. What a full stream refuses stays for the next time. */
+  /** Puts what is due into the logs; false when a full stream refused some of it, which stays for later. */
   moveDue(now: number): boolean {
     const rows = this.delayed.due(now, dueAtOnce);
     const open = new Map<number, StreamRow | undefined>();
-    let moved = 0;
+    let all = true;
     for (const { id, stream: to, partition, topic, key, event, expires, headers, body } of rows) {
       if (!open.has(to)) open.set(to, this.#streams.byId(to));
       const stream = open.get(to);
-      if (stream !== undefined && this.#retention.room(stream, body.byteLength, now) !== undefined) continue;
+      if (stream !== undefined && this.#retention.room(stream, body.byteLength, now) !== undefined) {
+        all = false;
+        continue;
+      }
       if (stream !== undefined) {
         stream.last += 1;
         stream.last_at = Math.max(stream.last_at, now);
@@ -125,10 +128,9 @@ export class Append implements Job {
           .append([stream.last, stream.last_at, partition, topic, key, event, expires, headers, body], 1);
       }
       this.delayed.remove(id);
-      moved += 1;
     }
     for (const stream of open.values()) if (stream !== undefined) this.#streams.save(stream);
-    return moved === dueAtOnce;
+    return all;
   }
 
   #open({ to }: OutMessage, outcomes: Outcome[], now: number): StreamWriter | DriverError {

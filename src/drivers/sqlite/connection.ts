@@ -15,7 +15,6 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { SqliteAdmin } from "./admin.ts";
 import type { Database } from "./database.ts";
 import { DirectLane } from "./direct-lane.ts";
-import { isBusy } from "./classify.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { prepared } from "./prepared.ts";
@@ -47,7 +46,7 @@ export class SqliteConnection implements DriverConnection {
     this.capabilities = capabilities;
     this.#context = context;
     this.#options = options;
-    this.#store = new Store(database, context, options);
+    this.#store = new Store(database, context, options, () => this.#wakeUp.wrote());
     this.#direct = new DirectLane(options.path, context, options);
     const state = new SqliteState(() => this.#store);
     this.state = state;
@@ -171,27 +170,18 @@ export class SqliteConnection implements DriverConnection {
 
   readonly #look = (): void => {
     if (this.#closed) return;
-    this.#careful(() => {
+    this.#store.guarded(() => {
       this.#store.lookForOthers();
       this.#direct.look();
     });
   };
 
   #poll(): void {
-    this.#careful(() => {
+    this.#store.guarded(() => {
       this.#store.poll();
       this.#direct.look();
     });
-    this.#careful(() => this.#housekeeping.poll());
-  }
-
-  /** What goes wrong by itself is nobody's to catch: a lock is waited for until the next look, the rest is said. */
-  #careful(look: () => void): void {
-    try {
-      look();
-    } catch (error) {
-      if (!isBusy(error)) this.#store.trouble(error);
-    }
+    this.#store.guarded(() => this.#housekeeping.poll());
   }
 
   /** The file under our name is another one, or gone. */
@@ -201,7 +191,9 @@ export class SqliteConnection implements DriverConnection {
     old.end(error);
     old.close(error);
     try {
-      const store = new Store(prepared(this.#options, this.#context), this.#context, this.#options);
+      const store = new Store(prepared(this.#options, this.#context), this.#context, this.#options, () =>
+        this.#wakeUp.wrote(),
+      );
       store.troubled = true;
       this.#store = store;
       old.database.close();

@@ -2,7 +2,8 @@ import type { Clock } from "../../clock.ts";
 import type { ConnectContext, OutMessage } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { Append } from "./append.ts";
-import { classify } from "./classify.ts";
+import { Alarm } from "./alarm.ts";
+import { classify, isBusy } from "./classify.ts";
 import { ClaimStore } from "./claim-store.ts";
 import type { Database } from "./database.ts";
 import { GroupStore } from "./group-store.ts";
@@ -14,6 +15,9 @@ import { OwnStore } from "./own-store.ts";
 import { Retention } from "./retention.ts";
 import { Streams } from "./streams.ts";
 import { Turn } from "./turn.ts";
+
+/** How long what a full stream refused waits for its next try. */
+const fullAgainMs = 1_000;
 
 /** A group consumption, as the store sees it. */
 export interface GroupMember {
@@ -58,18 +62,19 @@ export class Store {
   process = 0;
   /** The file could not be read or written, and was not since. */
   troubled = false;
-  #context: ConnectContext;
+  readonly #context: ConnectContext;
+  readonly #due: Alarm;
+  readonly #delayed: Alarm;
+  readonly #wrote: () => void;
   /** `data_version` at the last look, and at the last transaction. */
   #version: number;
   #checked = -1;
   #relieving = false;
-  #nextDue = Number.POSITIVE_INFINITY;
-  #nextDelayed = Number.POSITIVE_INFINITY;
   #routing: number;
   #specWaiters: { readonly group: number; readonly version: number; readonly resolve: () => void }[] = [];
   #timers = new Set<Disposable>();
 
-  constructor(database: Database, context: ConnectContext, options: ResolvedOptions) {
+  constructor(database: Database, context: ConnectContext, options: ResolvedOptions, wrote: () => void) {
     this.database = database;
     this.clock = context.clock;
     this.self = context.member.id;
@@ -79,7 +84,7 @@ export class Store {
       blocked: () => context.status({ type: "blocked" }),
       unblocked: () => context.status({ type: "unblocked" }),
       trouble: (error) => this.trouble(error),
-      committed: () => this.#recovered(),
+      committed: () => this.#committed(),
     });
     this.streams = new Streams(database);
     this.groups = new GroupStore(database, this.streams);
@@ -95,7 +100,10 @@ export class Store {
     });
     this.#version = database.dataVersion();
     this.#routing = this.streams.routing();
-    this.#nextDelayed = this.append.delayed.next() ?? Number.POSITIVE_INFINITY;
+    this.#due = new Alarm(context.clock, () => this.guarded(() => this.#lookAtGroups()));
+    this.#delayed = new Alarm(context.clock, () => this.#moveDelayed());
+    this.#wrote = wrote;
+    this.#awaitDelayed();
   }
 
   publish(batch: readonly OutMessage[]): void {
@@ -124,16 +132,12 @@ export class Store {
 
   /** Something of a group may be claimed from then on, by the wall clock. */
   dueAt(time: number): void {
-    this.#nextDue = Math.min(this.#nextDue, time);
+    this.#due.set(time);
   }
 
   /** Something of a group came back, and may be claimed now. */
   returned(group: number): void {
     for (const member of this.groupMembers) if (member.group === group) member.wake();
-  }
-
-  delayedUntil(time: number): void {
-    this.#nextDelayed = Math.min(this.#nextDelayed, time);
   }
 
   /** An error of the file itself; others concern only those who asked. Nothing can be expected of a corrupt one. */
@@ -153,12 +157,8 @@ export class Store {
 
   /** Each poll: what is due by time, and what others committed. */
   poll(): void {
-    const now = this.clock.now();
-    if (now >= this.#nextDelayed) this.#moveDelayed();
-    if (now >= this.#nextDue) {
-      this.#nextDue = Number.POSITIVE_INFINITY;
-      for (const member of this.groupMembers) member.look();
-    }
+    this.#delayed.check();
+    this.#due.check();
     for (const member of this.groupMembers) member.tick();
     this.lookForOthers();
   }
@@ -178,8 +178,8 @@ export class Store {
       this.#routing = routing;
       this.#context.changed();
     }
-    this.#nextDelayed = this.append.delayed.next() ?? Number.POSITIVE_INFINITY;
-    for (const member of this.groupMembers) member.look();
+    this.#awaitDelayed();
+    this.#lookAtGroups();
     for (const watcher of this.watchers) watcher.look();
     this.specKnown();
   }
@@ -225,12 +225,32 @@ export class Store {
 
   close(reason?: Error): void {
     this.turn.close(reason);
+    this.#due.clear();
+    this.#delayed.clear();
     for (const timer of this.#timers) timer[Symbol.dispose]();
     this.#timers.clear();
     for (const { resolve } of this.#specWaiters.splice(0)) resolve();
   }
 
-  #recovered(): void {
+  /** What goes wrong by itself is nobody's to catch: a lock is waited for until the next look, the rest is said. */
+  guarded(look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      if (!isBusy(error)) this.trouble(error);
+    }
+  }
+
+  #lookAtGroups(): void {
+    for (const member of this.groupMembers) member.look();
+  }
+
+  #awaitDelayed(): void {
+    const next = this.append.delayed.next();
+    if (next !== undefined) this.#delayed.set(next);
+  }
+
+  #committed(): void {
     if (!this.troubled) return;
     this.troubled = false;
     this.#context.status({ type: "connected" });
@@ -246,10 +266,12 @@ export class Store {
 
   /** Our row among the processes, made or renewed. */
   renew(): Promise<void> {
-    return this.turn.do(() => {
-      if (this.process === 0) this.process = this.members.join();
-      else this.members.renew(this.process);
-    }, "settle");
+    return this.turn
+      .do(() => {
+        if (this.process === 0) this.process = this.members.join();
+        else this.members.renew(this.process);
+      }, "settle")
+      .then(this.#wrote);
   }
 
   #entered(): void {
@@ -291,9 +313,9 @@ export class Store {
     }
   }
 
+  /** After each commit that published or moved something. */
   #appended(): void {
-    const next = this.append.delayed.next();
-    if (next !== undefined) this.delayedUntil(next);
+    this.#awaitDelayed();
     for (const watcher of this.watchers) watcher.look();
   }
 
@@ -307,13 +329,11 @@ export class Store {
   }
 
   #moveDelayed(): void {
-    this.#nextDelayed = Number.POSITIVE_INFINITY;
+    const later = (): void => this.#delayed.set(this.clock.now() + fullAgainMs);
     this.turn
       .do(() => this.append.moveDue(this.clock.now()))
-      .then(
-        () => this.#appended(),
-        () => this.delayedUntil(this.clock.now() + 1_000),
-      );
+      .then((all) => (all ? this.#awaitDelayed() : later()))
+      .catch(later);
     for (const member of this.groupMembers) member.wake();
   }
 }

@@ -1,27 +1,44 @@
 import { watch, type FSWatcher } from "node:fs";
 import type { Clock } from "../../clock.ts";
 
+/** Looks after a report, in milliseconds from one to the next: the other's fsync lies between its write and its commit. */
+const looks: readonly number[] = [1, 2, 4, 8, 16, 32];
+/** Between two polls while reports come. */
+const trustedPollMs = 200;
+/** A commit of our own must be reported within this, or reports are not to be relied on. */
+const provenWithinMs = 200;
+
+export interface WakeUpEvents {
+  /** Somebody may have committed. */
+  look(): void;
+  /** As `look`, and what else is to be done now and then. */
+  poll(): void;
+}
+
 /**
- * Says that another process may have committed: when the file system reports a write to the write-ahead log, and every `pollMs`
- * in any case. The report comes before the commit can be seen, so there are two looks.
+ * Says that another process may have committed: as soon as the file system reports a write to the write-ahead log, which is
+ * before the commit can be seen, so there are several looks; and by polling, every `pollMs` unless the reports of our own
+ * commits prove that none is missed. An idle process then wakes up five times a second.
  */
 export class WakeUp {
   readonly #clock: Clock;
   readonly #pollMs: number;
-  readonly #look: () => void;
-  readonly #poll: () => void;
+  readonly #events: WakeUpEvents;
   readonly #watchers: FSWatcher[] = [];
-  #timer: Disposable | undefined;
-  #second: Disposable | undefined;
-  #looking = false;
+  #pollTimer: Disposable | undefined;
+  #lookTimer: Disposable | undefined;
+  /** Looks made since the last report. */
+  #step: number = looks.length;
+  #trusted = false;
+  /** When a commit of ours was made that has not been reported yet. */
+  #unproven: number | undefined;
   #closed = false;
 
-  constructor(clock: Clock, pollMs: number, events: { readonly look: () => void; readonly poll: () => void }) {
+  constructor(clock: Clock, pollMs: number, events: WakeUpEvents) {
     this.#clock = clock;
     this.#pollMs = pollMs;
-    this.#look = events.look;
-    this.#poll = events.poll;
-    this.#again();
+    this.#events = events;
+    this.#pollLater();
   }
 
   /** What can't be watched is polled. */
@@ -37,30 +54,53 @@ export class WakeUp {
 
   unwatch(): void {
     for (const watcher of this.#watchers.splice(0)) watcher.close();
+    this.#trusted = false;
+  }
+
+  /** We have written to the log: that is to be reported too. */
+  wrote(): void {
+    this.#unproven ??= this.#clock.ticks();
   }
 
   close(): void {
     this.#closed = true;
-    this.#timer?.[Symbol.dispose]();
-    this.#second?.[Symbol.dispose]();
+    this.#pollTimer?.[Symbol.dispose]();
+    this.#lookTimer?.[Symbol.dispose]();
     this.unwatch();
   }
 
   readonly #reported = (): void => {
-    if (this.#looking || this.#closed) return;
-    this.#looking = true;
-    this.#look();
-    this.#second = this.#clock.after(1, () => {
-      this.#looking = false;
-      if (!this.#closed) this.#look();
-    });
+    if (this.#closed) return;
+    if (this.#unproven !== undefined) this.#trusted = true;
+    this.#unproven = undefined;
+    if (this.#step < 2) return; // the next look is near
+    this.#lookTimer?.[Symbol.dispose]();
+    this.#step = 0;
+    this.#lookLater();
+    this.#events.look();
   };
 
-  #again(): void {
-    this.#timer = this.#clock.after(this.#pollMs, () => {
+  #lookLater(): void {
+    const ms = looks[this.#step];
+    this.#lookTimer = undefined;
+    if (ms === undefined) return;
+    this.#step += 1;
+    this.#lookTimer = this.#clock.after(ms, () => {
       if (this.#closed) return;
-      this.#again();
-      this.#poll();
+      this.#lookLater();
+      this.#events.look();
+    });
+  }
+
+  #pollLater(): void {
+    this.#pollTimer = this.#clock.after(this.#trusted ? Math.max(trustedPollMs, this.#pollMs) : this.#pollMs, () => {
+      if (this.#closed) return;
+      if (this.#unproven !== undefined && this.#clock.ticks() - this.#unproven > provenWithinMs) {
+        this.#trusted = false;
+        this.#unproven = undefined;
+      }
+      this.#pollLater();
+      this.#events.poll();
     });
   }
 }
