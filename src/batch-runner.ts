@@ -6,6 +6,7 @@ import { HandlerDelivery } from "./handler-delivery.ts";
 import { BaseRunner, type Interest, type PublishCaused } from "./handler-runner.ts";
 import type { BatchFailure, BatchHandler, BatchOptions } from "./handler.ts";
 import { Fifo } from "./internal/fifo.ts";
+import { invalidOption } from "./option-check.ts";
 import type { ResolvedSubscribe } from "./normalise.ts";
 import type { WheelTimer } from "./timer-wheel.ts";
 import { handBack, type RunEnd, type Work } from "./work.ts";
@@ -44,6 +45,9 @@ export class BatchRunner extends BaseRunner {
   /** Enough to gather the next batch while the others run. */
   get capacity(): number {
     return (this.options.concurrency + 1) * this.#batch.maxSize;
+  }
+  get stalled(): number {
+    return this.paused ? this.#waiting.length : 0;
   }
   get prefetch(): number {
     return this.paused ? 0 : this.capacity;
@@ -106,6 +110,7 @@ export class BatchRunner extends BaseRunner {
     const startedAt = core.clock.ticks();
     run.timer = core.wheel.set(this.options.timeoutMs, () => this.#overdue(run));
     run.extend = (ms) => {
+      if (!(ms > 0 && ms < 2 ** 31)) throw invalidOption("extend: the time must be a positive number of ms");
       if (run.over) return;
       run.timer?.cancel();
       run.timer = core.wheel.set(ms, () => this.#overdue(run));
@@ -116,7 +121,7 @@ export class BatchRunner extends BaseRunner {
         run,
       );
     (core.options.correlateByItself && entries.length === 1 ? causedBy(entries[0]!.event, call) : call()).then(
-      (failures) => this.#end(run, startedAt, failures ?? []),
+      (failures) => this.#end(run, startedAt, checked(failures, entries)),
       (error: unknown) =>
         this.#end(
           run,
@@ -176,6 +181,19 @@ export class BatchRunner extends BaseRunner {
     this.counters.inFlight -= run.entries.length;
     this.core.counters.inFlight -= run.entries.length;
   }
+}
+
+/** A handler's own answer: one that names no event of the batch has failed as a whole. */
+function checked(failures: unknown, entries: readonly Entry[]): readonly BatchFailure[] {
+  if (failures === undefined || failures === null) return [];
+  const ids = new Set(entries.map(({ event }) => event.id));
+  const named = (failure: unknown): boolean => ids.has((Object(failure) as { readonly id?: unknown }).id as string);
+  if (Array.isArray(failures) && failures.every(named)) return failures as readonly BatchFailure[];
+  const error = new BusError(
+    "BUS_HANDLER",
+    "a batch handler must answer nothing, or a list of { id, error } of events of its batch",
+  );
+  return [...ids].map((id) => ({ id, error }));
 }
 
 class BatchRun {

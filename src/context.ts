@@ -11,13 +11,18 @@ export interface Ambient {
   readonly scope: Scope | undefined;
 }
 
-const storage = new AsyncLocalStorage<Ambient>();
+const storage = new AsyncLocalStorage<Ambient | undefined>();
 
 export const ambient = (): Ambient | undefined => storage.getStore();
 
-/** Everything that `work` publishes, however deep, is caused by this event. */
+/** Everything that `work` publishes, however deep, is caused by this event, and by nothing else that is going on. */
 export function causedBy<T>(cause: Cause, work: () => T): T {
-  return storage.run({ cause, scope: storage.getStore()?.scope }, work);
+  return storage.run({ cause, scope: undefined }, work);
+}
+
+/** For what is started now and runs for everybody: it belongs to no caller. */
+export function forNobody<T>(work: () => T): T {
+  return storage.getStore() === undefined ? work() : storage.run(undefined, work);
 }
 
 /** An inner scope adds to the outer one and wins where both speak; metadata is merged by key. */

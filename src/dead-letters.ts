@@ -82,7 +82,13 @@ export class DeadLetterOffice implements DeadLetters {
   async count(query: DeadLetterQuery = {}): Promise<number> {
     checkQuery(query);
     const { group, topic, error, before, after } = query;
-    if (topic === undefined && error === undefined && before === undefined && after === undefined)
+    if (
+      topic === undefined &&
+      error === undefined &&
+      before === undefined &&
+      after === undefined &&
+      query.cursor === undefined
+    )
       return this.#ask("counting dead letters", (connection) => connection.admin.countLetters(group));
     let count = 0;
     for await (const _ of this.#scan(query)) count += 1;
@@ -129,9 +135,10 @@ export class DeadLetterOffice implements DeadLetters {
   /** Claim, send, remove: a crash after the claim leaves the letter, after the send a letter that a second replay sends under the same broker id. */
   async #replayOne(id: string, data: unknown): Promise<"replayed" | "failed" | "gone"> {
     const token = this.#core.ids.next();
-    const { admin } = await this.#broker.ready();
-    const [claimed] = await admin.claimLetters([id], token, claimMs);
-    const stored = claimed === undefined ? undefined : await admin.letter(id);
+    const stored = await this.#ask("claiming a dead letter", async ({ admin }) => {
+      const [claimed] = await admin.claimLetters([id], token, claimMs);
+      return claimed === undefined ? undefined : admin.letter(id);
+    });
     if (stored === undefined) return "gone"; // another operator's, or none
     try {
       const replays = Number(stored.headers.find(([name]) => name === header.replays)?.[1] ?? 0) + 1;
@@ -164,11 +171,12 @@ export class DeadLetterOffice implements DeadLetters {
         storedAs: "broker",
       });
       await this.#outbound.send(message, undefined);
-      await admin.removeLetters([id], token);
+      await this.#ask("removing a dead letter", ({ admin }) => admin.removeLetters([id], token));
       return "replayed";
     } catch (error) {
       this.#core.board.log("warn", "letter not replayed", { letter: id, ...errorFields(error) });
-      await admin.claimLetters([id], token, 0); // the claim is given up
+      const given = this.#ask("giving a claim up", ({ admin }) => admin.claimLetters([id], token, 0));
+      await Promise.allSettled([given]); // else it ends by itself
       if (data !== undefined) throw error; // the caller's own data was refused
       return "failed";
     }
@@ -305,6 +313,7 @@ const asMessage = (stored: StoredMessage): Parameters<typeof open>[1] => ({
   body: stored.body,
   value: undefined,
   header: (name) => headerOf(stored, name),
+  note: () => undefined,
   headers: () => stored.headers,
   key: stored.key,
   partition: undefined,

@@ -10,7 +10,8 @@ export function within(wheel: TimerWheel, ms: number, work: Promise<unknown>, si
       signal?.removeEventListener("abort", abort);
       end();
     };
-    const timer = wheel.set(ms, () => finish(() => resolve(false)));
+    const late = (): void => finish(() => resolve(false));
+    const timer = wheel.set(ms, late, late);
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted === true) abort();
     work.then(

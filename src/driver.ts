@@ -247,6 +247,8 @@ export interface InMessage {
   readonly value: unknown;
   /** Parsed on first use; what `record` and `settle` added wins. */
   header(name: string): string | undefined;
+  /** Of what `record` and `settle` added, and of nothing else: no publisher can forge it. */
+  note(name: string): string | undefined;
   /** All of them, those that `record` and `settle` added included: a letter keeps what is needed to read the body again. */
   headers(): Headers;
   readonly key: string | undefined;

@@ -45,6 +45,12 @@ export class Ephemeral implements Receiver, Outcomes {
     await this.intake.stop();
   }
 
+  cutOff(reason: unknown): number {
+    const { running } = this.runner;
+    this.runner.abortAll(reason);
+    return running;
+  }
+
   take(message: InMessage): void {
     this.#core.counters.delivered += 1;
     if (this.intake.size >= this.#bufferSize) {
@@ -95,8 +101,8 @@ export class Ephemeral implements Receiver, Outcomes {
     reportFailed(this.#core, work, undefined, runner, error);
   }
 
-  note(): Promise<boolean> {
-    return Promise.resolve(true);
+  note(): Promise<"done"> {
+    return Promise.resolve("done");
   }
 
   load(): void {

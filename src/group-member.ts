@@ -7,7 +7,7 @@ import type { SubscribeOptions } from "./handler.ts";
 import type { Receiver } from "./fan-out.ts";
 import { Intake, type Outcomes } from "./intake.ts";
 import { letterOf } from "./letter.ts";
-import { historyHeaders } from "./message-history.ts";
+import { historyHeaders, noteOf } from "./message-history.ts";
 import { reportDead, reportFailed, reportHandled, reportRetried, reportUnhandled } from "./report.ts";
 import type { Routing } from "./routing.ts";
 import { RunAhead } from "./run-ahead.ts";
@@ -185,7 +185,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       return;
     }
     if ("partition" in which) {
-      this.#runAhead.forget(which.partition);
+      for (const partition of this.#runAhead.forget(which.partition)) this.#openPartition(partition);
       this.#intake?.revoke((work) => work.message.partition === which.partition, lost);
       return;
     }
@@ -214,13 +214,13 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   unhandled(work: Work, why: string, handOnMs: number): void {
     const { message } = work;
     const error = new BusError("BUS_NO_HANDLER", `${this.what}: ${why}`);
-    const hops = message.header(header.hops);
+    const hops = noteOf(message, header.hops);
     if (hops === undefined) reportUnhandled(this.#core, work, this.options.group, error);
     if (work.local) {
       if (!isDirect(work)) this.#settler.ack(message);
       return this.#intake!.leave(work);
     }
-    const decision = decideHandOn(hops, message.header(header.handedOnSince), this.#core.clock.now(), handOnMs);
+    const decision = decideHandOn(hops, noteOf(message, header.handedOnSince), this.#core.clock.now(), handOnMs);
     if (decision.kind === "dead") return this.dead(work, error);
     const headers: Headers = [
       ...historyHeaders(work),
@@ -274,11 +274,11 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     reportFailed(this.#core, work, this.options.group, runner, error);
   }
 
-  note(work: Work, attempts: number): Promise<boolean> {
+  note(work: Work, attempts: number): Promise<"done" | "stale" | "unknown"> {
     return new Promise((resolve) => {
       this.#settler.record(
         { message: work.message, attempts, notBefore: undefined, headers: historyHeaders(work) },
-        (result) => resolve(result === "done"),
+        resolve,
       );
     });
   }
@@ -292,10 +292,15 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   gone(work: Work): void {
     const change = this.#runAhead.settled(work);
     if (change === undefined) return;
-    if (change.resume !== undefined) this.supervisor.consumption?.window(this.#window, change.resume);
+    if (change.resume !== undefined) this.#openPartition(change.resume);
     if (this.#closing) return;
     for (const each of change.go) this.#intake!.take(each);
     this.load();
+  }
+
+  /** The bound of the whole window goes on for it; only what was paused for running ahead is lifted. */
+  #openPartition(partition: string): void {
+    this.supervisor.consumption?.window({ messages: Number.MAX_SAFE_INTEGER, bytes: windowBytes }, partition);
   }
 
   #take(message: InMessage): void {

@@ -58,6 +58,9 @@ export abstract class BaseRunner implements Runner {
   abstract readonly capacity: number;
   /** What it wants delivered and unsettled at most; 0 while it is paused. */
   abstract readonly prefetch: number;
+  abstract readonly stalled: number;
+  /** Whether it wants no other handler beside it in its group. */
+  readonly exclusive: boolean = false;
   /** Handlers running now. */
   abstract readonly running: number;
   abstract start(work: Work, event: BusEvent): void;
@@ -143,6 +146,9 @@ export class HandlerRunner extends BaseRunner implements RunHost {
   }
   get capacity(): number {
     return this.options.concurrency;
+  }
+  get stalled(): number {
+    return this.paused ? this.#waiting.length : 0;
   }
   get prefetch(): number {
     return this.paused ? 0 : 2 * this.options.concurrency;

@@ -3,6 +3,7 @@ import type { Core } from "./core.ts";
 import { within } from "./deadline.ts";
 import type { GroupState } from "./driver.ts";
 import type { Health, SubscriptionHealth } from "./status.ts";
+import { runnerOf } from "./subscription.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import { wrapError } from "./wrap-error.ts";
 
@@ -44,7 +45,8 @@ export async function checkHealth(
   }
   const known = new Map(groups?.map((state) => [state.spec.group, state]));
   const seen = subscriptions.all.map((subscription): SubscriptionHealth => {
-    const { id, group, state, runner } = subscription;
+    const { id, group, state } = subscription;
+    const runner = runnerOf(subscription);
     if (state === "recovering" || state === "closed")
       reasons.push(`subscription ${id} (${runner.name}) does not run: ${state}`);
     if (state === "declared" && connection !== undefined)

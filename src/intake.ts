@@ -24,13 +24,15 @@ export interface Outcomes {
   dead(work: Work, error: unknown): void;
   dropped(work: Work, error: unknown): void;
   failed(work: Work, runner: Runner, error: unknown): void;
-  /** Notes durably that a suspect is about to run. False: it is no longer ours. */
-  note(work: Work, attempts: number): Promise<boolean>;
+  /** Notes durably that a suspect is about to run. Does not reject. */
+  note(work: Work, attempts: number): Promise<"done" | "stale" | "unknown">;
   /** What waits here, and is not being handled, changed. */
   load(): void;
   /** It is no longer here. */
   gone(work: Work): void;
 }
+
+const noteAgainMs = 1_000;
 
 /**
  * From a delivered message to the end of its handlers: one of a key at a time, suspects alone, no more at once than the handlers
@@ -73,7 +75,7 @@ export class Intake implements WorkOwner {
   }
   /** Delivered, and waiting for its key, its time or its turn as a suspect. */
   get parked(): number {
-    return this.#parked + this.#gate.waiting;
+    return this.#parked + this.#gate.waiting + this.#stalled;
   }
   get ready(): number {
     return this.#ready.length;
@@ -114,16 +116,32 @@ export class Intake implements WorkOwner {
   pump(): void {
     if (this.#stopped || this.#pumping) return;
     this.#pumping = true; // a handler that ends at once comes back here: the loop goes on, not deeper
-    const suspect = this.#suspects.waiting > 0 ? this.#suspects.take() : undefined;
-    if (suspect !== undefined) void this.#runSuspect(suspect);
-    while (!this.#suspects.blocking && this.#running < this.#capacity && this.#ready.length > 0)
-      this.#start(this.#ready.shift()!);
-    this.#pumping = false;
+    try {
+      while (this.#suspects.waiting > 0 && this.#hasRoom) {
+        const suspect = this.#suspects.take();
+        if (suspect === undefined) break;
+        void this.#runSuspect(suspect);
+      }
+      while (!this.#suspects.blocking && this.#ready.length > 0 && this.#hasRoom) this.#start(this.#ready.shift()!);
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** What waits for a handler that is paused takes nobody else's room. */
+  get #hasRoom(): boolean {
+    return this.#running - this.#stalled < this.#capacity;
+  }
+  get #stalled(): number {
+    if (this.#running === 0) return 0;
+    let stalled = 0;
+    for (const runner of this.#all) stalled += runner.stalled;
+    return stalled;
   }
 
   /** Waits `delayMs`, in its place, then goes on as if it had just come. */
   park(work: Work, delayMs: number): void {
-    if (work.revoked) return this.leave(work);
+    if (work.revoked || this.#stopped) return this.leave(work); // stopped: the consumption's close hands it back
     work.state = "parked";
     this.#parked += 1;
     work.timer = this.#core.wheel.set(delayMs, () => {
@@ -131,7 +149,6 @@ export class Intake implements WorkOwner {
       work.timer = undefined;
       const go = (): void => {
         if (work.revoked) return this.leave(work);
-        work.suspect = false;
         this.#admit(work);
         this.pump();
       };
@@ -181,7 +198,7 @@ export class Intake implements WorkOwner {
         work.state = "gone";
         this.#works.delete(work);
         this.#outcomes.gone(work);
-      } else if (work.state !== "settling") this.leave(work);
+      } else this.leave(work); // what is being settled too: the answer may never come
     }
     this.pump();
     this.#outcomes.load();
@@ -206,7 +223,10 @@ export class Intake implements WorkOwner {
 
   finished(work: Work): void {
     this.#running -= 1;
-    if (work.suspect) this.#suspects.done(work);
+    if (work.suspect) {
+      this.#suspects.done(work);
+      work.suspect = false; // it ran, and this process is still here
+    }
     if (work.revoked) this.leave(work);
     else if (work.failures === undefined && !work.handedBack && work.givenUp === undefined) {
       work.state = "settling";
@@ -285,7 +305,7 @@ export class Intake implements WorkOwner {
   }
 
   #run(work: Work, { runners, event, events }: Prepared): void {
-    if (work.revoked) return this.#unstart(work, () => this.leave(work));
+    if (work.revoked || this.#stopped) return this.#unstart(work, () => this.leave(work));
     work.begin(runners);
     for (let index = 0; index < runners.length; index += 1) runners[index]!.start(work, event ?? events![index]!);
   }
@@ -303,8 +323,9 @@ export class Intake implements WorkOwner {
       noteFailure(work, error, this.#core.clock.now());
       return this.#unstart(work, () => this.#outcomes.dead(work, error));
     }
-    const ours = await this.#outcomes.note(work, work.attempts + 1).catch(() => false);
-    if (!ours || work.revoked) {
+    const noted = await this.#outcomes.note(work, work.attempts + 1);
+    if (noted === "unknown" && !work.revoked) return this.#unstart(work, () => this.park(work, noteAgainMs));
+    if (noted === "stale" || work.revoked) {
       work.revoked = true;
       return this.#unstart(work, () => this.leave(work));
     }
@@ -320,7 +341,15 @@ export class Intake implements WorkOwner {
       return this.#unstart(work, () => this.#outcomes.dead(work, error));
     }
     const envelope = work.envelope;
-    if (message.attempts > 0 || message.lane === "queue" || work.attempts > 0) readHistory(work);
+    if (
+      message.attempts > 0 ||
+      message.lane === "queue" ||
+      work.attempts > 0 ||
+      message.deliveries > 1 ||
+      message.note(header.hops) !== undefined ||
+      message.note(header.handlersDone) !== undefined
+    )
+      readHistory(work);
     const matching = this.#runners.match(message.topic);
     let runners: readonly Runner[] = matching;
     let newer = false;
@@ -366,12 +395,20 @@ export class Intake implements WorkOwner {
         if (!(event instanceof Promise)) return new Prepared(runners, event, undefined);
         return event.then((seen) => new Prepared(runners, seen, undefined), dead);
       }
-      const events = runners.map((runner) => runner.view(work.envelope!));
-      if (!events.some((event) => event instanceof Promise))
-        return new Prepared(runners, undefined, events as BusEvent[]);
-      return Promise.all(events.map(async (event) => event)).then((all) => new Prepared(runners, undefined, all), dead);
+      const views = runners.map((runner) => this.#view(runner, work));
+      if (!views.some((view) => view instanceof Promise)) return new Prepared(runners, undefined, views as BusEvent[]);
+      return Promise.all(views.map(async (view) => view)).then((all) => new Prepared(runners, undefined, all), dead);
     } catch (error) {
       return dead(error);
+    }
+  }
+
+  /** What throws at once is a promise that rejects, so that none of several is left alone. */
+  #view(runner: Runner, work: Work): BusEvent | Promise<BusEvent> {
+    try {
+      return runner.view(work.envelope!);
+    } catch (error) {
+      return Promise.reject(error);
     }
   }
 

@@ -1,7 +1,8 @@
 import { encodeEnvelope } from "./codec.ts";
 import type { Headers, StoredMessage } from "./driver.ts";
+import type { Envelope } from "./envelope.ts";
 import { isBusError } from "./errors.ts";
-import { historyHeaders, writeNames } from "./message-history.ts";
+import { historyHeaders, noteOf, writeNames } from "./message-history.ts";
 import { isReject } from "./verdict.ts";
 import { header, headerPrefix } from "./wire-names.ts";
 import type { Work } from "./work.ts";
@@ -15,14 +16,7 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
   const { message } = work;
   const eventId = work.envelope?.id ?? `${message.partition ?? message.lane}/${message.position ?? now}`;
   const reason = describe(error);
-  const encoded =
-    work.envelope !== undefined && message.value !== undefined
-      ? encodeEnvelope(work.envelope, {
-          mode: "structured",
-          compression: undefined,
-          maxMessageBytes: Number.MAX_SAFE_INTEGER,
-        })
-      : undefined;
+  const encoded = work.envelope !== undefined && message.value !== undefined ? encodedOf(work.envelope) : undefined;
   const headers: [string, string][] = [
     ...((encoded?.headers ?? message.headers()) as Headers)
       .filter(([name]) => !name.startsWith(headerPrefix))
@@ -34,7 +28,7 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
     [header.reasonCode, reason.code],
     [header.reasonName, reason.name],
     [header.reasonMessage, reason.message],
-    [header.replays, message.header(header.replays) ?? "0"],
+    [header.replays, noteOf(message, header.replays) ?? "0"],
   ];
   if (reason.stack !== undefined) headers.push([header.reasonStack, reason.stack]);
   if (work.firstFailedAt === undefined) headers.push([header.firstFailedAt, String(now)]);
@@ -54,6 +48,19 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
     storedAt: now,
     notBefore: undefined,
   };
+}
+
+/** Of a message that never was encoded; data that can't be leaves a letter without a body, which says so when it is read. */
+function encodedOf(envelope: Envelope): { readonly headers: Headers; readonly body: Uint8Array } {
+  try {
+    return encodeEnvelope(envelope, {
+      mode: "structured",
+      compression: undefined,
+      maxMessageBytes: Number.MAX_SAFE_INTEGER,
+    });
+  } catch {
+    return { headers: [], body: new Uint8Array(0) };
+  }
 }
 
 function describe(error: unknown): {

@@ -36,6 +36,7 @@ export class Lifecycle implements Broker {
   #starting: Promise<void> | undefined;
   #closing: Promise<{ readonly unfinished: number }> | undefined;
   #closed = false;
+  readonly #whenClosed: (() => void)[] = [];
 
   constructor(core: Core, driver: Driver) {
     this.#core = core;
@@ -83,6 +84,11 @@ export class Lifecycle implements Broker {
   /** Throws BUS_CLOSED once closing has begun. */
   checkOpen(): void {
     if (this.#closed || this.#closing !== undefined) throw closed();
+  }
+
+  /** Called back once, at the end of closing. */
+  whenClosed(release: () => void): void {
+    this.#whenClosed.push(release);
   }
 
   /** Connected, with everything declared running. */
@@ -162,7 +168,7 @@ export class Lifecycle implements Broker {
       );
       await Promise.race([work().catch(said), aborted]);
     };
-    for (const iterator of this.iterators) iterator.end(undefined);
+    for (const iterator of this.iterators) iterator.end(undefined).catch(said);
     const connected = this.connector.active !== undefined;
     if (!connected) await inTime(() => this.connector.close(force.signal)); // ends a try that is under way, and whatever waits for it
     await inTime(() => Promise.all([this.subscriptions.stop(), this.#responders?.stop()]));
@@ -172,10 +178,15 @@ export class Lifecycle implements Broker {
     if (connected) await inTime(() => this.flush());
     await inTime(async () => this.#requester?.close(force.signal));
     this.#closed = true;
+    this.publisher.close();
     this.outbound.close(closed());
-    await within(this.#core.wheel, 1_000, this.connector.close(force.signal)); // a driver closes at once when forced
+    const disconnected = this.connector.close(force.signal).catch(said);
+    await inTime(() => disconnected);
+    force.abort(closed()); // a driver that is forced closes at once
+    await within(this.#core.wheel, 1_000, disconnected);
     timer.cancel();
-    this.#core.wheel.clear();
+    this.#core.wheel.close();
+    for (const release of this.#whenClosed) release();
     this.#core.board.say({ type: "closed", driver: this.connector.driver.name });
     this.#core.board.log("info", "closed", { unfinished });
     return { unfinished };

@@ -72,8 +72,10 @@ export class MessageBus implements Bus {
       ),
     );
     const { signal } = core.options;
-    signal?.addEventListener("abort", () => void this.close(), { once: true });
-    if (signal?.aborted === true) void this.close();
+    const abort = (): void => void this.close();
+    signal?.addEventListener("abort", abort, { once: true });
+    parts.whenClosed(() => signal?.removeEventListener("abort", abort));
+    if (signal?.aborted === true) abort();
   }
 
   get name(): string {
@@ -170,8 +172,8 @@ export class MessageBus implements Bus {
     if (options?.maxSize === undefined || options.maxAgeMs === undefined)
       throw invalidOption('subscribeBatch needs "maxSize" and "maxAgeMs"');
     const interest = interestIn(events);
-    const name = this.#parts.subscriptions.nameFor(resolved.group, resolved.name, defaultName(interest));
     const { BatchRunner } = await import("./batch-runner.ts");
+    const name = this.#parts.subscriptions.nameFor(resolved.group, resolved.name, defaultName(interest));
     const runner = new BatchRunner(
       this.#core,
       name,
@@ -189,19 +191,21 @@ export class MessageBus implements Bus {
     options?: SubscribeOptions,
   ): Promise<Events<E>> {
     this.#parts.checkOpen();
-    await this.#parts.started();
     const resolved = resolveSubscribe(options, this.#core.options, 1);
-    const iterator = new (await import("./event-iterator.ts")).EventIterator();
+    await this.#startedFor("events", resolved.signal);
+    const { EventIterator } = await import("./event-iterator.ts");
+    const iterator = new EventIterator(resolved.timeoutMs);
     const subscription = await this.#run(interestIn(events), iterator.handle, { ...resolved, signal: undefined });
-    const abort = (): void => iterator.end(new BusError("BUS_ABORTED", "events: aborted by the caller"));
-    resolved.signal?.addEventListener("abort", abort, { once: true });
-    if (resolved.signal?.aborted === true) abort();
     this.#parts.iterators.add(iterator);
-    return iterator.whenDone(async () => {
+    const abort = (): void => void iterator.end(new BusError("BUS_ABORTED", "events: aborted by the caller"));
+    iterator.whenDone(async () => {
       this.#parts.iterators.delete(iterator);
       resolved.signal?.removeEventListener("abort", abort);
       await subscription.unsubscribe();
-    }) as unknown as Events<E>;
+    });
+    resolved.signal?.addEventListener("abort", abort, { once: true });
+    if (resolved.signal?.aborted === true) abort();
+    return iterator as unknown as Events<E>;
   }
 
   async pull<const E extends EventDefinition | readonly EventDefinition[]>(
@@ -212,18 +216,13 @@ export class MessageBus implements Bus {
     checkOptions("pull", options, { group: text, max: integer(1, 10_000), waitMs: milliseconds, signal: abortSignal });
     if (options?.group === undefined) throw invalidOption('pull needs a "group"');
     const interest = interestIn(events);
-    await this.#parts.started();
+    await this.#startedFor("pull", options.signal);
     const [pulls, { PullRunner }] = await Promise.all([this.#loadPulls(), import("./pull-runner.ts")]);
     const make = (): {
       readonly runner: InstanceType<typeof PullRunner>;
       readonly subscribed: Promise<Awaited<ReturnType<Subscriptions["add"]>>>;
     } => {
       const resolved = resolveSubscribe({ group: options.group }, this.#core.options);
-      if (this.#parts.subscriptions.members.some((member) => member.options.group === options.group))
-        throw new BusError(
-          "BUS_CONFLICT",
-          `group "${options.group}" has handlers in this bus: pull and handlers of one group exclude each other`,
-        );
       const runner = new PullRunner(
         this.#core,
         `pull:${defaultName(interest)}`,
@@ -343,6 +342,19 @@ export class MessageBus implements Bus {
     const name = this.#parts.subscriptions.nameFor(resolved.group, resolved.name, defaultName(interest));
     const runner = new HandlerRunner(this.#core, name, interest, resolved, handler, this.#publishCaused);
     return this.#parts.subscriptions.add(runner, resolved, this.#parts.declareOnly);
+  }
+
+  /** Connected, unless the caller gives up before. */
+  async #startedFor(what: string, signal: AbortSignal | undefined): Promise<void> {
+    const aborted = Promise.withResolvers<never>();
+    const abort = (): void => aborted.reject(new BusError("BUS_ABORTED", `${what}: aborted by the caller`));
+    signal?.addEventListener("abort", abort, { once: true });
+    if (signal?.aborted === true) abort();
+    try {
+      await Promise.race([aborted.promise, this.#parts.started()]);
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
   }
 
   async #settled(group: string): Promise<void> {

@@ -22,13 +22,18 @@ export function readNames(value: string | undefined): Set<string> | undefined {
   return names;
 }
 
+/** What the history says: only notes are believed, or what came by the group's own queue, which no publisher writes. */
+export function noteOf(message: Pick<InMessage, "note" | "header" | "lane">, name: string): string | undefined {
+  return message.note(name) ?? (message.lane === "queue" ? message.header(name) : undefined);
+}
+
 /** What earlier attempts left in the message's headers; read once per delivery. */
 export function readHistory(work: Work): void {
   const { message } = work;
-  work.done ??= readNames(message.header(header.handlersDone));
-  work.givenUp ??= readNames(message.header(header.handlersFailed));
+  work.done ??= readNames(noteOf(message, header.handlersDone));
+  work.givenUp ??= readNames(noteOf(message, header.handlersFailed));
   work.firstFailedAt ??= readTime(message, header.firstFailedAt);
-  if (work.history.length === 0) work.history = readErrors(message.header(header.history));
+  if (work.history.length === 0) work.history = readErrors(noteOf(message, header.history));
 }
 
 /** The headers that carry it on: to the next attempt, or into a letter. */
@@ -39,7 +44,7 @@ export function historyHeaders(work: Work): [string, string][] {
     headers.push([header.handlersFailed, writeNames(work.givenUp)]);
   if (work.firstFailedAt !== undefined) headers.push([header.firstFailedAt, String(work.firstFailedAt)]);
   if (work.history.length > 0) headers.push([header.history, JSON.stringify(work.history)]);
-  const only = work.message.header(header.handlersOnly);
+  const only = noteOf(work.message, header.handlersOnly);
   if (only !== undefined) headers.push([header.handlersOnly, only]);
   return headers;
 }
@@ -51,8 +56,8 @@ export function noteFailure(work: Work, error: unknown, now: number): void {
   );
 }
 
-function readTime(message: Pick<InMessage, "header">, name: string): number | undefined {
-  const value = Number(message.header(name));
+function readTime(message: InMessage, name: string): number | undefined {
+  const value = Number(noteOf(message, name));
   return Number.isFinite(value) && value > 0 ? value : undefined;
 }
 

@@ -1,3 +1,4 @@
+import { forNobody } from "./context.ts";
 import type { Core } from "./core.ts";
 import type { Address, Driver, DriverConnection, OutMessage } from "./driver.ts";
 import { BusError, PublishError, type BusErrorCode } from "./errors.ts";
@@ -28,8 +29,10 @@ export class Outbound implements Completion {
   #scheduled = false;
   /** Above the bound: in order of their calls. */
   readonly #waiting = new Fifo<PublishOp>();
-  /** Keys with a retry ahead of them, and those that wait behind it. */
-  readonly #held = new Map<string, PublishOp[]>();
+  /** Keys with a retry ahead, and those that wait behind it, in order of their calls. */
+  readonly #lanes = new Map<string, { head: PublishOp; readonly queue: PublishOp[] }>();
+  /** Those whose next try is to come, or under way. */
+  readonly #retrying = new Set<PublishOp>();
   #inFlight = 0;
   #inFlightBytes = 0;
   #epoch: Epoch = { outstanding: 0, emptied: undefined };
@@ -97,75 +100,89 @@ export class Outbound implements Completion {
     const outstanding = [
       ...this.#unanswered,
       ...this.#batch,
-      ...[...this.#held.values()].flat(),
+      ...[...this.#lanes.values()].flatMap(({ queue }) => queue),
       ...this.#retrying,
       ...this.#waiting,
     ];
     for (const op of outstanding) this.#reject(op, reason, outcomeOf(op));
-    this.#held.clear();
+    this.#lanes.clear();
   }
 
   stored(op: PublishOp, position: string | undefined, duplicate: boolean): void {
     if (op.state === "done") return;
-    const ahead = this.#held.size > 0 && (op.state === "held" || this.#retrying.has(op));
     this.#end(op);
     this.#core.counters.published += 1;
     if (duplicate && !op.doubtful) this.#core.counters.duplicates += 1;
     op.resolve(position, duplicate);
-    if (ahead) this.#releaseKey(op);
+    if (this.#lanes.size > 0) this.#advance(op);
   }
 
   failed(op: PublishOp, attempt: number, stored: "no" | "unknown", error: unknown): void {
-    if (op.state === "done" || attempt !== op.attempt) return;
+    if (op.state !== "sent" || attempt !== op.attempt) return;
     if (stored === "unknown") op.doubtful = true;
     const wrapped = wrapError(this.#driver, `publishing to "${nameOf(op.to)}"`, error);
+    op.failure = wrapped;
     const { retry } = this.#core.options.publishing;
     const decision =
-      wrapped.retryable && this.#connection?.capabilities.publishRetry !== "driver"
+      wrapped.retryable && this.#closed === undefined && this.#connection?.capabilities.publishRetry !== "driver"
         ? decideRetry(retry, undefined, op.attempt, error, this.#core.clock)
         : undefined;
-    if (decision?.kind !== "retry" || this.#closed !== undefined) {
-      const ahead = this.#retrying.has(op);
+    if (decision?.kind !== "retry") {
       this.#reject(op, wrapped, op.doubtful ? "unknown" : "rejected");
-      if (ahead) this.#releaseKey(op);
+      this.#advance(op);
       return;
     }
     op.state = "held";
     this.#unanswered.delete(op);
-    const ahead = op.key === undefined ? undefined : this.#held.get(op.key);
-    if (ahead !== undefined && !this.#retrying.has(op)) {
-      // another of its key is to be tried again first: queue behind it, where it was called
-      const at = ahead.findIndex((each) => each.sequence > op.sequence);
-      ahead.splice(at < 0 ? ahead.length : at, 0, op);
-      return;
-    }
-    if (op.key !== undefined && ahead === undefined) this.#held.set(op.key, []);
+    if (this.#comesFirst(op)) this.#again(op, decision.delayMs);
+  }
+
+  /** Whether it is the one of its key to be tried again now; else it waits behind that one, where it was called. */
+  #comesFirst(op: PublishOp): boolean {
+    if (op.key === undefined) return true;
+    const lane = this.#lanes.get(op.key);
+    if (lane === undefined) this.#lanes.set(op.key, { head: op, queue: [] });
+    if (lane === undefined || lane.head === op) return true;
+    const overtakes = op.sequence < lane.head.sequence && lane.head.state === "held";
+    const behind = overtakes ? lane.head : op;
+    if (overtakes) lane.head = op;
+    const at = lane.queue.findIndex((each) => each.sequence > behind.sequence);
+    lane.queue.splice(at < 0 ? lane.queue.length : at, 0, behind);
+    return overtakes;
+  }
+
+  #again(op: PublishOp, delayMs: number): void {
     this.#retrying.add(op);
-    this.#core.wheel.set(decision.delayMs, () => {
-      if (op.state === "held") this.#transmit(op);
+    this.#core.wheel.set(delayMs, () => {
+      if (op.state === "held" && (op.key === undefined || this.#lanes.get(op.key)?.head === op)) this.#transmit(op);
     });
   }
 
-  /** Those whose next try is to come, or under way, ahead of the held ones of their key. */
-  readonly #retrying = new Set<PublishOp>();
+  /** The retry that a key waited for has ended: those behind it go out together, in order. */
+  #advance(op: PublishOp): void {
+    const lane = op.key === undefined ? undefined : this.#lanes.get(op.key);
+    if (lane?.head !== op) return;
+    this.#lanes.delete(op.key!);
+    for (const each of lane.queue) if (each.state === "held") this.#transmit(each);
+  }
 
   #limit(op: PublishOp, { timeoutMs, signal }: SendLimits): void {
     if (timeoutMs === undefined && signal === undefined) return;
     const giveUp = (code: BusErrorCode, why: string) => (): void => {
       if (op.state === "done") return;
-      const ahead = this.#retrying.has(op);
+      const last = op.failure === undefined ? "" : `; the last try said: ${op.failure.message}`;
       this.#reject(
         op,
-        new BusError(code, `publishing to "${nameOf(op.to)}": ${why}`, { retryable: true }),
+        new BusError(code, `publishing to "${nameOf(op.to)}": ${why}${last}`, { retryable: true, cause: op.failure }),
         outcomeOf(op),
       );
-      if (ahead) this.#releaseKey(op);
+      this.#advance(op);
     };
     const abort = giveUp("BUS_ABORTED", "aborted by the caller");
     const timer =
       timeoutMs === undefined
         ? undefined
-        : this.#core.wheel.set(timeoutMs, giveUp("BUS_TIMEOUT", `no answer within ${timeoutMs} ms`));
+        : this.#core.wheel.set(timeoutMs, giveUp("BUS_TIMEOUT", `not stored within ${timeoutMs} ms`));
     op.release = () => {
       timer?.cancel();
       signal?.removeEventListener("abort", abort);
@@ -177,7 +194,7 @@ export class Outbound implements Completion {
   #admit(op: PublishOp): void {
     this.#inFlight += 1;
     this.#inFlightBytes += op.body.byteLength;
-    const held = this.#held.size === 0 || op.key === undefined ? undefined : this.#held.get(op.key);
+    const held = this.#lanes.size === 0 || op.key === undefined ? undefined : this.#lanes.get(op.key)?.queue;
     if (held === undefined) this.#transmit(op);
     else {
       op.state = "held";
@@ -194,7 +211,7 @@ export class Outbound implements Completion {
   #schedule(): void {
     if (this.#scheduled || this.#batch.length === 0 || this.#connection === undefined) return;
     this.#scheduled = true;
-    this.#core.clock.soon(this.#sendBatch);
+    forNobody(() => this.#core.clock.soon(this.#sendBatch));
   }
 
   readonly #sendBatch = (): void => {
@@ -235,14 +252,6 @@ export class Outbound implements Completion {
       }
       if (this.#unanswered.size > 0) this.#watch();
     });
-  }
-
-  #releaseKey(op: PublishOp): void {
-    if (op.key === undefined || this.#held.size === 0) return;
-    const behind = this.#held.get(op.key);
-    if (behind === undefined) return;
-    this.#held.delete(op.key);
-    for (const each of behind) if (each.state === "held") this.#transmit(each);
   }
 
   #reject(op: PublishOp, error: BusError, outcome: "rejected" | "unknown"): void {

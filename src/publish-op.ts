@@ -1,3 +1,4 @@
+import type { BusError } from "./errors.ts";
 import type { Address, Headers, OutMessage } from "./driver.ts";
 import type { Receipt } from "./receipt.ts";
 
@@ -63,6 +64,8 @@ export class PublishOp implements OutMessage {
   state: "queued" | "batched" | "sent" | "held" | "done" = "queued";
   /** Some earlier try may have been stored. */
   doubtful = false;
+  /** Why its last try failed. */
+  failure: BusError | undefined = undefined;
   /** Stops its deadline and its abort listener. */
   release: (() => void) | undefined = undefined;
 

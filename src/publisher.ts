@@ -55,6 +55,7 @@ export class Publisher {
   /** Publishes that wait for a schema or for the connection; later ones queue behind them, so that call order holds. */
   #slow = 0;
   #tail: Promise<void> = Promise.resolve();
+  readonly #waitingSlowly = new Set<() => void>();
 
   constructor(core: Core, outbound: Outbound, link: Link, routing: Routing) {
     this.#core = core;
@@ -103,6 +104,11 @@ export class Publisher {
   /** Resolves when every publish so far is on its way, or has failed. */
   idle(): Promise<void> {
     return this.#tail;
+  }
+
+  /** Whoever still waits for a schema or the connection is told. */
+  close(): void {
+    for (const close of [...this.#waitingSlowly]) close();
   }
 
   /** With the bytes, unless the connection takes values. */
@@ -194,8 +200,9 @@ export class Publisher {
     group: string | undefined,
     cause: Cause | undefined,
   ): Promise<Receipt> {
-    const startedAt = this.#core.clock.ticks();
+    const limits = this.#limits(options, topic ?? definition?.pattern ?? "");
     // what is published is what was given at the call, whatever the caller does to the object meanwhile
+    if (checked instanceof Promise) checked.catch(handledBelow);
     const encoded =
       checked instanceof Promise
         ? undefined
@@ -207,23 +214,16 @@ export class Publisher {
     this.#slow += 1;
     let sent: Promise<Receipt>;
     try {
-      const output: unknown = await checked;
-      await before;
-      await this.#ready(
-        options,
-        encoded?.envelope.id ?? options?.id ?? "",
-        encoded?.envelope.topic ?? topic ?? definition?.pattern ?? "",
-      );
-      const leftMs =
-        options?.timeoutMs === undefined
-          ? undefined
-          : Math.max(options.timeoutMs - (this.#core.clock.ticks() - startedAt), 1);
+      const output: unknown = await limits.race(Promise.resolve(checked));
+      await limits.race(before);
+      if (this.#link.active === undefined) await limits.race(this.#link.ready());
       sent = this.#submit(
         encoded ?? this.encode(this.#envelope(definition, topic, snapshot, output, options, cause)),
-        leftMs === undefined ? options : { ...options, timeoutMs: leftMs },
+        limits.left(options),
         group,
       );
     } finally {
+      limits.end();
       this.#slow -= 1;
       release();
     }
@@ -260,36 +260,53 @@ export class Publisher {
     );
   }
 
-  /** Connects if need be, within the limits of this publish: nothing is sent before, so giving up is a certain "not stored". */
-  async #ready(options: Options, id: string, topic: string): Promise<void> {
-    if (this.#link.active !== undefined) return;
+  /** Of a publish that waits for a schema or for the connection: nothing is sent before, so giving up is a certain "not stored". */
+  #limits(options: Options, topic: string): SlowLimits {
     const { retry, attemptTimeoutMs } = this.#core.options.publishing;
     const timeoutMs = options?.timeoutMs ?? retry.maxAttempts * attemptTimeoutMs;
-    await new Promise<void>((resolve, reject) => {
-      const giveUp = (code: "BUS_TIMEOUT" | "BUS_ABORTED", why: string): void =>
-        reject(
-          new PublishError(code, `publishing to "${topic}": ${why}, never connected`, {
-            outcome: "rejected",
-            id,
-            topic,
-            attempts: 0,
-            retryable: true,
-          }),
-        );
-      const abort = (): void => giveUp("BUS_ABORTED", "aborted by the caller");
-      const timer = this.#core.wheel.set(timeoutMs, () => giveUp("BUS_TIMEOUT", `not within ${timeoutMs} ms`));
-      if (options?.signal?.aborted === true) abort();
-      options?.signal?.addEventListener("abort", abort, { once: true });
-      this.#link
-        .ready()
-        .then(() => resolve(), reject)
-        .finally(() => {
-          timer.cancel();
-          options?.signal?.removeEventListener("abort", abort);
-        });
-    });
+    const startedAt = this.#core.clock.ticks();
+    let giveUp: (error: BusError) => void = () => undefined;
+    const given = new Promise<never>((_, reject) => (giveUp = reject));
+    given.catch(handledBelow);
+    const failure = (code: "BUS_TIMEOUT" | "BUS_ABORTED" | "BUS_CLOSED", why: string): void =>
+      giveUp(
+        new PublishError(code, `publishing to "${topic}": ${why}, never sent`, {
+          outcome: "rejected",
+          id: options?.id ?? "",
+          topic,
+          attempts: 0,
+          retryable: code !== "BUS_CLOSED",
+        }),
+      );
+    const abort = (): void => failure("BUS_ABORTED", "aborted by the caller");
+    const close = (): void => failure("BUS_CLOSED", "the bus is closed");
+    const timer = this.#core.wheel.set(timeoutMs, () => failure("BUS_TIMEOUT", `not within ${timeoutMs} ms`), close);
+    this.#waitingSlowly.add(close);
+    options?.signal?.addEventListener("abort", abort, { once: true });
+    if (options?.signal?.aborted === true) abort();
+    return {
+      race: (work) => Promise.race([work, given]),
+      left: (all) =>
+        all?.timeoutMs === undefined
+          ? all
+          : { ...all, timeoutMs: Math.max(all.timeoutMs - (this.#core.clock.ticks() - startedAt), 1) },
+      end: () => {
+        timer.cancel();
+        this.#waitingSlowly.delete(close);
+        options?.signal?.removeEventListener("abort", abort);
+      },
+    };
   }
 }
+
+interface SlowLimits {
+  race<T>(work: Promise<T>): Promise<T>;
+  left(options: Options): Options;
+  end(): void;
+}
+
+/** A promise whose rejection reaches the caller by another way. */
+const handledBelow = (): void => undefined;
 
 function checkPublish(options: NonNullable<Options>): void {
   checkOptions("publish", options, publishShape);

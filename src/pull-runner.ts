@@ -16,6 +16,7 @@ interface Waiter {
 
 /** Hands events to whoever asked for them, as many as were asked for; the caller settles each. */
 export class PullRunner extends BaseRunner {
+  override readonly exclusive: boolean = true;
   readonly #publish: PublishCaused;
   readonly #flush: () => Promise<void>;
   readonly #waiters: Waiter[] = [];
@@ -48,6 +49,9 @@ export class PullRunner extends BaseRunner {
   get prefetch(): number {
     const wanted = this.#wanted;
     return wanted === 0 && this.#open.size === 0 ? 0 : this.#open.size + wanted;
+  }
+  get stalled(): number {
+    return 0;
   }
   get running(): number {
     return this.#open.size;

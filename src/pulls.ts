@@ -51,7 +51,7 @@ export class Pulls {
     pull.idle = this.#wheel.set(idleMs, () => {
       if (!pull.runner.idle) return this.#closeWhenIdle(group, pull);
       this.#open.delete(group);
-      void pull.subscribed.then((subscription) => subscription.unsubscribe());
+      void Promise.allSettled([pull.subscribed.then((subscription) => subscription.unsubscribe())]);
     });
   }
 }

@@ -15,7 +15,7 @@ import type { RequestDefinition } from "./request-definition.ts";
 import { check } from "./schema-check.ts";
 import { errorFields } from "./status-board.ts";
 import { header } from "./wire-names.ts";
-import { reasonOf, redact } from "./wrap-error.ts";
+import { reasonOf, redact, textOf } from "./wrap-error.ts";
 
 type Answer = (data: unknown, context: RequestContext) => unknown;
 
@@ -182,7 +182,7 @@ export class Responder implements Receiver {
 }
 
 function errorHeaders(error: unknown): Headers {
-  const name = error instanceof Error ? error.name : typeof error;
+  const name = textOf(error, "name") ?? typeof error;
   const code = isBusError(error) ? error.code : "BUS_HANDLER";
   const issues =
     error instanceof ValidationError
@@ -190,7 +190,7 @@ function errorHeaders(error: unknown): Headers {
       : "";
   return [
     [header.errorCode, code],
-    [header.errorName, encodeURIComponent(name.slice(0, 100))],
-    [header.errorMessage, encodeURIComponent(`${redact(reasonOf(error))}${issues}`.slice(0, 1_024))],
+    [header.errorName, encodeURIComponent(name.slice(0, 100).toWellFormed())],
+    [header.errorMessage, encodeURIComponent(`${redact(reasonOf(error))}${issues}`.slice(0, 1_024).toWellFormed())],
   ];
 }

@@ -57,7 +57,12 @@ export class Responders {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#all].map(({ responder }) => responder.stop()));
+    await Promise.all(
+      [...this.#all].map(async ({ group, responder }) => {
+        await this.#subscriptions.leaveDirect(group, responder); // requests go to others while this one ends
+        await responder.stop();
+      }),
+    );
   }
 
   /** How many answers were cut off. */

@@ -75,16 +75,19 @@ export class RunAhead<Item extends Tracked> {
     return { go, resume: track.paused ? undefined : track.partition };
   }
 
-  /** Ownership ended: of one partition, or of all. What was held of it is dropped. */
-  forget(partition?: string): void {
+  /** Ownership ended: of one partition, or of all. What was held of it is dropped. The partitions that were paused. */
+  forget(partition?: string): readonly string[] {
+    const paused: string[] = [];
     for (const track of partition === undefined ? [...this.#tracks.values()] : [this.#tracks.get(partition)]) {
       if (track === undefined) continue;
       for (let item = track.oldest; item !== undefined; item = item.newer) {
         item.track = undefined;
         if (item.held) this.#held -= 1;
       }
+      if (track.paused) paused.push(track.partition);
       this.#tracks.delete(track.partition);
     }
+    return paused;
   }
 
   /** Drops held ones that are no longer ours; their partition goes on with the next that is settled. */

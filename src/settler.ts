@@ -1,3 +1,4 @@
+import { forNobody } from "./context.ts";
 import type { Core } from "./core.ts";
 import type { Consumption, InMessage, Note, Settlement } from "./driver.ts";
 
@@ -49,7 +50,7 @@ export class Settler {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    this.#core.clock.soon(() => this.#now());
+    forNobody(() => this.#core.clock.soon(() => this.#now()));
   }
 
   #now(): void {

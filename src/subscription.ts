@@ -22,39 +22,47 @@ export interface SubscriptionHost {
   unsubscribe(timeoutMs: number): Promise<boolean>;
 }
 
+/** What the bus keeps of a subscription that it gave out; users don't see it. */
+export const runnerOf = (subscription: BusSubscription): BaseRunner => BusSubscription.runnerOf(subscription);
+
 export class BusSubscription implements Subscription {
   readonly id: string;
   readonly group: string | undefined;
-  readonly runner: BaseRunner;
+  readonly #runner: BaseRunner;
   readonly #host: SubscriptionHost;
 
   constructor(id: string, group: string | undefined, runner: BaseRunner, host: SubscriptionHost) {
     this.id = id;
     this.group = group;
-    this.runner = runner;
+    this.#runner = runner;
     this.#host = host;
   }
 
+  /** @internal */
+  static runnerOf(subscription: BusSubscription): BaseRunner {
+    return subscription.#runner;
+  }
+
   get patterns(): readonly string[] {
-    return this.runner.patterns;
+    return this.#runner.patterns;
   }
   get state(): Subscription["state"] {
     const state = this.#host.state();
-    return state === "running" && this.runner.paused ? "paused" : state;
+    return state === "running" && this.#runner.paused ? "paused" : state;
   }
 
   pause(): Promise<void> {
-    this.runner.pause(true);
+    this.#runner.pause(true);
     return Promise.resolve();
   }
 
   resume(): Promise<void> {
-    this.runner.pause(false);
+    this.#runner.pause(false);
     return Promise.resolve();
   }
 
   stats(): Stats {
-    return this.runner.counters.stats();
+    return this.#runner.counters.stats();
   }
 
   unsubscribe(options: { readonly timeoutMs?: number | undefined } = {}): Promise<boolean> {

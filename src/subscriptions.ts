@@ -9,17 +9,33 @@ import type { BaseRunner } from "./handler-runner.ts";
 import type { ResolvedSubscribe } from "./normalise.ts";
 import type { Routing } from "./routing.ts";
 import { BusSubscription } from "./subscription.ts";
+import { errorFields } from "./status-board.ts";
 import type { Broker } from "./supervisor.ts";
 
 const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
 
+/** Of handing back, when one subscription ends. */
+const closeMs = 10_000;
+
 /** One subscription, and how to start and to end it. */
 interface Entry {
   readonly subscription: BusSubscription;
+  readonly runner: BaseRunner;
   readonly options: ResolvedSubscribe;
   state: "declared" | "starting" | "started" | "closed";
   member: GroupMember | undefined;
   ephemeral: Ephemeral | undefined;
+  /** Under way, or how it ended; whoever ends the subscription waits for it. */
+  starting: Promise<void> | undefined;
+  /** Takes the abort listener away. */
+  release: () => void;
+}
+
+/** `joining`: handlers on their way in, for whom it has to stay open. */
+interface OwnMember {
+  readonly member: GroupMember;
+  readonly opened: Promise<void>;
+  joining: number;
 }
 
 /** Everything of this bus that receives events: members of groups, subscribers on their own, and the consumptions they share. */
@@ -28,7 +44,9 @@ export class Subscriptions {
   readonly #broker: Broker;
   readonly #routing: Routing;
   readonly #entries = new Set<Entry>();
-  readonly #members = new Map<string, { readonly member: GroupMember; readonly opened: Promise<void> }>();
+  readonly #members = new Map<string, OwnMember>();
+  /** Unsubscribed, with handlers that still run. */
+  readonly #ending = new Set<GroupMember | Ephemeral>();
   readonly #tails = new Map<string, FanOut>();
   readonly #directs = new Map<string | undefined, FanOut>();
   /** Per group: the names in use; of those that were made here, how far their ordinals are. */
@@ -73,9 +91,12 @@ export class Subscriptions {
 
   /** Declared only while the bus has never connected; else it runs when it resolves. */
   async add(runner: BaseRunner, options: ResolvedSubscribe, declareOnly: boolean): Promise<BusSubscription> {
-    this.#checkAlike(options);
+    this.#checkAlike(options, runner);
     const entry: Entry = {
       options,
+      runner,
+      starting: undefined,
+      release: () => undefined,
       state: "declared",
       member: undefined,
       ephemeral: undefined,
@@ -89,19 +110,9 @@ export class Subscriptions {
     if (names !== undefined && !names.has(runner.name)) names.set(runner.name, 1);
     this.#entries.add(entry);
     this.#core.counters.subscriptions += 1;
+    this.#listen(entry);
     if (!declareOnly) await this.#start(entry);
-    if (isAborted(options.signal)) {
-      await this.#remove(entry, 30_000);
-      throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
-    }
-    options.signal?.addEventListener(
-      "abort",
-      () =>
-        void this.#remove(entry, 30_000).catch((error: unknown) =>
-          this.#core.board.log("error", "unsubscribing failed", { reason: String(error) }),
-        ),
-      { once: true },
-    );
+    if (isAborted(options.signal)) throw new BusError("BUS_ABORTED", "subscribing: aborted by the caller");
     this.#core.board.log("info", "subscribed", {
       subscription: entry.subscription.id,
       handler: runner.name,
@@ -125,34 +136,44 @@ export class Subscriptions {
       if (entry.ephemeral !== undefined) await this.#tail(entry.ephemeral, { at: "oldest" });
   }
 
+  #listen(entry: Entry): void {
+    const { signal } = entry.options;
+    const abort = (): void =>
+      void this.#remove(entry, 30_000).catch((error: unknown) =>
+        this.#core.board.log("error", "unsubscribing failed", errorFields(error)),
+      );
+    entry.release = () => signal?.removeEventListener("abort", abort);
+    signal?.addEventListener("abort", abort, { once: true });
+  }
+
   /** Nothing is delivered or started any more; resolves when no handler runs. */
   async stop(): Promise<void> {
-    await Promise.all([
-      ...this.members.map((member) => member.stop()),
-      ...[...this.#entries].map((entry) => entry.ephemeral?.stop()),
-    ]);
+    const leaving = [...this.#members].map(([group, { member }]) => this.leaveDirect(group, member));
+    await Promise.all([...leaving, ...this.#parts.map((part) => part.stop())]);
   }
 
   /** Aborts what still runs; how many handlers that cut off. */
   cutOff(reason: unknown): number {
-    let running = this.members.reduce((sum, member) => sum + member.cutOff(reason), 0);
-    for (const { ephemeral } of this.#entries) {
-      if (ephemeral === undefined) continue;
-      running += ephemeral.runner.running;
-      ephemeral.runner.abortAll(reason);
-    }
-    return running;
+    return this.#parts.reduce((sum, part) => sum + part.cutOff(reason), 0);
   }
 
   /** After `stop` or `cutOff`: hands back what is unsettled. */
   async close(signal: AbortSignal): Promise<void> {
-    for (const entry of this.#entries) entry.state = "closed";
+    for (const entry of this.#entries) {
+      entry.release();
+      entry.state = "closed";
+    }
     await Promise.all([
       ...this.members.map((member) => member.close(signal)),
       ...this.fanOuts.map((fanOut) => fanOut.close(signal)),
     ]);
     this.#entries.clear();
     this.#members.clear();
+  }
+
+  get #parts(): readonly (GroupMember | Ephemeral)[] {
+    const ephemerals = [...this.#entries].flatMap(({ ephemeral }) => ephemeral ?? []);
+    return [...new Set([...this.members, ...ephemerals, ...this.#ending])];
   }
 
   /** The end of the direct lane for a group, or for those without one. */
@@ -175,12 +196,14 @@ export class Subscriptions {
     return states.every((state) => state === "running") ? "running" : "recovering";
   }
 
-  #checkAlike(options: ResolvedSubscribe): void {
+  #checkAlike(options: ResolvedSubscribe, runner: BaseRunner): void {
     if (options.group === undefined) return;
     let alike: Entry | undefined;
     for (const entry of this.#entries) if (entry.options.group === options.group) alike = entry;
     if (alike === undefined) return;
     const what = `group "${options.group}" of this bus has another handler with`;
+    if (alike.runner.exclusive || runner.exclusive)
+      throw new BusError("BUS_CONFLICT", `group "${options.group}" of this bus: pull and handlers exclude each other`);
     if (alike.options.live !== options.live)
       throw new BusError("BUS_CONFLICT", `${what} "live": ${alike.options.live}`);
     const order = alike.options.order ?? alike.member?.order;
@@ -190,8 +213,12 @@ export class Subscriptions {
       throw new BusError("BUS_CONFLICT", `${what} "runAhead": ${alike.options.runAhead}`);
   }
 
-  async #start(entry: Entry): Promise<void> {
+  #start(entry: Entry): Promise<void> {
     entry.state = "starting";
+    return (entry.starting = this.#open(entry));
+  }
+
+  async #open(entry: Entry): Promise<void> {
     try {
       if (entry.options.group === undefined) await this.#startEphemeral(entry);
       else await this.#startMember(entry, entry.options.group);
@@ -205,21 +232,25 @@ export class Subscriptions {
 
   #forget(entry: Entry): boolean {
     if (!this.#entries.delete(entry)) return false;
+    entry.release();
     this.#core.counters.subscriptions -= 1;
-    const { runner } = entry.subscription;
-    const names = this.#names.get(entry.options.group);
-    names?.delete(runner.name);
+    this.#names.get(entry.options.group)?.delete(entry.runner.name);
     return true;
   }
 
   async #startMember(entry: Entry, group: string): Promise<void> {
-    const { runner } = entry.subscription;
+    const { runner } = entry;
     const existing = this.#members.get(group);
     if (existing !== undefined) {
       entry.member = existing.member;
-      await existing.opened;
-      await existing.member.join(runner, await this.#broker.ready());
-      await this.listenDirect(group, existing.member);
+      existing.joining += 1;
+      try {
+        await existing.opened;
+        await existing.member.join(runner, await this.#broker.ready());
+        await this.listenDirect(group, existing.member);
+      } finally {
+        existing.joining -= 1;
+      }
       return;
     }
     const { live, order, from, runAhead } = entry.options;
@@ -227,7 +258,7 @@ export class Subscriptions {
     member.add(runner);
     entry.member = member;
     const opened = this.listenDirect(group, member).then(() => member.open());
-    this.#members.set(group, { member, opened });
+    this.#members.set(group, { member, opened, joining: 0 });
     try {
       await opened;
     } catch (error) {
@@ -238,7 +269,7 @@ export class Subscriptions {
   }
 
   async #startEphemeral(entry: Entry): Promise<void> {
-    const ephemeral = new Ephemeral(this.#core, entry.subscription.runner, {
+    const ephemeral = new Ephemeral(this.#core, entry.runner, {
       ordered: entry.options.order !== "none",
       bufferSize: entry.options.bufferSize,
     });
@@ -257,32 +288,47 @@ export class Subscriptions {
 
   async #remove(entry: Entry, timeoutMs: number): Promise<boolean> {
     if (!this.#forget(entry)) return false;
-    const { runner } = entry.subscription;
-    const started = entry.state === "started";
+    if (entry.starting !== undefined) await Promise.allSettled([entry.starting]);
+    const { runner, ephemeral, member } = entry;
+    const wasOpen = entry.state === "started";
     entry.state = "closed";
-    if (!started) return true;
+    if (!wasOpen) return true;
     const closing = new BusError("BUS_CLOSED", "the subscription ends");
-    if (entry.ephemeral !== undefined) {
-      const { ephemeral } = entry;
+    const own = this.#members.get(entry.options.group ?? "");
+    if (ephemeral !== undefined) {
       const sources = [...ephemeral.sources];
-      if (!(await within(this.#core.wheel, timeoutMs, ephemeral.stop()))) runner.abortAll(closing);
+      await this.#end(ephemeral, async () => {
+        if (!(await within(this.#core.wheel, timeoutMs, ephemeral.stop()))) runner.abortAll(closing);
+      });
       this.#sweep(sources);
-      return true;
-    }
-    const member = entry.member!;
-    const group = entry.options.group!;
-    if (member.runners.size > 1) {
+    } else if (member !== undefined && own?.member === member && (member.runners.size > 1 || own.joining > 0)) {
       member.remove(runner);
       runner.giveBack();
       if (!(await within(this.#core.wheel, timeoutMs, runner.quiet()))) runner.abortAll(closing);
-      await this.listenDirect(group, member);
-      return true;
+      await this.listenDirect(entry.options.group, member);
+    } else if (member !== undefined) {
+      this.#members.delete(entry.options.group!);
+      await this.#end(member, async () => {
+        await this.leaveDirect(entry.options.group, member);
+        if (!(await within(this.#core.wheel, timeoutMs, member.stop()))) member.cutOff(closing);
+        const force = new AbortController();
+        const closed = member.close(force.signal);
+        if (await within(this.#core.wheel, closeMs, closed)) return;
+        force.abort(closing);
+        await closed;
+      });
     }
-    this.#members.delete(group);
-    await this.leaveDirect(group, member);
-    if (!(await within(this.#core.wheel, timeoutMs, member.stop()))) member.cutOff(closing);
-    await member.close(new AbortController().signal);
     return true;
+  }
+
+  /** While it ends, the bus's own close waits for it, and cuts it off. */
+  async #end(part: GroupMember | Ephemeral, work: () => Promise<void>): Promise<void> {
+    this.#ending.add(part);
+    try {
+      await work();
+    } finally {
+      this.#ending.delete(part);
+    }
   }
 
   #fanOut<Key>(map: Map<Key, FanOut>, key: Key, source: FanOutSource, from?: StartAt): FanOut {

@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import { forNobody } from "./context.ts";
 
 /** One appointment at a time. Cancelling it twice, or after it was kept, does nothing. A subclass says in `fire` what happens. */
 export class WheelTimer {
@@ -9,6 +10,11 @@ export class WheelTimer {
 
   fire(): void {
     // the head of a slot never fires
+  }
+
+  /** The wheel ends before its time. */
+  forget(): void {
+    // nobody waits for it
   }
 
   cancel(): void {
@@ -22,10 +28,16 @@ export class WheelTimer {
 
 class Callback extends WheelTimer {
   readonly #callback: () => void;
+  readonly #forgotten: (() => void) | undefined;
 
-  constructor(callback: () => void) {
+  constructor(callback: () => void, forgotten: (() => void) | undefined) {
     super();
     this.#callback = callback;
+    this.#forgotten = forgotten;
+  }
+
+  override forget(): void {
+    this.#forgotten?.();
   }
 
   override fire(): void {
@@ -46,6 +58,7 @@ export class TimerWheel {
   #tick: number;
   #running: Disposable | undefined;
   #turning = false;
+  #closed = false;
 
   constructor(clock: Clock, tickMs = 10) {
     this.#clock = clock;
@@ -53,9 +66,9 @@ export class TimerWheel {
     this.#tick = Math.floor(clock.ticks() / tickMs);
   }
 
-  /** Calls back once, `ms` from now; what throws there is the caller's bug and ends the process. */
-  set(ms: number, callback: () => void): WheelTimer {
-    const timer = new Callback(callback);
+  /** Calls back once, `ms` from now; what throws there is the caller's bug and ends the process. `forgotten`: instead, when the wheel is cleared before. */
+  set(ms: number, callback: () => void, forgotten?: () => void): WheelTimer {
+    const timer = new Callback(callback, forgotten);
     this.start(timer, ms);
     return timer;
   }
@@ -63,6 +76,7 @@ export class TimerWheel {
   /** Sets a timer of one's own, again if it was set. */
   start(timer: WheelTimer, ms: number): void {
     timer.cancel();
+    if (this.#closed) return timer.forget();
     const now = this.#clock.ticks() / this.#tickMs;
     if (this.#running === undefined && !this.#turning) this.#tick = Math.floor(now); // it stood still: it was empty
     timer.due = Math.min(
@@ -77,9 +91,22 @@ export class TimerWheel {
     this.#arm();
   }
 
+  /** Forgets every timer, and every one that is set from now on. */
+  close(): void {
+    this.#closed = true;
+    this.clear();
+  }
+
   /** Forgets every timer. */
   clear(): void {
-    for (const head of this.#heads) while (head.next !== undefined) head.next.cancel();
+    const forgotten: WheelTimer[] = [];
+    for (const head of this.#heads) {
+      while (head.next !== undefined) {
+        forgotten.push(head.next);
+        head.next.cancel();
+      }
+    }
+    for (const timer of forgotten) timer.forget();
     this.#running?.[Symbol.dispose]();
     this.#running = undefined;
   }
@@ -108,6 +135,8 @@ export class TimerWheel {
   #arm(): void {
     if (this.#running !== undefined || this.#turning) return;
     const now = this.#clock.ticks();
-    this.#running = this.#clock.after((Math.floor(now / this.#tickMs) + 1) * this.#tickMs - now, this.#turn);
+    this.#running = forNobody(() =>
+      this.#clock.after((Math.floor(now / this.#tickMs) + 1) * this.#tickMs - now, this.#turn),
+    );
   }
 }

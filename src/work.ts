@@ -21,6 +21,8 @@ export interface Runner {
   /** Runs at once, in messages: the intake starts no more than the sum. */
   readonly capacity: number;
   readonly prefetch: number;
+  /** How many wait for it while it is paused. */
+  readonly stalled: number;
   /** `newer`: its definition is older than the event. */
   accepts(envelope: Envelope): "yes" | "no" | "newer";
   /** The event as this handler gets it, validated; throws or rejects with what is wrong. */

@@ -38,7 +38,7 @@ export function textOf(thrown: unknown, property: "message" | "name" | "code" | 
 /** Takes user names and passwords out of urls, and what is called a secret out of their queries and of settings. */
 export const redact = (text: string): string =>
   text
-    .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, "$1***@")
+    .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s]*@/gi, "$1***@")
     .replaceAll(
       /\b((?:password|passwd|pwd|passphrase|secret|token|api[-_]?key|credentials?)["']?\s*[=:]\s*["']?)[^\s&"',;]+/gi,
       "$1***",

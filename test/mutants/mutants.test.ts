@@ -43,8 +43,6 @@ describe("the mutants of this project", () => {
     const { file, test } = mutantOf(basename(path, ".patch"), readFileSync(join(folder, path), "utf8"));
     expect(existsSync(file)).toBe(true);
     const isConformance = file.startsWith("test/conformance/");
-    expect(isConformance ? suite.has(test) : readFileSync(file, "utf8").includes(test)).toBe(
-      true,
-    );
+    expect(isConformance ? suite.has(test) : readFileSync(file, "utf8").includes(test)).toBe(true);
   });
 });

@@ -49,14 +49,14 @@ const stored = (sent: { readonly outcome: string }): Promise<void> =>
 async function publisher({ input, note, onTold, ended }: ChildSide<ChildInput>): Promise<void> {
   const connection = await connect(input);
   onTold((text) => {
-    const [sent] = publish(connection, [text]);
+    const [sent] = publish(connection, [text], { brokerId: `${process.pid}-${text}` });
     void stored(sent!).then(() =>
       note({ op: sent!.outcome, text, code: (sent!.error as { readonly code?: string } | undefined)?.code }),
     );
   });
   note({ op: "ready" });
   for (let n = 0; n < (input.count ?? 0); n += 1) {
-    const [sent] = publish(connection, [`${process.pid}-${n}`], { key: "k" });
+    const [sent] = publish(connection, [`${process.pid}-${n}`], { key: "k", brokerId: `${process.pid}-${n}` });
     await stored(sent!);
     note({ op: sent!.outcome, text: `${process.pid}-${n}` });
   }

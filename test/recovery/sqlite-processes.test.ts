@@ -144,7 +144,7 @@ describe("several processes on one file", () => {
     const world = newWorld();
     const { connection } = await world.connect();
     await connection.ensureGroup(groupSpec("g"));
-    const { consumption, sink } = await joinGroup(connection, "g");
+    const { consumption, sink } = await joinGroup(connection, "g", { messages: 5_000, bytes: 1e9 });
     const children = await Promise.all([1, 2, 3].map(() => start(world, { role: "publish", count: 300 })));
     const mine = publish(
       connection,

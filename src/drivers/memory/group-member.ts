@@ -193,7 +193,7 @@ export class GroupMember implements Consumption {
       return "done";
     }
     this.free(message);
-    message.note(settlement.headers);
+    message.addNotes(settlement.headers);
     if (settlement.how === "retry") {
       message.attempts = settlement.attempts;
       message.counted = 0;

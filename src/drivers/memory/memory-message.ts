@@ -128,6 +128,10 @@ export class MemoryMessage implements InMessage {
     return valueOf(this.notes, name) ?? valueOf(this.entry.headers, name);
   }
 
+  note(name: string): string | undefined {
+    return valueOf(this.notes, name);
+  }
+
   headers(): Headers {
     const notes = this.notes;
     return notes === undefined
@@ -136,7 +140,7 @@ export class MemoryMessage implements InMessage {
   }
 
   /** What was noted before stays, unless it is named again. */
-  note(headers: Headers): void {
+  addNotes(headers: Headers): void {
     if (headers.length === 0) return;
     this.notes =
       this.notes === undefined
@@ -161,7 +165,7 @@ export function recorded(note: Note, holder: object, ticks?: number): "done" | "
   message.attempts = note.attempts;
   message.notBefore = note.notBefore;
   if (ticks !== undefined) message.since = ticks;
-  message.note(note.headers);
+  message.addNotes(note.headers);
   return "done";
 }
 

@@ -94,7 +94,7 @@ export class ClaimReader {
     if (from >= stream.last) return source.lost > 0;
     if (source.lost > 0 || filter?.globs === undefined) return true;
     const upper = Math.min(stream.last, from + scanAtOnce);
-    const { rows } = this.#store.streams.log(stream.id).read(from, upper, 1, 1, 0, filter.globs);
+    const { rows } = this.#store.streams.log(stream.id).read(stream, from, upper, 1, 1, filter.globs);
     if (rows.length > 0) return true;
     this.#passed.set(stream.id, { start: source.start, seq: upper });
     return upper < stream.last;
@@ -207,7 +207,7 @@ export class ClaimReader {
       if (stream === undefined) continue;
       const { rows, complete } = this.#store.streams
         .log(stream.id)
-        .read(row.low - 1, row.last, Math.max(64, room.messages * 2), room.bytes, stream.largest);
+        .read(stream, row.low - 1, row.last, Math.max(64, room.messages * 2), room.bytes);
       const missing = openCount(row, row.low, Math.min(stream.first - 1, row.last));
       if (missing > 0) lose(claimed, missing, "dropped by retention before it was handled");
       const open = rows.filter(({ seq }) => isOpenIn(row, seq));
@@ -247,7 +247,7 @@ export class ClaimReader {
       while (filter !== undefined && room.open && seq < upper && !stopped) {
         const run = this.#store.streams
           .log(stream.id)
-          .read(seq, upper, room.messages, room.bytes, stream.largest, filter.globs);
+          .read(stream, seq, upper, room.messages, room.bytes, filter.globs);
         const chosen = this.#choose(claimed, stream, run.rows, filter, skips, room, paused);
         this.#hand(claimed, member, stream, chosen.taken, 1);
         any ||= chosen.taken.length > 0 || chosen.expired > 0;

@@ -68,6 +68,7 @@ export class Database {
           `sqlite: ${this.path} can't have a write-ahead log: its file system has no shared memory`,
         );
       this.raw.exec(`PRAGMA synchronous = ${settings.synchronous}`);
+      this.raw.exec("PRAGMA cell_size_check = ON");
       this.raw.exec("PRAGMA temp_store = MEMORY");
       this.raw.exec("PRAGMA wal_autocheckpoint = 1000");
       this.raw.exec("PRAGMA journal_size_limit = 67108864");

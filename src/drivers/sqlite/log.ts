@@ -1,4 +1,5 @@
 import type { SQLInputValue } from "node:sqlite";
+import { DriverError } from "../../internal/driver-error.ts";
 import type { Database, Query } from "./database.ts";
 import { marks } from "./marks.ts";
 
@@ -48,21 +49,32 @@ export class Log {
 
   /**
    * Those after `after` up to `upTo`, in order, at most `limit`; with `globs` only topics that one of them matches; with
-   * `partitions` only those. `largest` (of the stream) keeps a few huge messages from being read at once.
+   * `partitions` only those. A few huge messages are not read at once. SQLite has no checksums and may pass over what it can't
+   * read; numbers without gaps show that, where nothing was filtered.
    */
   read(
+    stream: { readonly first: number; readonly largest: number },
     after: number,
     upTo: number,
     limit: number,
     bytes: number,
-    largest: number,
     globs?: readonly string[],
     partitions?: readonly number[],
   ): LogRun {
     const most = Math.max(carefulBytes, bytes);
-    const count = limit * largest <= most ? limit : this.#affordable(after, upTo, limit, most);
+    const count = limit * stream.largest <= most ? limit : this.#affordable(after, upTo, limit, most);
     const rows = this.#rows(after, upTo, count, globs, partitions);
-    return { rows, complete: rows.length < count };
+    const complete = rows.length < count;
+    if (globs === undefined && partitions === undefined) {
+      const from = Math.max(after + 1, stream.first);
+      const end = complete ? upTo : (rows.at(-1)?.seq ?? 0);
+      if (rows.length !== Math.max(0, end - from + 1))
+        throw new DriverError(
+          "BUS_CORRUPT",
+          `sqlite: ${this.#database.path}: messages are missing between ${from} and ${end}`,
+        );
+    }
+    return { rows, complete };
   }
 
   one(seq: number): LogRow | undefined {

@@ -86,6 +86,10 @@ export class SqliteMessage<Handle = unknown> implements InMessage {
     );
   }
 
+  note(name: string): string | undefined {
+    return this.#notes === null ? undefined : find(decodeHeaders(this.#notes), name);
+  }
+
   headers(): Headers {
     const own = decodeHeaders(this.#headers);
     if (this.#notes === null) return own;

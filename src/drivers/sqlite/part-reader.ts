@@ -113,7 +113,7 @@ export class PartReader {
     const some = parts.length === stream.partitions ? undefined : [...byNumber.keys()];
     const { rows, complete } = this.#store.streams
       .log(stream.id)
-      .read(start, upper, round.messages, round.bytes, stream.largest, filter.globs, some);
+      .read(stream, start, upper, round.messages, round.bytes, filter.globs, some);
     let reached = start;
     for (const row of rows) {
       if (round.full) break;

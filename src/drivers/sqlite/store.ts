@@ -180,7 +180,7 @@ export class Store {
     }
     this.#awaitDelayed();
     this.#lookAtGroups();
-    for (const watcher of this.watchers) watcher.look();
+    this.#lookAtWatchers();
     this.specKnown();
   }
 
@@ -316,6 +316,10 @@ export class Store {
   /** After each commit that published or moved something. */
   #appended(): void {
     this.#awaitDelayed();
+    this.#lookAtWatchers();
+  }
+
+  #lookAtWatchers(): void {
     for (const watcher of this.watchers) watcher.look();
   }
 
@@ -332,7 +336,11 @@ export class Store {
     const later = (): void => this.#delayed.set(this.clock.now() + fullAgainMs);
     this.turn
       .do(() => this.append.moveDue(this.clock.now()))
-      .then((all) => (all ? this.#awaitDelayed() : later()))
+      .then((all) => {
+        if (all) this.#awaitDelayed();
+        else later();
+        this.#lookAtWatchers();
+      })
       .catch(later);
     for (const member of this.groupMembers) member.wake();
   }

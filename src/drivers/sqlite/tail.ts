@@ -144,7 +144,7 @@ export class Tail implements Consumption, Watcher {
     const now = this.#store.clock.now();
     const { rows, complete } = this.#store.streams
       .log(stream.id)
-      .read(this.#next, upper, limit, this.#credit.bytes, stream.largest, this.#filter.globs);
+      .read(stream, this.#next, upper, limit, this.#credit.bytes, this.#filter.globs);
     const messages: SqliteMessage[] = [];
     let reached = this.#next;
     let full = false;
