@@ -67,7 +67,7 @@ export function withTable(text: string, table: string): string {
 export function capabilityProblems(): string[] {
   const text = readFileSync(page, "utf8");
   const stale = withTable(text, capabilityTable(drivers, capabilityMeanings())) !== text;
-  return stale ? [`${page}: the capability table is stale: run \`node scripts/capability-table.ts\``] : [];
+  return stale ? [`${page}: the capability table is stale: run \`npm run options:update\``] : [];
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {

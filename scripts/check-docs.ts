@@ -1,5 +1,6 @@
-/** The docs against the source: error codes, options, code, links; and what must stand in no file. */
+/** The docs against the source: error codes, options, capabilities, code, links; and what must stand in no file. */
 import { pathToFileURL } from "node:url";
+import { capabilityProblems } from "./capability-table.ts";
 import { codeProblems } from "./docs-code.ts";
 import { linkProblems } from "./docs-links.ts";
 import { codeBlocks, headings, readPage } from "./markdown.ts";
@@ -47,6 +48,7 @@ function check(): string[] {
     () => (pages.includes("README.md") ? [] : ["there is no README.md"]),
     () => errorPageProblems(errorCodes(), readPage("docs/errors.md")),
     () => optionPageProblems(publicOptions()),
+    () => capabilityProblems(),
     () => texts.flatMap(([page, text]) => linkProblems(page, text)),
     () => codeProblems(blocks, sourceFiles("examples/[0-9]*.ts")),
     () => trackedProblems(),

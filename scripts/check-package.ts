@@ -43,16 +43,20 @@ function binProblems(manifest: Manifest): string[] {
     .map((path) => `${path} must begin with #!/usr/bin/env node`);
 }
 
-/** Imports every subpath in a folder that has nothing else installed; then how long the main one takes. */
+/** Entry points that hold types alone. */
+const typesOnly = ["./driver"];
+
+/** Imports every subpath in a folder that has nothing else installed. */
 function importProblems(manifest: Manifest, folder: string): string[] {
-  const names = Object.keys(manifest.exports)
-    .filter((subpath) => subpath !== "./package.json")
-    .map((subpath) => `${manifest.name}${subpath.slice(1)}`);
-  const imports = names.map((name) => `if (!Object.keys(await import("${name}")).length) process.exitCode = 1;`);
+  const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== "./package.json");
+  const imports = subpaths.map((subpath) => {
+    const found = `Object.keys(await import("${manifest.name}${subpath.slice(1)}")).length`;
+    return `if ((${found} === 0) !== ${typesOnly.includes(subpath)}) throw new Error("what ${subpath} exports");`;
+  });
   const json = `await import("${manifest.name}/package.json", { with: { type: "json" } });`;
   writeFileSync(join(folder, "all.mjs"), [...imports, json].join("\n"));
   const ran = run("node", ["all.mjs"], folder);
-  return ran.ok ? [] : [`an entry point is empty or does not load in ${folder}: ${ran.output}`];
+  return ran.ok ? [] : [`an entry point is empty or does not load in ${folder}:\n${ran.output}`];
 }
 
 /** Our declarations must stand on their own: no peer, no @types, every file of them checked. */
@@ -88,7 +92,9 @@ async function sizeProblems(name: string, folder: string): Promise<string[]> {
   try {
     const size = await packageSize(name, folder);
     const bundle = `${kib(size.bundleGzipBytes)} as one minified bundle`;
-    console.log(`core: ${bundle} (budget ${kib(budgetBytes)}); its ${size.files} files, as published, ${kib(size.gzipBytes)}`);
+    console.log(
+      `core: ${bundle} (budget ${kib(budgetBytes)}); its ${size.files} files, as published, ${kib(size.gzipBytes)}`,
+    );
     return size.bundleGzipBytes > budgetBytes
       ? [`the core is ${kib(size.bundleGzipBytes)} gzipped, over its ${kib(budgetBytes)}`]
       : [];

@@ -15,6 +15,18 @@ function fileName(block: CodeBlock): string {
   return `${block.page.replaceAll(/[^\w]+/g, "-")}-${block.line}.ts`;
 }
 
+/** Files of the reader's own that the blocks import, as `./mine.ts`: what they export is any. */
+function readersFiles(blocks: readonly CodeBlock[]): Map<string, Set<string>> {
+  const files = new Map<string, Set<string>>();
+  for (const { code } of blocks)
+    for (const [, names = "", file = ""] of code.matchAll(/^import \{([^}]*)\} from "\.\/([\w-]+\.ts)";/gm)) {
+      const known = files.get(file) ?? new Set();
+      for (const name of names.split(",")) known.add(name.trim());
+      files.set(file, known);
+    }
+  return files;
+}
+
 /** Where in the page the line of a compiler's message stands. */
 export function inPage(message: string, blocks: readonly CodeBlock[]): string {
   return message.replaceAll(/^\S*?([\w-]+\.ts)[(:](\d+)(?:,\d+\))?/gm, (all, file: string, line: string) => {
@@ -29,6 +41,8 @@ export function codeProblems(all: readonly CodeBlock[], examples: readonly strin
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   for (const block of blocks) writeFileSync(join(folder, fileName(block)), source(block));
+  for (const [file, names] of readersFiles(blocks))
+    writeFileSync(join(folder, file), [...names].map((name) => `export declare const ${name}: any;\n`).join(""));
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../../tsconfig.json", include: ["./*.ts"] }));
   const compiled = blocks.length === 0 ? { ok: true, output: "" } : run("tsc", ["-p", folder, "--pretty", "false"]);
   if (!compiled.ok) return [inPage(compiled.output, blocks)];

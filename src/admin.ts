@@ -2,6 +2,7 @@ import type { Member, StreamInfo, StreamOptions } from "./driver.ts";
 import type { BusEvent } from "./event.ts";
 import type { Positions } from "./handler.ts";
 
+/** `bus.streams` */
 export interface StreamAdmin {
   /** Rejects with BUS_CONFLICT when it overlaps another with an equal pattern, or can't be changed. */
   ensure(
@@ -19,6 +20,7 @@ export interface StreamAdmin {
   delete(name: string): Promise<boolean>;
 }
 
+/** `bus.groups` */
 export interface GroupAdmin {
   list(stream?: string): Promise<readonly GroupInfo[]>;
   /** Rejects with BUS_NOT_FOUND. */
@@ -40,6 +42,7 @@ export interface GroupAdmin {
   delete(group: string): Promise<boolean>;
 }
 
+/** A group as the broker knows it now. */
 export interface GroupInfo {
   readonly group: string;
   readonly streams: readonly string[];
@@ -51,16 +54,20 @@ export interface GroupInfo {
   /** False where the broker can't filter: an upper bound. */
   readonly waitingExact: boolean;
   readonly inFlight: number;
+  /** Of those waiting, with a due time in the future. */
   readonly scheduled: number;
   readonly deadLetters: number;
   readonly oldestWaitingMs: number | undefined;
 }
 
+/** A message that a group gave up on, and why. */
 export interface DeadLetter {
+  /** What `get`, `replay` and `discard` take: the group and the event's id. */
   readonly id: string;
   readonly group: string;
   /** Undefined when it could not be decoded. */
   readonly event: BusEvent | undefined;
+  /** As it came from the broker. */
   readonly raw: Uint8Array;
   readonly topic: string;
   readonly stream: string | undefined;
@@ -107,6 +114,7 @@ export interface ReplayOptions {
   readonly onProgress?: ((done: number) => void) | undefined;
 }
 
+/** `bus.deadLetters` */
 export interface DeadLetters {
   /** Oldest first. */
   list(

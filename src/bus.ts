@@ -34,6 +34,7 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a responder gets beside the question. */
 export interface RequestContext {
   readonly request: BusEvent;
   /** Aborted when the requester has stopped waiting, or the bus closes. */
@@ -47,6 +48,7 @@ export interface RespondOptions {
   readonly concurrency?: number | undefined;
 }
 
+/** Of everything published inside `within`; an inner scope adds to the outer one. */
 export interface Scope {
   readonly source?: string | undefined;
   readonly session?: string | undefined;
@@ -54,6 +56,7 @@ export interface Scope {
   readonly correlationId?: string | undefined;
 }
 
+/** The driver that is connected. */
 export interface ActiveDriver {
   readonly name: string;
   /** The escape hatch: what it is stands in the driver's page. */
@@ -104,11 +107,13 @@ export interface Bus extends AsyncDisposable {
     handler: Handler<NoInfer<EventOf<E>>>,
     options?: SubscribeOptions,
   ): Promise<Subscription>;
+  /** Whatever travels on these topics; validated only if its type is registered. */
   subscribePattern<Data = unknown>(
     pattern: string,
     handler: Handler<BusEvent<string, Data>>,
     options?: SubscribeOptions,
   ): Promise<Subscription>;
+  /** Several events at once, each of which is settled by itself. */
   subscribeBatch<const E extends EventDefinition | readonly EventDefinition[]>(
     events: E,
     handler: BatchHandler<NoInfer<EventOf<E>>>,
@@ -131,6 +136,7 @@ export interface Bus extends AsyncDisposable {
     data: RequestInputOf<R>,
     options?: RequestOptions,
   ): Promise<ResponseOf<R>>;
+  /** Resolves once requests reach the handler. */
   respond<R extends RequestDefinition>(
     request: R,
     handler: (data: RequestOf<R>, context: RequestContext) => ResponseInputOf<R> | Promise<ResponseInputOf<R>>,
@@ -150,6 +156,7 @@ export interface Bus extends AsyncDisposable {
     /** Gives up asking when it aborts. @default none */ readonly signal?: AbortSignal | undefined;
   }): Promise<Health>;
   stats(): Stats;
+  /** Connection, failures, dead letters, losses, as they happen; a listener that throws harms nobody. */
   onStatus(listener: (status: BusStatus) => void): Disposable;
   /** Stops taking work, finishes or hands back what is in flight, flushes, closes. Safe twice, at any time. */
   close(options?: {

@@ -1,3 +1,5 @@
+import { performance } from "node:perf_hooks"; // the global one is looked up anew each time
+
 /**
  * Time and chance, the only way by which the core and the drivers reach them, so that a simulation can own both. Three
  * clocks in one: `now` is the wall clock (it may jump, and is what other processes see), `ticks` never goes back and is

@@ -18,15 +18,18 @@ export type BatchHandler<E extends BusEvent> = (
   events: readonly E[],
   context: BatchContext<E>,
 ) => Promise<void | readonly BatchFailure[]>;
+/** Of one batch; `deliveries` are in the order of the events. */
 export interface BatchContext<E extends BusEvent = BusEvent> {
   readonly signal: AbortSignal;
   readonly deliveries: readonly Delivery<E>[];
 }
+/** One event of a batch that is to be tried again, and why. */
 export interface BatchFailure {
   readonly id: string;
   readonly error: unknown;
 }
 
+/** What a handler gets beside the event. */
 export interface Delivery<E extends BusEvent = BusEvent> {
   readonly event: E;
   /** From 1; counted when a handler ran. */
@@ -55,7 +58,7 @@ export interface SubscribeOptions {
   /**
    * Durable and shared. All handlers of one group in one bus are one member: each event it gets goes to every one that
    * matches, a failed one is retried without the others. An event of the group that this member can't handle (no handler,
-   * unknown type, newer version: a rolling deploy) is handed on, never settled. Without a group: ephemeral, a copy for this
+   * unknown type, newer version: a rolling deploy) is kept for one that can. Without a group: ephemeral, a copy for this
    * subscriber, from now on; a throw is retried here, then reported and gone. @default the bus's `group`; false: none
    */
   readonly group?: string | false | undefined;
@@ -75,13 +78,14 @@ export interface SubscribeOptions {
   readonly timeoutMs?: number | undefined;
   /** How many messages handled out of order may stand between the oldest unhandled and the newest handled of a partition. @default 10_000 */
   readonly runAhead?: number | undefined;
-  /** How long an event that no handler here can take is handed on before it is a dead letter `no-handler`. @default 900_000 (15 minutes) */
+  /** How long an event that no handler here can take is kept for a member that can, before it is a dead letter (BUS_NO_HANDLER). @default 900_000 (15 minutes) */
   readonly handOnMs?: number | undefined;
   /** Of a subscriber without a group: events waiting for its handlers; above it the oldest are dropped, which is said. @default 10_000 */
   readonly bufferSize?: number | undefined;
   /** Unsubscribes when it aborts. @default none */
   readonly signal?: AbortSignal | undefined;
 }
+/** One for each partition, as `streams.positions` gives them. */
 export type Positions = Readonly<Record<string, string>>;
 
 export interface BatchOptions {
@@ -102,6 +106,7 @@ export interface PullOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What `subscribe` and its like resolve with; at the end of its block it unsubscribes. */
 export interface Subscription extends AsyncDisposable {
   readonly id: string;
   readonly group: string | undefined;

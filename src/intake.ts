@@ -106,11 +106,9 @@ export class Intake implements WorkOwner {
   /** Takes it in; `pump` starts it. */
   take(work: Work): void {
     this.#works.add(work);
-    if (this.#ordered && work.key !== undefined && !this.#gate.enter(work.key, work)) {
-      work.state = "gated";
-      return;
-    }
-    this.#admit(work);
+    if (this.#ordered && work.key !== undefined) work.gate = this.#gate.at(work.key);
+    if (work.gate === undefined || this.#gate.enter(work.gate, work)) this.#admit(work);
+    else work.state = "gated";
   }
 
   pump(): void {
@@ -240,7 +238,7 @@ export class Intake implements WorkOwner {
   }
 
   #free(work: Work): void {
-    const next = this.#ordered && work.key !== undefined ? this.#gate.leave(work.key) : undefined;
+    const next = work.gate === undefined ? undefined : this.#gate.leave(work.gate);
     if (next !== undefined) {
       this.#admit(next);
       this.#outcomes.load();

@@ -16,7 +16,7 @@ export interface DriverSections {}
 export type BusConfig = BusOptions & ({ readonly url: string } | { readonly driver: Driver });
 
 export interface BusOptions extends Partial<Readonly<DriverSections>> {
-  /** Names the publisher (`source`) and the connection at the broker. @default "omnibus" */
+  /** Names the publisher (`source`) and the connection at the broker. @default the name of the package that npm runs, else "omnibus" */
   readonly name?: string | undefined;
   /** Prefixes every name made at the broker; two buses with different prefixes never meet. @default "omnibus" */
   readonly prefix?: string | undefined;

@@ -56,8 +56,8 @@ describe("OrderGate", () => {
         for (const command of list) {
           if (command.do === "enter") {
             minted += 1;
-            expect(gate.enter(command.key, minted)).toBe(model.enter(command.key, minted));
-          } else if (command.do === "leave") expect(gate.leave(command.key)).toBe(model.leave(command.key));
+            expect(gate.enter(gate.at(command.key), minted)).toBe(model.enter(command.key, minted));
+          } else if (command.do === "leave") expect(gate.leave(gate.at(command.key))).toBe(model.leave(command.key));
           else {
             gate.remove((item) => item % command.modulo === 0);
             model.remove((item) => item % command.modulo === 0);
@@ -71,10 +71,10 @@ describe("OrderGate", () => {
 
   it("frees a key whose waiting items were all removed", () => {
     const gate = new OrderGate<number>();
-    gate.enter("a", 1);
-    gate.enter("a", 2);
+    gate.enter(gate.at("a"), 1);
+    gate.enter(gate.at("a"), 2);
     gate.remove((item) => item === 2);
-    expect(gate.leave("a")).toBeUndefined();
-    expect(gate.enter("a", 3)).toBe(true);
+    expect(gate.leave(gate.at("a"))).toBeUndefined();
+    expect(gate.enter(gate.at("a"), 3)).toBe(true);
   });
 });

@@ -168,18 +168,19 @@ export class Publisher {
     options: Options,
     given: Cause | undefined,
   ): Envelope {
+    const now = this.#core.clock.now();
     const around = ambient();
     const cause = given ?? (this.#core.options.correlateByItself ? around?.cause : undefined);
     const scope = around?.scope;
     const at = topic ?? definition!.topicOf(output);
     const metadata = scope?.metadata === undefined ? options?.metadata : { ...scope.metadata, ...options?.metadata };
     return {
-      id: options?.id ?? this.#core.ids.next(),
+      id: options?.id ?? this.#core.ids.next(now),
       type: options?.type ?? definition?.type ?? at.slice(at.lastIndexOf(".") + 1),
       version: definition?.version ?? 1,
       topic: at,
       source: options?.source ?? scope?.source ?? this.#core.options.name,
-      time: options?.time?.getTime() ?? this.#core.clock.now(),
+      time: options?.time?.getTime() ?? now,
       key: options?.key ?? (definition === undefined ? undefined : definition.keyOf(output)),
       session: scope?.session,
       correlationId: options?.correlationId ?? scope?.correlationId ?? cause?.correlationId,

@@ -1,7 +1,10 @@
+/** What a publish resolves with. */
 export interface Receipt {
   readonly id: string;
   readonly driver: string;
+  /** `broker`: it outlives every process. */
   readonly stored: "broker" | "not-durable";
+  /** Undefined outside every stream. */
   readonly stream: string | undefined;
   /** Opaque, for people and logs; `streams.positions` gives what `from` takes. */
   readonly position: string | undefined;
@@ -9,6 +12,7 @@ export interface Receipt {
   readonly duplicate: boolean;
 }
 
+/** Of one item of `publishMany`. */
 export type PublishOutcome =
   | { readonly ok: true; readonly receipt: Receipt }
   | { readonly ok: false; readonly id: string; readonly error: Error };

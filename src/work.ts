@@ -3,6 +3,7 @@ import type { Bagged } from "./internal/bag.ts";
 import type { Envelope } from "./envelope.ts";
 import type { BusEvent } from "./event.ts";
 import type { ResolvedRetry } from "./normalise.ts";
+import type { Gate } from "./order-gate.ts";
 import type { Track, Tracked } from "./run-ahead.ts";
 import type { WheelTimer } from "./timer-wheel.ts";
 
@@ -50,6 +51,8 @@ export class Work implements Tracked, Bagged {
   readonly #owner: WorkOwner;
   /** What order is kept by; undefined where none is. */
   readonly key: string | undefined;
+  /** Of its key, since it entered. */
+  gate: Gate<Work> | undefined = undefined;
   /** Stored nowhere: retried here, then reported and gone. */
   readonly local: boolean;
   // its place in its partition: run-ahead.ts

@@ -3,7 +3,7 @@ import { writeSync } from "node:fs";
 import { systemClock } from "../../src/clock.ts";
 import type { Consumption, DriverConnection, InMessage, OutMessage, Sink } from "../../src/driver.ts";
 import { sqlite } from "../../src/drivers/sqlite/index.ts";
-import { type ChildSide, runChild } from "../../src/testing/index.ts";
+import { type ChildSide, runChild } from "../../src/testing/child-side.ts";
 import { RecordingSink, groupSpec, outgoing, publish, textOf } from "../support/driver-harness.ts";
 
 export interface ChildInput {
@@ -128,14 +128,13 @@ async function responder({ input, note, ended }: ChildSide<ChildInput>): Promise
 }
 
 /** Publishes one by one and writes a line on its output for each receipt: strace shows what came before it. */
-async function receipts({ input, note }: ChildSide<ChildInput>): Promise<void> {
+async function receipts({ input }: ChildSide<ChildInput>): Promise<void> {
   const connection = await connect(input);
   writeSync(1, "begin\n");
   for (let n = 0; n < (input.count ?? 1); n += 1) {
     const [sent] = publish(connection, [String(n)]);
     await stored(sent!);
     writeSync(1, `receipt ${n} ${sent!.outcome}\n`);
-    note({ op: sent!.outcome, text: String(n), code: (sent!.error as { readonly code?: string } | undefined)?.code });
   }
   await connection.close(AbortSignal.timeout(5_000));
 }

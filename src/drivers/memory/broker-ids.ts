@@ -23,9 +23,11 @@ export class BrokerIds {
   /** The latest sequence of each bucket. */
   #buckets = new Int32Array();
   #next = 0;
-  /** Of the id that was looked for last, since it is added next. */
-  #lastId = "";
-  #lastHash = 0;
+  /** The id that was read last: what is looked for is added next. */
+  #last: string | undefined;
+  readonly #lastWords = new Int32Array(4);
+  /** Its words are the id itself. */
+  #lastExact = false;
 
   constructor(windowMs: number, most: number) {
     this.#windowMs = windowMs;
@@ -34,12 +36,14 @@ export class BrokerIds {
 
   /** `partition/position` of the first one with this id; "" where it has none yet. */
   find(id: string, now: number): string | undefined {
-    const exact = readWords(id);
+    if (this.#size === 0) return undefined;
+    this.#read(id);
     const oldest = this.#next - this.#size;
-    let sequence = this.#size === 0 ? -1 : this.#buckets[bucketOf(words) & (this.#buckets.length - 1)]!;
+    let sequence = this.#buckets[bucketOf(this.#lastWords, 0) & (this.#buckets.length - 1)]!;
     while (sequence >= 0 && sequence >= oldest) {
       const slot = sequence & (this.#size - 1);
-      if (this.#is(slot, id, exact)) return now - this.#times[slot]! < this.#windowMs ? placeOf(this.#places[slot]!) : undefined;
+      if (this.#is(slot, id))
+        return now - this.#times[slot]! < this.#windowMs ? placeOf(this.#places[slot]!) : undefined;
       sequence = this.#before[slot]!;
     }
     return undefined;
@@ -48,23 +52,41 @@ export class BrokerIds {
   /** Position 0: it has none yet. */
   add(id: string, partition: number, position: number, now: number): void {
     if (this.#next >= this.#size) this.#grow(now);
-    const exact = readWords(id);
-    this.#put(exact ? "" : id, position === 0 ? -1 : partition * positionsPerPartition + position, now);
+    this.#read(id);
+    const place = position === 0 ? -1 : partition * positionsPerPartition + position;
+    this.#put(this.#lastExact ? "" : id, this.#lastWords, 0, place, now);
   }
 
-  #is(slot: number, id: string, exact: boolean): boolean {
-    const at = slot * 4;
+  #read(id: string): void {
+    if (id === this.#last) return;
+    this.#last = id;
+    this.#lastExact = id.length === 36 && readUuid(id, this.#lastWords);
+    if (!this.#lastExact) readOther(id, this.#lastWords);
+  }
+
+  /** Whether the id that was read last is the one in that slot. */
+  #is(slot: number, id: string): boolean {
     const kept = this.#words;
-    if (kept[at] !== words[0] || kept[at + 1] !== words[1] || kept[at + 2] !== words[2] || kept[at + 3] !== words[3]) return false;
-    return this.#ids[slot] === (exact ? "" : id);
+    const wanted = this.#lastWords;
+    const at = slot * 4;
+    return (
+      kept[at + 3] === wanted[3] &&
+      kept[at + 2] === wanted[2] &&
+      kept[at + 1] === wanted[1] &&
+      kept[at] === wanted[0] &&
+      this.#ids[slot] === (this.#lastExact ? "" : id)
+    );
   }
 
-  /** The words are those that were read last. */
-  #put(id: string, place: number, time: number): void {
+  #put(id: string, words: Int32Array, from: number, place: number, time: number): void {
     const slot = this.#next & (this.#size - 1);
-    const bucket = bucketOf(words) & (this.#buckets.length - 1);
+    const bucket = bucketOf(words, from) & (this.#buckets.length - 1);
+    const at = slot * 4;
     this.#ids[slot] = id;
-    this.#words.set(words, slot * 4);
+    this.#words[at] = words[from]!;
+    this.#words[at + 1] = words[from + 1]!;
+    this.#words[at + 2] = words[from + 2]!;
+    this.#words[at + 3] = words[from + 3]!;
     this.#places[slot] = place;
     this.#times[slot] = time;
     this.#before[slot] = this.#buckets[bucket]!;
@@ -80,7 +102,7 @@ export class BrokerIds {
     if (!wider && this.#next < rebaseAt) return;
     const size = this.#size === 0 ? smallest : wider ? this.#size * 2 : this.#size;
     const first = this.#next - this.#size;
-    const [kept, ids, old, places, times] = [this.#size, this.#ids, this.#words, this.#places, this.#times];
+    const [kept, ids, words, places, times] = [this.#size, this.#ids, this.#words, this.#places, this.#times];
     this.#size = size;
     this.#ids = [];
     this.#words = new Int32Array(size * 4);
@@ -91,49 +113,67 @@ export class BrokerIds {
     this.#next = 0;
     for (let sequence = first; sequence < first + kept; sequence += 1) {
       const slot = sequence & (kept - 1);
-      for (let word = 0; word < 4; word += 1) words[word] = old[slot * 4 + word]!;
-      this.#put(ids[slot]!, places[slot]!, times[slot]!);
+      this.#put(ids[slot]!, words, slot * 4, places[slot]!, times[slot]!);
     }
   }
 }
 
-/** What the id read last comes to: a UUID's own 128 bits, or a hash over the last 64 characters and the length. */
-const words: Int32Array<ArrayBuffer> = new Int32Array(4);
-const bucketOf = (of: Int32Array): number => {
-  const mixed = Math.imul(of[0]! ^ Math.imul(of[1]!, 31) ^ of[2]!, 0x9e3779b1) ^ of[3]!;
-  return mixed ^ (mixed >>> 15);
-};
+/**
+ * UUIDs of version 7 that were made one after the other differ by one in the bits that a counter has, so they come to
+ * neighbouring buckets, which the processor has at hand.
+ */
+function bucketOf(words: Int32Array, at: number): number {
+  const [high, low] = [words[at + 1]!, words[at + 2]!];
+  const counter = ((high & 0xfff) << 14) | ((low >>> 16) & 0x3fff);
+  const mixed = Math.imul(words[at]! ^ Math.imul(high >>> 12, 31), 0x9e3779b1);
+  return (mixed ^ (mixed >>> 15)) + counter;
+}
 
-/** Lower-case hexadecimal digits by their code; -1 for everything else. */
-const digits: Int8Array<ArrayBuffer> = new Int8Array(128).fill(-1);
+/** Lower-case hexadecimal digits by their code; -1 for every other one. */
+const digits: Int8Array<ArrayBuffer> = new Int8Array(0x1_0000).fill(-1);
 for (let digit = 0; digit < 16; digit += 1) digits[digit.toString(16).charCodeAt(0)] = digit;
+const dash = 0x2d;
 
-/** True when the words are the id itself. */
-function readWords(id: string): boolean {
-  if (id.length === 36 && readUuid(id)) return true;
+/** A UUID's own 128 bits; false of other texts, and of one that is not written as usual. */
+function readUuid(id: string, words: Int32Array): boolean {
+  const a = fourDigits(id, 0);
+  const b = fourDigits(id, 4);
+  const c = fourDigits(id, 9);
+  const d = fourDigits(id, 14);
+  const e = fourDigits(id, 19);
+  const f = fourDigits(id, 24);
+  const g = fourDigits(id, 28);
+  const h = fourDigits(id, 32);
+  words[0] = (a << 16) | b;
+  words[1] = (c << 16) | d;
+  words[2] = (e << 16) | f;
+  words[3] = (g << 16) | h;
+  return (
+    (a | b | c | d | e | f | g | h) >= 0 &&
+    id.charCodeAt(8) === dash &&
+    id.charCodeAt(13) === dash &&
+    id.charCodeAt(18) === dash &&
+    id.charCodeAt(23) === dash
+  );
+}
+
+/** Negative when one of them is none. */
+function fourDigits(text: string, at: number): number {
+  return (
+    (digits[text.charCodeAt(at)]! << 12) |
+    (digits[text.charCodeAt(at + 1)]! << 8) |
+    (digits[text.charCodeAt(at + 2)]! << 4) |
+    digits[text.charCodeAt(at + 3)]!
+  );
+}
+
+/** A hash over the last 64 characters and the length. */
+function readOther(id: string, words: Int32Array): void {
   let hash = id.length;
-  for (let index = Math.max(id.length - 64, 0); index < id.length; index += 1) hash = (Math.imul(hash, 31) + id.charCodeAt(index)) | 0;
+  for (let index = Math.max(id.length - 64, 0); index < id.length; index += 1)
+    hash = (Math.imul(hash, 31) + id.charCodeAt(index)) | 0;
   words[0] = hash;
   words[1] = words[2] = words[3] = 0;
-  return false;
-}
-
-function readUuid(id: string): boolean {
-  let word = 0;
-  let count = 0;
-  for (let index = 0; index < 36; index += 1) {
-    const code = id.charCodeAt(index);
-    if (index === 8 || index === 13 || index === 18 || index === 23) {
-      if (code !== 45) return false;
-      continue;
-    }
-    const digit = code < 128 ? digits[code]! : -1;
-    if (digit < 0) return false;
-    word = (word << 4) | digit;
-    count += 1;
-    if ((count & 7) === 0) words[(count >> 3) - 1] = word;
-  }
-  return true;
 }
 
 function placeOf(place: number): string {

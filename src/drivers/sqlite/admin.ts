@@ -124,9 +124,8 @@ export class SqliteAdmin implements DriverAdmin {
     return this.#change(() => this.#store.letters.remove(ids, token, this.#store.clock.now()));
   }
 
-  /** A look that takes no lock. */
-  async #read<Result>(body: () => Result): Promise<Result> {
-    return body();
+  #read<Result>(body: () => Result): Promise<Result> {
+    return this.#store.read(body);
   }
 
   #change<Result>(body: () => Result): Promise<Result> {

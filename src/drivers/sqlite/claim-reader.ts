@@ -1,4 +1,5 @@
 import type { GroupSpec } from "../../driver.ts";
+import type { ClaimHandle } from "./claim-writer.ts";
 import { Claim, isOpenIn, type ClaimRow } from "./claim-store.ts";
 import type { Query } from "./database.ts";
 import type { GroupRow } from "./group-store.ts";
@@ -8,7 +9,6 @@ import { SqliteMessage } from "./message.ts";
 import type { Store } from "./store.ts";
 import { partitionName, type StreamRow } from "./streams.ts";
 import { TopicFilter } from "./topic-filter.ts";
-import type { ClaimHandle } from "./unordered-group.ts";
 
 type Message = SqliteMessage<ClaimHandle>;
 interface Source {

@@ -48,6 +48,7 @@ export class Database {
   readonly #inode: string;
   readonly #queries = new Map<string, Query>();
   readonly #begin: Query;
+  readonly #read: Query;
   readonly #commit: Query;
   readonly #rollback: Query;
   readonly #dataVersion: Query<{ readonly data_version: number }>;
@@ -70,13 +71,14 @@ export class Database {
       this.raw.exec(`PRAGMA synchronous = ${settings.synchronous}`);
       this.raw.exec("PRAGMA cell_size_check = ON");
       this.raw.exec("PRAGMA temp_store = MEMORY");
-      this.raw.exec("PRAGMA wal_autocheckpoint = 1000");
+      this.raw.exec("PRAGMA wal_autocheckpoint = 500");
       this.raw.exec("PRAGMA journal_size_limit = 67108864");
       if (settings.maxFileBytes !== undefined) {
         const { page_size } = this.raw.prepare("PRAGMA page_size").get() as { readonly page_size: number };
         this.raw.exec(`PRAGMA max_page_count = ${Math.floor(settings.maxFileBytes / page_size)}`);
       }
       this.#begin = this.query("BEGIN IMMEDIATE");
+      this.#read = this.query("BEGIN");
       this.#commit = this.query("COMMIT");
       this.#rollback = this.query("ROLLBACK");
       this.#dataVersion = this.query("PRAGMA data_version");
@@ -129,6 +131,16 @@ export class Database {
     } catch (error) {
       this.rollback();
       throw error;
+    }
+  }
+
+  /** Several looks at one state of the file, whatever others commit meanwhile. */
+  snapshot<Result>(body: () => Result): Result {
+    this.#read.run();
+    try {
+      return body();
+    } finally {
+      this.rollback();
     }
   }
 

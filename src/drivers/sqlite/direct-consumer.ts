@@ -10,7 +10,7 @@ interface Waiting {
   readonly expires: number | undefined;
 }
 
-const mostWaiting = 10_000;
+export const mostWaiting = 10_000;
 const mostWaitingBytes = 64 * 1_048_576;
 
 /** A listener on the direct lane, or an inbox. What its window has no room for waits here, within bounds. */
@@ -47,6 +47,10 @@ export class DirectConsumer implements Consumption {
       this.#waitingBytes += each.message.size;
     }
     this.#pump();
+  }
+
+  dropped(count: number): void {
+    this.#sink.lost(count, `more than ${mostWaiting} direct messages waited`);
   }
 
   window(window: Window): void {

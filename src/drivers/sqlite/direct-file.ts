@@ -20,16 +20,17 @@ export interface ConsumerRow extends LivingRow {
   readonly answers: string;
 }
 
+/** Another layout has other names: the file may be shared with another version, and be deleted. */
 const statements = [
-  "CREATE TABLE IF NOT EXISTS {direct_meta} (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-  `CREATE TABLE IF NOT EXISTS {direct_consumer} (
+  "CREATE TABLE IF NOT EXISTS {direct_1_meta} (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+  `CREATE TABLE IF NOT EXISTS {direct_1_consumer} (
     id INTEGER PRIMARY KEY AUTOINCREMENT, pid INTEGER NOT NULL, started TEXT NOT NULL, space TEXT NOT NULL, beat INTEGER NOT NULL DEFAULT 0,
     grp TEXT, address TEXT UNIQUE, patterns TEXT NOT NULL, answers TEXT NOT NULL)`,
-  `CREATE TABLE IF NOT EXISTS {direct_message} (
+  `CREATE TABLE IF NOT EXISTS {direct_1_message} (
     id INTEGER PRIMARY KEY AUTOINCREMENT, consumer INTEGER NOT NULL, topic TEXT NOT NULL, key TEXT, reply TEXT, expires INTEGER, headers TEXT, body BLOB NOT NULL)`,
-  "CREATE INDEX IF NOT EXISTS {direct_message_consumer} ON {direct_message} (consumer, id)",
-  "CREATE INDEX IF NOT EXISTS {direct_message_expires} ON {direct_message} (expires) WHERE expires IS NOT NULL",
-  "INSERT OR IGNORE INTO {direct_meta} VALUES ('registry', 0)",
+  "CREATE INDEX IF NOT EXISTS {direct_1_message_consumer} ON {direct_1_message} (consumer, id)",
+  "CREATE INDEX IF NOT EXISTS {direct_1_message_expires} ON {direct_1_message} (expires) WHERE expires IS NOT NULL",
+  "INSERT OR IGNORE INTO {direct_1_meta} VALUES ('registry', 0)",
 ];
 
 /** The unsynced file beside the durable one: who listens, and what is under way between processes. May be deleted at any time. */
@@ -47,11 +48,11 @@ export class DirectFile {
         for (const statement of statements) this.database.exec(statement);
       });
       this.#put = this.database.query(
-        "INSERT INTO {direct_message} (consumer, topic, key, reply, expires, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO {direct_1_message} (consumer, topic, key, reply, expires, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
       );
-      this.#of = this.database.query("SELECT * FROM {direct_message} WHERE consumer = ? ORDER BY id LIMIT ?");
-      this.#taken = this.database.query("DELETE FROM {direct_message} WHERE consumer = ? AND id <= ?");
-      this.#registry = this.database.query("SELECT value FROM {direct_meta} WHERE key = 'registry'");
+      this.#of = this.database.query("SELECT * FROM {direct_1_message} WHERE consumer = ? ORDER BY id LIMIT ?");
+      this.#taken = this.database.query("DELETE FROM {direct_1_message} WHERE consumer = ? AND id <= ?");
+      this.#registry = this.database.query("SELECT value FROM {direct_1_meta} WHERE key = 'registry'");
     } catch (error) {
       this.database.close();
       throw error;
@@ -62,31 +63,31 @@ export class DirectFile {
     this.#touch();
     return this.database
       .query(
-        "INSERT INTO {direct_consumer} (pid, started, space, grp, address, patterns, answers) VALUES (?, ?, ?, ?, ?, '[]', '[]')",
+        "INSERT INTO {direct_1_consumer} (pid, started, space, grp, address, patterns, answers) VALUES (?, ?, ?, ?, ?, '[]', '[]')",
       )
       .insert(identity.pid, identity.started, identity.space, group ?? null, address ?? null);
   }
 
   wants(consumer: number, patterns: readonly string[], answers: readonly string[]): void {
     this.database
-      .query("UPDATE {direct_consumer} SET patterns = ?, answers = ? WHERE id = ?")
+      .query("UPDATE {direct_1_consumer} SET patterns = ?, answers = ? WHERE id = ?")
       .run(JSON.stringify(patterns), JSON.stringify(answers), consumer);
     this.#touch();
   }
 
   unregister(consumer: number): void {
-    this.database.query("DELETE FROM {direct_consumer} WHERE id = ?").run(consumer);
-    this.database.query("DELETE FROM {direct_message} WHERE consumer = ?").run(consumer);
+    this.database.query("DELETE FROM {direct_1_consumer} WHERE id = ?").run(consumer);
+    this.database.query("DELETE FROM {direct_1_message} WHERE consumer = ?").run(consumer);
     this.#touch();
   }
 
   /** False when others took it for dead. */
   renew(consumer: number): boolean {
-    return this.database.query("UPDATE {direct_consumer} SET beat = beat + 1 WHERE id = ?").run(consumer) === 1;
+    return this.database.query("UPDATE {direct_1_consumer} SET beat = beat + 1 WHERE id = ?").run(consumer) === 1;
   }
 
   consumers(): ConsumerRow[] {
-    return this.database.query<ConsumerRow>("SELECT * FROM {direct_consumer} ORDER BY id").all();
+    return this.database.query<ConsumerRow>("SELECT * FROM {direct_1_consumer} ORDER BY id").all();
   }
 
   /** Moves whenever somebody comes, goes or wants something else. */
@@ -113,19 +114,37 @@ export class DirectFile {
     return rows;
   }
 
+  /** Removes the oldest of what waits for a consumer beyond so many. How many went. */
+  trim(consumer: number, most: number): number {
+    return this.database
+      .query(
+        `DELETE FROM {direct_1_message} WHERE consumer = ?1 AND id <=
+         (SELECT id FROM {direct_1_message} WHERE consumer = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`,
+      )
+      .run(consumer, most);
+  }
+
+  overflows(consumer: number, most: number): boolean {
+    return (
+      this.database
+        .query("SELECT 1 FROM {direct_1_message} WHERE consumer = ? LIMIT 1 OFFSET ?")
+        .get(consumer, most) !== undefined
+    );
+  }
+
   anythingFor(consumer: number): boolean {
     return this.#of.get(consumer, 1) !== undefined;
   }
 
   removeExpired(now: number): void {
-    this.database.query("DELETE FROM {direct_message} WHERE expires <= ?").run(now);
+    this.database.query("DELETE FROM {direct_1_message} WHERE expires <= ?").run(now);
   }
 
   anyExpired(now: number): boolean {
-    return this.database.query("SELECT 1 FROM {direct_message} WHERE expires <= ? LIMIT 1").get(now) !== undefined;
+    return this.database.query("SELECT 1 FROM {direct_1_message} WHERE expires <= ? LIMIT 1").get(now) !== undefined;
   }
 
   #touch(): void {
-    this.database.query("UPDATE {direct_meta} SET value = value + 1 WHERE key = 'registry'").run();
+    this.database.query("UPDATE {direct_1_meta} SET value = value + 1 WHERE key = 'registry'").run();
   }
 }

@@ -154,7 +154,7 @@ describe("the direct file", () => {
     const direct = (table: string): unknown => {
       const database = world.raw();
       database.exec(`ATTACH '${world.path}-direct' AS direct`);
-      const { count } = database.prepare(`SELECT count(*) AS count FROM direct.omnibus_direct_${table}`).get() as {
+      const { count } = database.prepare(`SELECT count(*) AS count FROM direct.omnibus_direct_1_${table}`).get() as {
         readonly count: number;
       };
       database.close();

@@ -1,6 +1,6 @@
 import type { ConnectContext, OutMessage, Sink, Window } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { DirectConsumer } from "./direct-consumer.ts";
+import { DirectConsumer, mostWaiting } from "./direct-consumer.ts";
 import { DirectFile, type DirectRow } from "./direct-file.ts";
 import { DirectRegistry } from "./direct-registry.ts";
 import { encodeHeaders } from "./headers.ts";
@@ -116,6 +116,8 @@ export class DirectLane {
       this.#reopen();
       return true;
     }
+    for (const consumer of this.#local.values())
+      if (this.#file.overflows(consumer.id, mostWaiting)) this.#trim(consumer);
     const gone = this.#liveness.gone(this.#file.consumers().filter(({ id }) => !this.#local.has(id)));
     const now = this.now();
     if (gone.length > 0 || this.#file.anyExpired(now)) {
@@ -127,6 +129,13 @@ export class DirectLane {
         .catch(() => undefined);
     }
     return false;
+  }
+
+  #trim(consumer: DirectConsumer): void {
+    void this.#turn
+      .do(() => this.#file.trim(consumer.id, mostWaiting))
+      .then((count) => consumer.dropped(count))
+      .catch(() => undefined); // in a second again
   }
 
   settled(): Promise<void> {
@@ -201,19 +210,24 @@ export class DirectLane {
         new DriverError("BUS_NO_RESPONDER", `sqlite: nobody listens to "${to.kind === "direct" ? to.topic : ""}"`),
       );
     const remote: number[] = [];
+    let refused = 0;
     for (const id of ids) {
       const consumer = this.#local.get(id);
       if (consumer === undefined) remote.push(id);
       else if (consumer.open)
         consumer.offer([{ message: passOn(message, consumer.address !== undefined), expires: message.expiresAt }]);
-      else if (message.replyTo !== undefined)
-        return message.failed(
-          "no",
-          new DriverError("BUS_FULL", "sqlite: whoever listens has too much waiting", { retryable: true }),
-        );
+      else {
+        refused += 1;
+        if (message.replyTo === undefined) consumer.dropped(1);
+      }
     }
-    if (remote.length === 0) message.stored();
-    else this.#parcels.push({ message, remote });
+    if (remote.length > 0) this.#parcels.push({ message, remote });
+    else if (refused === 0 || refused < ids.length || message.replyTo === undefined) message.stored();
+    else
+      message.failed(
+        "no",
+        new DriverError("BUS_FULL", "sqlite: whoever answers has too much waiting", { retryable: true }),
+      );
   }
 
   #sendLater(message: OutMessage, due: number): void {

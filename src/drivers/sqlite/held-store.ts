@@ -12,6 +12,20 @@ export interface HeldRow {
   readonly avoid: string | null;
 }
 
+/** What a held message becomes. */
+export interface HeldChange {
+  /** Null: anybody may claim it from `due` on. */
+  readonly member: number | null;
+  readonly due: number;
+  /** Undefined: as they are. */
+  readonly attempts?: number;
+  readonly notBefore: number | null;
+  readonly deliveries: number;
+  /** Null: as they are. */
+  readonly headers: string | null;
+  readonly avoid: string | null;
+}
+
 /** How long a released message waits for another member before the one that released it may have it again. */
 const preferOthersMs = 1_000;
 
@@ -47,20 +61,7 @@ export class HeldStore {
   }
 
   /** A message of a claim becomes a row of its own. */
-  put(
-    group: number,
-    stream: number,
-    seq: number,
-    row: {
-      readonly member: number | null;
-      readonly due: number;
-      readonly attempts: number;
-      readonly notBefore: number | null;
-      readonly deliveries: number;
-      readonly headers: string | null;
-      readonly avoid: string | null;
-    },
-  ): void {
+  put(group: number, stream: number, seq: number, row: HeldChange & { readonly attempts: number }): void {
     this.#put.run(
       group,
       stream,
@@ -75,27 +76,14 @@ export class HeldStore {
     );
   }
 
-  /** A held message changes; false when it is no longer the member's. Undefined attempts and headers stay as they are. */
-  change(
-    group: number,
-    stream: number,
-    seq: number,
-    member: number,
-    row: {
-      readonly member: number | null;
-      readonly due: number;
-      readonly attempts: number | null;
-      readonly notBefore: number | null;
-      readonly deliveries: number;
-      readonly headers: string | null;
-      readonly avoid: string | null;
-    },
-  ): boolean {
+  /** A held message changes; false when it is no longer the member's. */
+  change(group: number, stream: number, seq: number, member: number, row: HeldChange): boolean {
+    const { attempts = null } = row;
     return (
       this.#move.run(
         row.member,
         row.due,
-        row.attempts,
+        attempts,
         row.notBefore,
         row.deliveries,
         row.headers,

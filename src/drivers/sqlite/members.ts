@@ -23,6 +23,7 @@ export class Members {
   readonly #groups: GroupStore;
   readonly #self: Member;
   readonly #liveness: Liveness;
+  readonly #leaseMs: number;
   readonly #there: Query;
   readonly #beat: Query;
   readonly #all: Query<ProcessRow>;
@@ -33,6 +34,7 @@ export class Members {
     this.#groups = groups;
     this.#self = self;
     this.#liveness = new Liveness(clock, leaseMs);
+    this.#leaseMs = leaseMs;
     this.#there = database.query("SELECT 1 FROM {process} WHERE id = ?");
     this.#beat = database.query("UPDATE {process} SET beat = beat + 1, seen = ? WHERE id = ?");
     this.#all = database.query("SELECT * FROM {process}");
@@ -117,9 +119,9 @@ export class Members {
     return this.#liveness.gone(this.#all.all().filter(({ id }) => id !== own));
   }
 
-  /** Those with a seat in the group that were not seen for `idleMs` by the wall clock, or are dead. */
+  /** Those with a seat in the group that were not seen for `idleMs`, and a lease at least, by the wall clock, or are dead. */
   idle(group: number, own: number, idleMs: number): number[] {
-    const before = this.#clock.now() - idleMs;
+    const before = this.#clock.now() - Math.max(idleMs, this.#leaseMs);
     return this.#all
       .all()
       .filter((row) => row.id !== own && (row.seen <= before || this.#liveness.isDead(row)))

@@ -233,6 +233,27 @@ describe("a member of an ordered group", () => {
     ).rejects.toMatchObject({ code: "BUS_UNSUPPORTED" });
   });
 
+  it("starts again where its other members stood too", async () => {
+    const { world, connection } = await started();
+    const members = [await joinGroup(connection, "g"), await joined(world)];
+    await until(() => [...owners(world).values()].join() === "8,8", "the shares");
+    spread(connection, 32);
+    await until(() => members.every(({ sink }) => sink.messages.length === 16), "all");
+    for (const { consumption, sink } of members) {
+      consumption.ack(sink.messages.slice(0, 8));
+      await consumption.flush();
+    }
+    await connection.ping();
+    const other = (await world.connect({ streams: [] })).connection;
+    await other.admin.deleteGroup("g");
+    await until(() => members.every(({ sink }) => sink.ends.length === 1), "the end");
+    await connection.ensureGroup(groupSpec("g", { order: "group", from: { at: "newest" } }));
+    const again = await consume(connection, { kind: "group", group: "g", resume: members[0]!.sink.floors });
+    await until(() => again.sink.messages.length >= 16, "what was not settled");
+    const unsettled = members.flatMap(({ sink }) => sink.texts.slice(8));
+    expect(unsettled.every((text) => again.sink.texts.includes(text))).toBe(true);
+  });
+
   it("starts again before its oldest unsettled when the group was deleted", async () => {
     const { world, connection } = await started();
     const member = await joinGroup(connection, "g");

@@ -4,20 +4,16 @@ import { Credit } from "./credit.ts";
 import { encodeHeaders } from "./headers.ts";
 import type { SqliteMessage } from "./message.ts";
 import { PartReader } from "./part-reader.ts";
+import { PartWriter, type PartBatch } from "./part-writer.ts";
 import type { Part, PartHandle } from "./part.ts";
 import type { ReadRound } from "./read-round.ts";
 import { Settlements, type Entry } from "./settlements.ts";
 import { Shares, type ShareChange } from "./shares.ts";
 import type { Store } from "./store.ts";
+import { partitionName } from "./streams.ts";
 import type { Job } from "./turn.ts";
 
 type Message = SqliteMessage<PartHandle>;
-interface Batch {
-  readonly parts: Set<Part>;
-  /** Settled, and a note lies beside them. */
-  readonly noted: Message[];
-  readonly entries: Entry<PartHandle>[];
-}
 interface Turned {
   readonly shares: ShareChange | undefined;
   readonly read: ReadRound | undefined;
@@ -43,14 +39,14 @@ export class OrderedGroup implements Consumption {
   readonly #credit: Credit;
   readonly #shares: Shares;
   readonly #reader: PartReader;
+  readonly #writer: PartWriter;
   readonly #parts = new Map<string, Part>();
   readonly #settlements = new Settlements<PartHandle>();
   readonly #limits = new Map<string, number>();
   #member: number;
-  #dirty: Batch = newBatch();
-  #writing: Batch | undefined;
-  #stale: Part[] = [];
-  #released: Part[] = [];
+  #dirty: PartBatch = newBatch();
+  #writing: PartBatch | undefined;
+  #written: { readonly lost: readonly Part[] } = { lost: [] };
   #turned: Turned | undefined;
   #sweeping = false;
   #state: "open" | "stopped" | "closed" = "open";
@@ -64,6 +60,7 @@ export class OrderedGroup implements Consumption {
     this.#credit = new Credit(window);
     this.#shares = new Shares(store, group);
     this.#reader = new PartReader(store, group, version);
+    this.#writer = new PartWriter(store, group);
   }
 
   get member(): number {
@@ -99,6 +96,14 @@ export class OrderedGroup implements Consumption {
     this.#shares.forget();
     for (const part of parts) this.#sink.revoked({ partition: part.name });
     this.wake();
+  }
+
+  announce(): void {
+    for (const { stream, partition, cursor } of this.#store.own.all(this.group)) {
+      const row = this.#store.streams.byId(stream);
+      const name = row === undefined ? undefined : partitionName(row, partition);
+      if (name !== undefined && !this.#parts.has(name)) this.#sink.floor(name, String(cursor));
+    }
   }
 
   end(error: unknown): void {
@@ -216,46 +221,10 @@ export class OrderedGroup implements Consumption {
   }
 
   #runSettle(): void {
-    const batch = this.#nextBatch();
-    const { own, held, letters } = this.#store;
-    const now = this.#store.clock.now();
-    this.#stale = [];
-    this.#released = [];
-    for (const part of batch.parts) if (!this.#save(part)) this.#stale.push(part);
-    for (const { handle, seq } of batch.noted)
-      if (!this.#stale.includes(handle.part)) held.drop(this.group, handle.part.stream, seq);
-    for (const entry of batch.entries) {
-      const { part } = entry.message.handle;
-      entry.result = this.#stale.includes(part) ? "stale" : "done";
-      if (entry.result === "stale") continue;
-      if (entry.what.how === "dead") letters.put(entry.what.letter);
-      else if (entry.what.how === "note") {
-        if (entry.message.over) entry.result = "stale";
-        else held.put(this.group, part.stream, entry.message.seq, noteRow(this.#member, entry.message, entry.what));
-      }
-    }
-    for (const part of this.#parts.values()) {
-      if (!part.draining || !part.drained(now) || this.#stale.includes(part) || this.#settlements.any) continue;
-      if (this.#save(part) && own.release(this.group, this.#member, part)) this.#released.push(part);
-      else this.#stale.push(part);
-    }
-    if (this.#released.length > 0) this.#store.groups.touch(this.group, now);
+    this.#written = this.#writer.write(this.#nextBatch(), this.#member, this.#parts, !this.#settlements.any);
   }
 
-  #save(part: Part): boolean {
-    if (this.#parts.get(part.name) !== part) return false;
-    const counts = part.counts.filter(([upTo]) => upTo > part.cursor);
-    return this.#store.own.save(
-      this.group,
-      this.#member,
-      part,
-      part.cursor,
-      part.done,
-      counts.length === 0 ? null : JSON.stringify(counts),
-    );
-  }
-
-  #nextBatch(): Batch {
+  #nextBatch(): PartBatch {
     const fresh = this.#dirty;
     this.#dirty = newBatch();
     fresh.entries.push(...this.#settlements.take());
@@ -281,8 +250,7 @@ export class OrderedGroup implements Consumption {
       this.#dirty.noted.push(message); // settled while its note was written
       this.#dirty.parts.add(message.handle.part);
     }
-    for (const part of this.#stale) this.#lose(part);
-    for (const part of this.#released) this.#lose(part);
+    for (const part of this.#written.lost) this.#lose(part);
     this.#settlements.answer(batch.entries);
     for (const part of batch.parts) this.#sayFloor(part);
     if (this.#dirty.parts.size > 0 || this.#settlements.any) return this.#write();
@@ -385,19 +353,6 @@ export class OrderedGroup implements Consumption {
   }
 }
 
-function newBatch(): Batch {
+function newBatch(): PartBatch {
   return { parts: new Set(), noted: [], entries: [] };
-}
-
-function noteRow(member: number, message: Message, note: Note): Parameters<Store["held"]["put"]>[3] {
-  const headers = encodeHeaders(note.headers);
-  return {
-    member,
-    due: 0,
-    attempts: note.attempts,
-    notBefore: note.notBefore ?? null,
-    deliveries: message.deliveries,
-    headers,
-    avoid: null,
-  };
 }

@@ -35,10 +35,10 @@ export class SqliteState implements StateStore {
   }
 
   get(bucket: string, key: string): Promise<{ readonly value: Uint8Array; readonly revision: string } | undefined> {
-    const row = this.#row(bucket, key);
-    return Promise.resolve(
-      row?.value === null || row === undefined ? undefined : { value: row.value, revision: String(row.revision) },
-    );
+    return this.#store.read(() => {
+      const row = this.#row(bucket, key);
+      return row === undefined ? undefined : { value: row.value, revision: String(row.revision) };
+    });
   }
 
   async put(bucket: string, key: string, value: Uint8Array, options: PutOptions): Promise<string | undefined> {
@@ -64,11 +64,13 @@ export class SqliteState implements StateStore {
 
   async *keys(bucket: string, prefix: string): AsyncIterable<string> {
     for (let after = ""; ;) {
-      const rows = this.#store.database
-        .query<{ readonly key: string }>(
-          "SELECT key FROM {state} WHERE bucket = ? AND key > ? AND key >= ? AND key < ? AND value IS NOT NULL AND (expires IS NULL OR expires > ?) ORDER BY key LIMIT ?",
-        )
-        .all(bucket, after, prefix, behind(prefix), this.#store.clock.now(), pageSize);
+      const rows = await this.#store.read(() =>
+        this.#store.database
+          .query<{ readonly key: string }>(
+            "SELECT key FROM {state} WHERE bucket = ? AND key > ? AND key >= ? AND key < ? AND value IS NOT NULL AND (expires IS NULL OR expires > ?) ORDER BY key LIMIT ?",
+          )
+          .all(bucket, after, prefix, behind(prefix), this.#store.clock.now(), pageSize),
+      );
       for (const { key } of rows) yield key;
       if (rows.length < pageSize) return;
       after = rows.at(-1)!.key;
@@ -179,13 +181,13 @@ export class SqliteState implements StateStore {
     return this.#store.database.query("SELECT 1 FROM {state} WHERE expires <= ? LIMIT 1").get(now) !== undefined;
   }
 
-  #row(bucket: string, key: string): StateRow | undefined {
+  #row(bucket: string, key: string): (StateRow & { readonly value: Uint8Array }) | undefined {
     const row = this.#store.database
-      .query<StateRow>("SELECT key, value, revision, expires FROM {state} WHERE bucket = ? AND key = ?")
+      .query<StateRow & { readonly value: Uint8Array }>(
+        "SELECT key, value, revision, expires FROM {state} WHERE bucket = ? AND key = ? AND value IS NOT NULL",
+      )
       .get(bucket, key);
-    return row === undefined || row.value === null || (row.expires !== null && row.expires <= this.#store.clock.now())
-      ? undefined
-      : row;
+    return row?.expires !== null && row !== undefined && row.expires <= this.#store.clock.now() ? undefined : row;
   }
 
   #revisionOf(bucket: string, key: string): string | null {

@@ -13,6 +13,7 @@ import { Members } from "./members.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { OwnStore } from "./own-store.ts";
 import { Retention } from "./retention.ts";
+import { SpecWaiters } from "./spec-waiters.ts";
 import { Streams } from "./streams.ts";
 import { Turn } from "./turn.ts";
 
@@ -30,6 +31,8 @@ export interface GroupMember {
   look(): void;
   tick(): void;
   lostSeat(member: number, version: number): void;
+  /** Says where the group stands, what others have handled included. */
+  announce(): void;
   end(error: unknown): void;
 }
 
@@ -71,7 +74,7 @@ export class Store {
   #checked = -1;
   #relieving = false;
   #routing: number;
-  #specWaiters: { readonly group: number; readonly version: number; readonly resolve: () => void }[] = [];
+  readonly #specs: SpecWaiters;
   #timers = new Set<Disposable>();
 
   constructor(database: Database, context: ConnectContext, options: ResolvedOptions, wrote: () => void) {
@@ -89,6 +92,7 @@ export class Store {
     this.streams = new Streams(database);
     this.groups = new GroupStore(database, this.streams);
     this.members = new Members(database, context.clock, this.groups, context.member, options.leaseMs);
+    this.#specs = new SpecWaiters(this.members);
     this.claims = new ClaimStore(database);
     this.held = new HeldStore(database);
     this.own = new OwnStore(database);
@@ -114,6 +118,7 @@ export class Store {
 
   joined(member: GroupMember): void {
     this.groupMembers.add(member);
+    member.announce();
     member.changed();
   }
 
@@ -192,18 +197,23 @@ export class Store {
   /** Resolves when every member has seen this version of the group's definition, or is gone. */
   allKnow(group: number, version: number): Promise<void> {
     for (const member of this.groupMembers) if (member.group === group) member.changed();
-    if (this.members.allKnow(group, version)) return Promise.resolve();
-    return new Promise((resolve) => void this.#specWaiters.push({ group, version, resolve }));
+    return this.#specs.known(group, version);
   }
 
   /** A member may have seen a newer definition. */
   specKnown(): void {
-    if (this.#specWaiters.length === 0) return;
-    const waiting = this.#specWaiters;
-    this.#specWaiters = [];
-    for (const waiter of waiting) {
-      if (this.members.allKnow(waiter.group, waiter.version)) waiter.resolve();
-      else this.#specWaiters.push(waiter);
+    this.#specs.look();
+  }
+
+  /** A look that takes no lock; should another process just recover the file, a little later. */
+  async read<Result>(body: () => Result): Promise<Result> {
+    for (;;) {
+      try {
+        return body();
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+      }
+      await new Promise<void>((resolve) => this.later(2, resolve));
     }
   }
 
@@ -229,7 +239,7 @@ export class Store {
     this.#delayed.clear();
     for (const timer of this.#timers) timer[Symbol.dispose]();
     this.#timers.clear();
-    for (const { resolve } of this.#specWaiters.splice(0)) resolve();
+    this.#specs.close();
   }
 
   /** What goes wrong by itself is nobody's to catch: a lock is waited for until the next look, the rest is said. */
@@ -271,7 +281,10 @@ export class Store {
         if (this.process === 0) this.process = this.members.join();
         else this.members.renew(this.process);
       }, "settle")
-      .then(this.#wrote);
+      .then(() => {
+        this.#wrote();
+        for (const member of this.groupMembers) member.announce();
+      });
   }
 
   #entered(): void {

@@ -11,6 +11,12 @@ import { TopicFilter } from "./topic-filter.ts";
 const scanAtOnce = 5_000;
 const mostAtOnce = 1_000;
 
+interface Read {
+  readonly messages: SqliteMessage[];
+  readonly lost: number;
+  readonly more: boolean;
+}
+
 /** Reads a stream from some place on, for this process alone; nothing is stored. */
 export class Tail implements Consumption, Watcher {
   readonly address: undefined = undefined;
@@ -131,21 +137,26 @@ export class Tail implements Consumption, Watcher {
   }
 
   #readOnce(): void {
+    const read = this.#store.database.snapshot(() => this.#look());
+    if (read === undefined) return this.end(new DriverError("BUS_NOT_FOUND", "sqlite: the stream was deleted"));
+    if (read.lost > 0) this.#sink.lost(read.lost, "dropped by retention before the tail came to it");
+    if (read.more) this.#later();
+    if (read.messages.length > 0) this.#sink.deliver(read.messages);
+  }
+
+  #look(): Read | undefined {
     const stream = this.#store.streams.byId(this.#stream);
-    if (stream === undefined) return this.end(new DriverError("BUS_NOT_FOUND", "sqlite: the stream was deleted"));
-    if (this.#next < stream.first - 1) {
-      this.#sink.lost(stream.first - 1 - this.#next, "dropped by retention before the tail came to it");
-      this.#next = stream.first - 1;
-    }
+    if (stream === undefined) return undefined;
+    const messages: SqliteMessage[] = [];
+    const lost = Math.max(0, stream.first - 1 - this.#next);
+    this.#next += lost;
     if (this.#filter.patterns.length === 0) this.#next = stream.last; // nobody listens
-    if (this.#next >= stream.last) return;
+    if (this.#next >= stream.last) return { messages, lost, more: false };
     const upper = Math.min(stream.last, this.#next + scanAtOnce);
     const limit = Math.min(this.#credit.messages, mostAtOnce);
     const now = this.#store.clock.now();
-    const { rows, complete } = this.#store.streams
-      .log(stream.id)
-      .read(stream, this.#next, upper, limit, this.#credit.bytes, this.#filter.globs);
-    const messages: SqliteMessage[] = [];
+    const log = this.#store.streams.log(stream.id);
+    const { rows, complete } = log.read(stream, this.#next, upper, limit, this.#credit.bytes, this.#filter.globs);
     let reached = this.#next;
     let full = false;
     for (const row of rows) {
@@ -158,8 +169,7 @@ export class Tail implements Consumption, Watcher {
       messages.push(message);
     }
     this.#next = complete && !full ? upper : reached;
-    if (this.#next < stream.last) this.#later();
-    if (messages.length > 0) this.#sink.deliver(messages);
+    return { messages, lost, more: this.#next < stream.last };
   }
 }
 

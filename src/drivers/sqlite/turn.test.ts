@@ -11,8 +11,8 @@ interface Made {
   readonly clock: ManualClock;
   readonly said: string[];
   /** A job that inserts a value; `fails`: after it did. */
-  job(value: number, fails?: boolean): Job & { outcome: string };
-  values(): unknown[];
+  readonly job: (value: number, fails?: boolean) => Job & { outcome: string };
+  readonly values: () => unknown[];
 }
 
 function make(): Made {

@@ -115,8 +115,12 @@ export class Turn {
       this.#begun();
       const next = this.#single.shift();
       const jobs = next === undefined ? this.#take() : [next];
-      const done = this.#together(jobs);
-      if (!done) this.#single.push(...jobs);
+      const ended = this.#together(jobs);
+      if (ended === "busy") {
+        this.#single.unshift(...jobs);
+        return this.#later();
+      }
+      if (ended === "thrown") this.#single.push(...jobs);
       else if (this.#single.length === 0) break;
     }
     if (this.#waiting()) this.#schedule();
@@ -132,8 +136,8 @@ export class Turn {
     return jobs;
   }
 
-  /** False when one of several threw: nothing was done, nobody was told. */
-  #together(jobs: readonly Job[]): boolean {
+  /** `thrown`, by one of several, and `busy`: nothing was done, nobody was told. */
+  #together(jobs: readonly Job[]): "done" | "thrown" | "busy" {
     let committing = false;
     try {
       this.#events.entered();
@@ -142,15 +146,16 @@ export class Turn {
       this.#database.commit();
     } catch (error) {
       this.#database.rollback();
+      if (isBusy(error)) return "busy";
       const full = isFull(error);
-      if ((!committing || full) && jobs.length > 1) return false;
+      if ((!committing || full) && jobs.length > 1) return "thrown";
       if (!full) this.#events.trouble(error);
       for (const job of jobs) job.failed(error, committing && !full ? "unknown" : "no");
-      return true;
+      return "done";
     }
     this.#events.committed();
     for (const job of jobs) job.committed();
-    return true;
+    return "done";
   }
 
   #later(): void {

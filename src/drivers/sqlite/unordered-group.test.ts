@@ -338,6 +338,20 @@ describe("a member of an unordered group", () => {
     expect(again.sink.texts).toEqual(numbered(7).slice(Number(member.sink.floors.get("events/0"))));
   });
 
+  it.each(["none", "group"] as const)("knows where it stood before it settled anything (order %s)", async (order) => {
+    const { world, connection } = await started({ order, from: { at: "newest" } });
+    const member = await joinGroup(connection, "g");
+    publish(connection, numbered(3));
+    await all(member, 3);
+    const other = (await world.connect({ streams: [] })).connection;
+    await other.admin.deleteGroup("g");
+    await until(() => member.sink.ends.length === 1, "the end");
+    await connection.ensureGroup(groupSpec("g", { order, from: { at: "newest" } }));
+    const again = await consume(connection, { kind: "group", group: "g", resume: member.sink.floors });
+    await all(again, 3);
+    expect(again.sink.texts).toEqual(numbered(3));
+  });
+
   it("is not thrown back by an old position when the group is still there", async () => {
     const { connection } = await started();
     const member = await joinGroup(connection, "g");

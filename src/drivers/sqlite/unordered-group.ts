@@ -1,7 +1,7 @@
 import type { Consumption, InMessage, Note, Settlement, Sink, Window } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import type { Claim } from "./claim-store.ts";
 import { ClaimReader, type Claimed } from "./claim-reader.ts";
+import { ClaimWriter, type ClaimBatch, type ClaimHandle } from "./claim-writer.ts";
 import { Credit } from "./credit.ts";
 import { encodeHeaders } from "./headers.ts";
 import type { SqliteMessage } from "./message.ts";
@@ -10,22 +10,7 @@ import type { Store } from "./store.ts";
 import { partitionName } from "./streams.ts";
 import type { Job } from "./turn.ts";
 
-/** The claim that a message belongs to; undefined once it has a row of its own in `held`. */
-export interface ClaimHandle {
-  claim: Claim | undefined;
-  readonly stream: number;
-  /** Handled, and nothing else became of it. */
-  acked?: boolean;
-  /** Members that released it before. */
-  readonly avoid?: string | null;
-}
 type Message = SqliteMessage<ClaimHandle>;
-interface Batch {
-  readonly claims: Set<Claim>;
-  /** Acknowledged, with a row of their own. */
-  readonly held: Message[];
-  readonly entries: Entry<ClaimHandle>[];
-}
 
 const retryFullMs = 250;
 const floorEveryMs = 50;
@@ -42,14 +27,15 @@ export class UnorderedGroup implements Consumption {
   readonly #store: Store;
   readonly #sink: Sink;
   readonly #reader: ClaimReader;
+  readonly #writer: ClaimWriter;
   readonly #credit: Credit;
   readonly #settlements = new Settlements<ClaimHandle>();
   readonly #delivered = new Set<Message>();
   readonly #paused = new Set<string>();
   readonly #floors = new Map<number, number>();
   #member: number;
-  #dirty: Batch = newBatch();
-  #writing: Batch | undefined;
+  #dirty: ClaimBatch = newBatch();
+  #writing: ClaimBatch | undefined;
   #claimed: Claimed | undefined;
   #newFloors: readonly (readonly [stream: number, floor: number])[] = [];
   #floorAt = 0;
@@ -64,6 +50,7 @@ export class UnorderedGroup implements Consumption {
     this.#sink = sink;
     this.#credit = new Credit(window);
     this.#reader = new ClaimReader(store, group, version);
+    this.#writer = new ClaimWriter(store, group);
   }
 
   get member(): number {
@@ -103,6 +90,13 @@ export class UnorderedGroup implements Consumption {
     this.#reader.version = version;
     if (gone.length > 0) this.#sink.revoked(gone);
     this.wake();
+  }
+
+  announce(): void {
+    const group = this.#store.groups.byId(this.group);
+    if (group === undefined) return;
+    for (const { id } of this.#store.groups.sources(group))
+      this.#sayFloor(id, this.#store.retention.floorOf(group.id, id));
   }
 
   /** The group is gone, or the file is. */
@@ -222,24 +216,11 @@ export class UnorderedGroup implements Consumption {
 
   #runSettle(): void {
     const batch = this.#nextBatch();
-    const { claims, held } = this.#store;
-    const stale = new Set<Claim>();
-    // A note gives its message a row of its own, so the claim is done with it.
-    for (const { message, what } of batch.entries)
-      if (what.how === "note" && message.handle.claim?.isOpen(message.seq) === true)
-        message.handle.claim.done(message.seq);
-    for (const claim of batch.claims) if (!claims.save(claim, this.#member)) stale.add(claim);
-    for (const message of batch.held) held.remove(this.group, message.handle.stream, message.seq, this.#member);
-    for (const entry of batch.entries) {
-      const { claim } = entry.message.handle;
-      entry.result = (claim === undefined ? this.#moveHeld(entry) : !stale.has(claim) && this.#moveClaimed(entry))
-        ? "done"
-        : "stale";
-    }
+    this.#writer.write(batch, this.#member);
     this.#measureFloors(batch);
   }
 
-  #nextBatch(): Batch {
+  #nextBatch(): ClaimBatch {
     const fresh = this.#dirty;
     this.#dirty = newBatch();
     fresh.entries.push(...this.#settlements.take());
@@ -250,51 +231,6 @@ export class UnorderedGroup implements Consumption {
       this.#writing.entries.push(...fresh.entries);
     }
     return this.#writing;
-  }
-
-  #moveClaimed({ message, what }: Entry<ClaimHandle>): boolean {
-    if (what.how === "note" && message.over) return false; // settled since
-    if (what.how === "dead") this.#store.letters.put(what.letter);
-    else this.#store.held.put(this.group, message.handle.stream, message.seq, this.#row(message, what));
-    return true;
-  }
-
-  #moveHeld({ message, what }: Entry<ClaimHandle>): boolean {
-    const { stream } = message.handle;
-    if (what.how !== "dead")
-      return this.#store.held.change(this.group, stream, message.seq, this.#member, this.#row(message, what));
-    if (!this.#store.held.remove(this.group, stream, message.seq, this.#member)) return false;
-    this.#store.letters.put(what.letter);
-    return true;
-  }
-
-  #row(
-    message: Message,
-    what: Exclude<Entry<ClaimHandle>["what"], { readonly how: "dead" }>,
-  ): Parameters<Store["held"]["put"]>[3] {
-    const headers = encodeHeaders(what.headers);
-    if (what.how === "note")
-      return {
-        member: this.#member,
-        due: 0,
-        attempts: what.attempts,
-        notBefore: what.notBefore ?? null,
-        deliveries: message.deliveries,
-        headers,
-        avoid: null,
-      };
-    const due = this.#store.clock.now() + what.delayMs;
-    if (what.how === "retry")
-      return { member: null, due, attempts: what.attempts, notBefore: null, deliveries: 0, headers, avoid: null };
-    return {
-      member: null,
-      due,
-      attempts: message.attempts,
-      notBefore: null,
-      deliveries: message.deliveries - 1,
-      headers,
-      avoid: this.#store.members.avoiding(this.group, message.handle.avoid ?? "", this.#store.self),
-    };
   }
 
   #settled(): void {
@@ -367,7 +303,7 @@ export class UnorderedGroup implements Consumption {
     });
   }
 
-  #measureFloors(batch: Batch): void {
+  #measureFloors(batch: ClaimBatch): void {
     const now = this.#store.clock.ticks();
     if (this.#credit.outstanding > 0 && now - this.#floorAt < floorEveryMs) return;
     this.#floorAt = now;
@@ -401,6 +337,6 @@ export class UnorderedGroup implements Consumption {
   }
 }
 
-function newBatch(): Batch {
+function newBatch(): ClaimBatch {
   return { claims: new Set(), held: [], entries: [] };
 }

@@ -1,0 +1,99 @@
+import type { Claim } from "./claim-store.ts";
+import { encodeHeaders } from "./headers.ts";
+import type { HeldChange } from "./held-store.ts";
+import type { SqliteMessage } from "./message.ts";
+import type { Entry } from "./settlements.ts";
+import type { Store } from "./store.ts";
+
+/** How a message of an unordered group is found again. */
+export interface ClaimHandle {
+  /** Undefined once it has a row of its own in `held`. */
+  claim: Claim | undefined;
+  readonly stream: number;
+  /** Handled, and nothing else became of it. */
+  acked?: boolean;
+  /** Members that released it before. */
+  readonly avoid?: string | null;
+}
+type Message = SqliteMessage<ClaimHandle>;
+
+/** What a member settled and noted in one turn. */
+export interface ClaimBatch {
+  readonly claims: Set<Claim>;
+  /** Acknowledged, with a row of their own. */
+  readonly held: Message[];
+  readonly entries: Entry<ClaimHandle>[];
+}
+
+/** Writes what became of messages that an unordered group's member has; within the transaction. */
+export class ClaimWriter {
+  readonly #store: Store;
+  readonly #group: number;
+
+  constructor(store: Store, group: number) {
+    this.#store = store;
+    this.#group = group;
+  }
+
+  /** Leaves in each entry what it came to. Ownership first: of what is another's now nothing is written. */
+  write({ claims, held, entries }: ClaimBatch, member: number): void {
+    const stale = new Set<Claim>();
+    // A note gives its message a row of its own, so the claim is done with it.
+    for (const { message, what } of entries) {
+      const { claim } = message.handle;
+      if (what.how === "note" && claim?.isOpen(message.seq) === true) claim.done(message.seq);
+    }
+    for (const claim of claims) if (!this.#store.claims.save(claim, member)) stale.add(claim);
+    for (const { handle, seq } of held) this.#store.held.remove(this.#group, handle.stream, seq, member);
+    for (const entry of entries) {
+      const { claim } = entry.message.handle;
+      const done =
+        claim === undefined ? this.#moveHeld(entry, member) : !stale.has(claim) && this.#moveClaimed(entry, member);
+      entry.result = done ? "done" : "stale";
+    }
+  }
+
+  #moveClaimed({ message, what }: Entry<ClaimHandle>, member: number): boolean {
+    if (what.how === "note" && message.over) return false; // settled since
+    if (what.how === "dead") this.#store.letters.put(what.letter);
+    else
+      this.#store.held.put(this.#group, message.handle.stream, message.seq, {
+        attempts: 0,
+        ...this.#row(message, what, member),
+      });
+    return true;
+  }
+
+  #moveHeld({ message, what }: Entry<ClaimHandle>, member: number): boolean {
+    const { stream } = message.handle;
+    if (what.how !== "dead")
+      return this.#store.held.change(this.#group, stream, message.seq, member, this.#row(message, what, member));
+    if (!this.#store.held.remove(this.#group, stream, message.seq, member)) return false;
+    this.#store.letters.put(what.letter);
+    return true;
+  }
+
+  #row(
+    message: Message,
+    what: Exclude<Entry<ClaimHandle>["what"], { readonly how: "dead" }>,
+    member: number,
+  ): HeldChange {
+    const headers = encodeHeaders(what.headers);
+    const { deliveries } = message;
+    if (what.how === "note")
+      return {
+        member,
+        due: 0,
+        attempts: what.attempts,
+        notBefore: what.notBefore ?? null,
+        deliveries,
+        headers,
+        avoid: null,
+      };
+    const due = this.#store.clock.now() + what.delayMs;
+    if (what.how === "retry")
+      return { member: null, due, attempts: what.attempts, notBefore: null, deliveries: 0, headers, avoid: null };
+    const avoid = this.#store.members.avoiding(this.#group, message.handle.avoid ?? "", this.#store.self);
+    return { member: null, due, notBefore: null, deliveries: deliveries - 1, headers, avoid };
+  }
+}

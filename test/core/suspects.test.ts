@@ -1,0 +1,161 @@
+import { describe, expect, it } from "vitest";
+import { connect, defineEvent, typed, type Bus, type SubscribeOptions } from "../../src/index.ts";
+import type { Note } from "../../src/driver.ts";
+import { memory } from "../../src/drivers/memory/index.ts";
+import { until } from "../../src/testing/until.ts";
+import { fresh, gate, Keyed, Seen, type KeyedCount } from "../support/events.ts";
+import { tapped } from "../support/tapped-driver.ts";
+
+const forEver = (): Promise<void> => new Promise(() => undefined);
+const numberOf = (note: Note): string => String(note.message.key);
+
+/** A store in which a member of `g` has died over these events: they come back counted. The bus keeps the store. */
+async function afterDeathOver(
+  events: readonly KeyedCount[],
+  options: SubscribeOptions = {},
+): Promise<{ readonly name: string; readonly keep: Bus; readonly die: () => Promise<unknown> }> {
+  const name = fresh("store");
+  const keep = await connect({ driver: memory({ name }) });
+  const victim = await connect({ driver: memory({ name }) });
+  await victim.subscribe(Keyed, forEver, { ...options, group: "g" });
+  await keep.publishMany(events.map((event) => Keyed.of(event)));
+  await until(() => victim.stats().delivered === events.length, "that the victim has them");
+  return { name, keep, die: () => victim.close({ timeoutMs: 1 }) };
+}
+
+describe("a suspect", () => {
+  it("whose note got no answer stays, is noted again and runs, and its key goes on", async () => {
+    const { name, keep, die } = await afterDeathOver([{ of: "k", n: 1 }]);
+    await using _ = keep;
+    await keep.publish(Keyed, { of: "k", n: 2 });
+    await die();
+    let tries = 0;
+    const driver = tapped(
+      {
+        consumption: (consumption, { kind }) =>
+          kind !== "group"
+            ? {}
+            : {
+                record: (notes) =>
+                  (tries += 1) === 1 ? Promise.reject(new Error("connection reset")) : consumption.record(notes),
+              },
+      },
+      memory({ name }),
+    );
+    await using bus = await connect({ driver });
+    const seen = new Seen();
+    await bus.subscribe(Keyed, seen.handle, { group: "g" });
+    await until(() => seen.count === 2, "both", 5_000);
+    expect([tries, seen.numbers]).toEqual([2, [1, 2]]);
+    await until(async () => (await keep.groups.info("g")).inFlight === 0, "that nothing is in flight");
+  });
+
+  it("that waits for a due time is one afterwards: noted before it runs", async () => {
+    const name = fresh("store");
+    await using keep = await connect({ driver: memory({ name }) });
+    const victim = await connect({ driver: memory({ name }) });
+    const hanging = new Seen();
+    await victim.subscribe(
+      Keyed,
+      (event) => (event.data.n === 2 ? (hanging.handle(event), forEver()) : Promise.reject(new Error("later"))),
+      { group: "g", retry: { backoff: () => 400 } },
+    );
+    await keep.publishMany([Keyed.of({ of: "a", n: 1 }), Keyed.of({ of: "b", n: 2 })]);
+    await until(() => victim.stats().retried === 1 && hanging.count === 1, "the retry, recorded");
+    await victim.groups.info("g"); // what it settled is at the broker
+    await victim.close({ timeoutMs: 1 });
+    const said: string[] = [];
+    const driver = tapped(
+      {
+        consumption: (consumption, { kind }) =>
+          kind !== "group"
+            ? {}
+            : {
+                record: (notes) => {
+                  said.push(...notes.map((note) => `noted ${numberOf(note)}: ${note.attempts}`));
+                  return consumption.record(notes);
+                },
+              },
+      },
+      memory({ name }),
+    );
+    await using bus = await connect({ driver });
+    await bus.subscribe(Keyed, ({ key }) => void said.push(`ran ${key}`), { group: "g" });
+    await until(
+      () => said.includes("ran a") && said.includes("ran b"),
+      () => said.join(),
+    );
+    expect(said).toEqual(["noted b: 1", "ran b", "noted a: 2", "ran a"]);
+  });
+
+  it("pays with no attempt while it waits for room", async () => {
+    const { name, keep, die } = await afterDeathOver(
+      [
+        { of: "a", n: 1 },
+        { of: "b", n: 2 },
+      ],
+      { order: "none", concurrency: 1 },
+    );
+    await using _ = keep;
+    const busy = await connect({ driver: memory({ name }) });
+    const open = gate();
+    const ran: string[] = [];
+    const options = { group: "g", order: "none", concurrency: 1 } as const;
+    await busy.subscribe(Keyed, ({ data }) => (ran.push(`busy ${data.n}`), open.opened), options);
+    await keep.publish(Keyed, { of: "c", n: 3 });
+    await until(() => ran.length === 1, "the fresh one");
+    await die();
+    await until(() => busy.stats().delivered === 2, "a suspect, behind it");
+    const closing = busy.close();
+    open.open();
+    await closing;
+    await using last = await connect({ driver: memory({ name }) });
+    await last.subscribe(Keyed, ({ data }, { attempt }) => void ran.push(`last ${data.n}: ${attempt}`), options);
+    await until(
+      () => ran.length === 3,
+      () => ran.join(),
+    );
+    expect(ran.toSorted()).toEqual(["busy 3", "last 1: 1", "last 2: 1"]);
+  });
+
+  it("that no handler here takes does not hold the next one up", async () => {
+    const Other = defineEvent("other", { schema: typed<{ readonly n: number }>(), key: ({ n }) => `o${n}` });
+    const name = fresh("store");
+    await using keep = await connect({ driver: memory({ name }) });
+    const victim = await connect({ driver: memory({ name }) });
+    let started = 0;
+    await victim.subscribePattern(">", () => ((started += 1), forEver()), { group: "g" });
+    await keep.publishMany([Other.of({ n: 0 }), Other.of({ n: 1 }), Keyed.of({ of: "k", n: 2 }), Other.of({ n: 3 })]);
+    await keep.publish(Keyed, { of: "l", n: 4 });
+    await until(() => started === 5, "the victim's handlers");
+    await victim.close({ timeoutMs: 1 });
+    await using bus = await connect({ driver: memory({ name }) });
+    const seen = new Seen();
+    await bus.subscribe(Keyed, seen.handle, { group: "g" });
+    await until(() => seen.count === 2, "the two that are taken", 1_000);
+    expect(bus.stats().deadLettered).toBe(0);
+  });
+
+  it("runs alone, one after another, and none is left behind", async () => {
+    const events = [1, 2, 3, 4, 5].map((n) => ({ of: `k${n}`, n }));
+    const { name, keep, die } = await afterDeathOver(events);
+    await using _ = keep;
+    await die();
+    await using bus = await connect({ driver: memory({ name }) });
+    let running = 0;
+    let most = 0;
+    const seen = new Seen();
+    await bus.subscribe(
+      Keyed,
+      async (event) => {
+        most = Math.max(most, (running += 1));
+        await new Promise((resolve) => setImmediate(resolve));
+        running -= 1;
+        seen.handle(event);
+      },
+      { group: "g" },
+    );
+    await until(() => seen.count === 5, "all five", 2_000);
+    expect([most, seen.numbers.toSorted()]).toEqual([1, [1, 2, 3, 4, 5]]);
+  });
+});
