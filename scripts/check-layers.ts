@@ -30,7 +30,7 @@ export function refusal(from: string, to: string, kind: Import["kind"]): string 
   if (core.test(from)) {
     if (to.startsWith("src/testing/")) return "the core does not import the suite";
     if (!to.startsWith("src/drivers/")) return undefined;
-    return from === "src/load-driver.ts" && kind === "lazy"
+    return (from === "src/load-driver.ts" && kind === "lazy") || (from === "src/options.ts" && kind === "type")
       ? undefined
       : "drivers are loaded by load-driver.ts, lazily";
   }

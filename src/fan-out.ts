@@ -49,6 +49,9 @@ export class FanOut implements Consumer {
     this.supervisor = new Supervisor(core, broker, this);
   }
 
+  get stream(): string | undefined {
+    return this.#source.kind === "tail" ? this.#source.stream : undefined;
+  }
   get empty(): boolean {
     return this.#all.size === 0;
   }

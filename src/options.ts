@@ -1,4 +1,6 @@
 import type { Driver, StreamOptions } from "./driver.ts";
+import type { MemoryOptions } from "./drivers/memory/options.ts";
+import type { SqliteOptions } from "./drivers/sqlite/options.ts";
 import type { BusEvent, EventDefinition } from "./event.ts";
 
 /** Any structural logger: pino and console fit. */
@@ -9,8 +11,11 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Filled by each driver's module: `interface DriverSections { sqlite: SqliteOptions }`. */
-export interface DriverSections {}
+/** A driver's own options, beside a url that names it. A driver of your own is given instead: `{ driver }`. */
+export interface DriverSections {
+  readonly memory: MemoryOptions;
+  readonly sqlite: Partial<SqliteOptions>;
+}
 
 /** What `connect` takes instead of a url: the options with the url, or with a driver that was made by hand. */
 export type BusConfig = BusOptions & ({ readonly url: string } | { readonly driver: Driver });

@@ -75,6 +75,7 @@ export type BusStatus =
     }
   | {
       readonly type: "messages-lost";
+      /** The stream of a tail; else the group, or the subscriber whose buffer was full. */
       readonly stream: string;
       readonly count: number | undefined;
       readonly reason: string;

@@ -16,6 +16,8 @@ export interface Broker {
 export interface Consumer {
   /** In messages and logs: `group "shipping"`. */
   readonly what: string;
+  /** Of a tail. */
+  readonly stream?: string | undefined;
   source(resume: ReadonlyMap<string, string> | undefined): Source;
   /** Before each opening: the group's definition, which may be gone. */
   prepare(connection: DriverConnection): Promise<unknown>;
@@ -127,7 +129,7 @@ export class Supervisor {
     this.#consumer.spec?.(spec);
   }
   lost(count: number | undefined, reason: string): void {
-    this.#core.board.say({ type: "messages-lost", stream: this.#consumer.what, count, reason });
+    this.#core.board.say({ type: "messages-lost", stream: this.#consumer.stream ?? this.#consumer.what, count, reason });
     this.#core.board.log("error", "messages lost", { of: this.#consumer.what, count, reason });
   }
   ended(error: unknown, kept: boolean): void {

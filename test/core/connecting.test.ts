@@ -136,7 +136,7 @@ describe("loading a driver", () => {
   });
 
   it("takes a driver's options from the url and from its section, which wins", async () => {
-    await using bus = await connect("memory:?maxMessages=1&encode=false", { memory: { encode: true } } as never);
+    await using bus = await connect("memory:?maxMessages=1&encode=false", { memory: { encode: true } });
     const seen = new Seen();
     await bus.subscribe(Tick, seen.handle, { group: "g" });
     const data = { n: 1 };

@@ -229,9 +229,9 @@ export class StreamLog {
     if (this.#fits(bytes)) return true;
     if (this.limits.whenFull !== "drop-oldest") return false;
     while (!this.#fits(bytes)) {
-      const number = lowestOf(this.partitions.map((log) => log.oldestSequence));
-      if (number < 0) return false;
-      this.drop(this.partitions[number]!, "full");
+      const log = oldestOf(this.partitions, undefined);
+      if (log === undefined) return false;
+      this.drop(log, "full");
     }
     return true;
   }
@@ -239,14 +239,10 @@ export class StreamLog {
   /** Of what every group has read; a few more than needed at once, since finding out who needs what costs more. */
   #dropRead(bytes: number, spare: number): void {
     const needed = this.partitions.map((log) => neededFrom(log, this.limits.idleGroupMs));
-    const sequenceOf = (log: PartitionLog): number => (log.first < needed[log.number]! ? log.oldestSequence : Infinity);
-    const sequences = this.partitions.map(sequenceOf);
     for (let left = spare; left > 0 || !this.#fits(bytes); left -= 1) {
-      const number = lowestOf(sequences);
-      if (number < 0) return;
-      const log = this.partitions[number]!;
+      const log = oldestOf(this.partitions, needed);
+      if (log === undefined) return;
       this.drop(log, "full");
-      sequences[number] = sequenceOf(log);
     }
   }
 
@@ -271,15 +267,18 @@ function neededFrom(log: PartitionLog, idleGroupMs: number): number {
   return needed;
 }
 
-/** Which of these sequences is the lowest; -1 when there is none. */
-function lowestOf(sequences: readonly number[]): number {
-  let found = -1;
-  let lowest = Infinity;
-  for (let index = 0; index < sequences.length; index += 1) {
-    const sequence = sequences[index]!;
-    if (sequence >= lowest) continue;
-    found = index;
-    lowest = sequence;
+/** The partition with the oldest entry, of those whose oldest is not needed. */
+function oldestOf(
+  partitions: readonly PartitionLog[],
+  needed: readonly number[] | undefined,
+): PartitionLog | undefined {
+  let found: PartitionLog | undefined;
+  let sequence = Infinity;
+  for (let number = 0; number < partitions.length; number += 1) {
+    const log = partitions[number]!;
+    if (log.oldestSequence >= sequence || (needed !== undefined && log.first >= needed[number]!)) continue;
+    found = log;
+    sequence = log.oldestSequence;
   }
   return found;
 }
