@@ -62,9 +62,12 @@ export class MessageBus implements Bus {
     this.#core = core;
     this.#parts = parts;
     this.#loadPulls = once(async () => new (await import("./pulls.ts")).Pulls(core.wheel));
-    const offices = (): Promise<typeof import("./administration.ts")> => import("./administration.ts");
-    this.streams = lazyStreams(once(async () => new (await offices()).StreamOffice(parts, () => parts.refresh())));
-    this.groups = lazyGroups(once(async () => new (await offices()).GroupOffice(core, parts, parts.routing)));
+    this.streams = lazyStreams(
+      once(async () => new (await import("./administration.ts")).StreamOffice(parts, () => parts.refresh())),
+    );
+    this.groups = lazyGroups(
+      once(async () => new (await import("./administration.ts")).GroupOffice(core, parts, parts.routing)),
+    );
     this.deadLetters = lazyDeadLetters(
       once(
         async () =>

@@ -129,7 +129,12 @@ export class Supervisor {
     this.#consumer.spec?.(spec);
   }
   lost(count: number | undefined, reason: string): void {
-    this.#core.board.say({ type: "messages-lost", stream: this.#consumer.stream ?? this.#consumer.what, count, reason });
+    this.#core.board.say({
+      type: "messages-lost",
+      stream: this.#consumer.stream ?? this.#consumer.what,
+      count,
+      reason,
+    });
     this.#core.board.log("error", "messages lost", { of: this.#consumer.what, count, reason });
   }
   ended(error: unknown, kept: boolean): void {

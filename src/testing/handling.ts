@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { defineEvent, typed } from "../index.ts";
-import { rejection } from "./rejection.ts";
 import { Runs, upTo } from "./runs.ts";
 import type { Item } from "./lab.ts";
 import type { Suite } from "./suite.ts";
@@ -289,14 +288,4 @@ export function handlingTests({ test }: Suite): void {
       },
     );
   }
-
-  test({ name: "refuses two handlers of one name in one group", needs: ["groups"] }, async (lab) => {
-    const bus = await lab.bus();
-    const item = lab.event();
-    await bus.subscribe(item, () => undefined, { group: lab.group(), name: "ship" });
-    await rejection(
-      bus.subscribe(item, () => undefined, { group: lab.group(), name: "ship" }),
-      "BUS_CONFLICT",
-    );
-  });
 }

@@ -253,4 +253,14 @@ export function membershipTests({ test }: Suite): void {
     assert.deepEqual(theirs.numbers(), [2]);
     assert.ok(!mine.numbers().includes(2));
   });
+
+  test({ name: "refuses two handlers of one name in one group", needs: ["groups"] }, async (lab) => {
+    const bus = await lab.bus();
+    const item = lab.event();
+    await bus.subscribe(item, () => undefined, { group: lab.group(), name: "ship" });
+    await rejection(
+      bus.subscribe(item, () => undefined, { group: lab.group(), name: "ship" }),
+      "BUS_CONFLICT",
+    );
+  });
 }

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { until } from "../../src/testing/until.ts";
-import { atOnce, onMemory, Seen, Tick, Tock } from "../support/events.ts";
+import { defineRequest, typed } from "../../src/index.ts";
+import { atOnce, failureOf, onMemory, Seen, Tick, Tock } from "../support/events.ts";
 
 const scope = { source: "tenant-a", correlationId: "corr-a", session: "s-a", metadata: { tenant: "a" } } as const;
+const timers = (): number => process.getActiveResourcesInfo().filter((each) => each === "Timeout").length;
 const plain = (seen: Seen): readonly unknown[] =>
   seen.events.map(({ source, session, metadata }) => [source, session, metadata]);
 
@@ -27,8 +29,16 @@ for (const correlate of ["auto", "explicit"] as const) {
     });
 
     it("does not leak into handlers through what is started in it: subscriptions, timers, retries", async () => {
+      const before = timers();
       await using bus = await onMemory({ name: "me", correlate, retry: atOnce });
       const seen = new Seen();
+      const Never = defineRequest("never", { request: typed<object>(), response: typed<object>() });
+      await bus.respond(
+        Never,
+        (_data, { signal }) => new Promise((resolve) => signal.addEventListener("abort", () => resolve({}))),
+      );
+      await until(() => timers() <= before, "that the bus has no timer");
+      const waiting = bus.within(scope, () => failureOf(bus.request(Never, {}, { timeoutMs: 300 }))); // sets a timer
       await bus.within(scope, async () => {
         await bus.subscribe(Tock, seen.handle, { group: "told" });
         await bus.subscribe(
@@ -44,6 +54,31 @@ for (const correlate of ["auto", "explicit"] as const) {
       await until(() => seen.count === 3, "what was caused");
       expect(plain(seen)).toEqual(Array.from({ length: 3 }, () => ["me", undefined, {}]));
       expect(seen.events.map(({ correlationId, causationId }) => correlationId === causationId)).not.toContain(false);
+      expect(await waiting).toMatchObject({ code: "BUS_TIMEOUT" });
+    });
+
+    it("does not leak from whoever subscribes or resumes into the handlers that this starts", async () => {
+      await using bus = await onMemory({ name: "me", correlate });
+      const seen = new Seen();
+      await bus.subscribe(Tock, seen.handle, { group: "told" });
+      await bus.publish(Tick, { n: 1 });
+      const subscription = await bus.within(scope, () =>
+        bus.subscribe(
+          Tick,
+          (event, delivery) =>
+            correlate === "auto" ? bus.publish(Tock, event.data) : delivery.publish(Tock, event.data),
+          { group: "g" },
+        ),
+      );
+      await until(() => seen.count === 1, "what waited for the subscriber");
+      await subscription.pause();
+      await bus.publish(Tick, { n: 2 });
+      await bus.within(scope, () => subscription.resume());
+      await until(() => seen.count === 2, "what waited for the end of the pause");
+      expect(plain(seen)).toEqual([
+        ["me", undefined, {}],
+        ["me", undefined, {}],
+      ]);
     });
 
     it("goes with the event's correlation into what its handler publishes, and no further", async () => {

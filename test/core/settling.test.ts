@@ -4,6 +4,7 @@ import type { Settlement } from "../../src/driver.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { silence, until, within } from "../../src/testing/until.ts";
 import { atOnce, failureOf, fresh, gate, onMemory, Seen, stillWorks, Tick, Tock } from "../support/events.ts";
+import { FaultyDriver } from "../support/faulty-driver.ts";
 import { tapped } from "../support/tapped-driver.ts";
 
 /** A bus whose broker answers the first settlements of a kind as unknown, without effect. */
@@ -48,7 +49,8 @@ describe("a settlement whose fate is unknown", () => {
       5_000,
     );
     expect(attempts).toEqual([1, 2, 3]);
-    expect(await bus.groups.info("g")).toMatchObject({ waiting: 0, inFlight: 0, deadLetters: 0 });
+    await until(async () => (await bus.groups.info("g")).inFlight === 0, "that it is settled");
+    expect(await bus.groups.info("g")).toMatchObject({ waiting: 0, deadLetters: 0 });
   });
 
   it("as a retry, again and again: no more attempts than there may be, then a letter", async () => {
@@ -86,6 +88,48 @@ describe("a settlement whose fate is unknown", () => {
     expect(asked()).toBeGreaterThan(1);
     expect(await operator.deadLetters.count()).toBe(0);
   });
+});
+
+describe("a settlement that is never answered", () => {
+  for (const order of ["group", "none"] as const) {
+    it(`holds nothing up once the broker has ended the consumption (order ${order})`, async () => {
+      const broker = new FaultyDriver();
+      let asked = 0;
+      const first = <Answer>(ask: () => Promise<Answer>): Promise<Answer> =>
+        (asked += 1) === 1 ? new Promise(() => undefined) : ask();
+      const driver = tapped(
+        {
+          consumption: (consumption, { kind }) =>
+            kind === "group"
+              ? {
+                  record: (notes) => first(() => consumption.record(notes)),
+                  settle: (batch) => first(() => consumption.settle(batch)),
+                }
+              : {},
+        },
+        broker,
+      );
+      const bus = await connect({ driver, retry: atOnce, reconnect: { minMs: 1, maxMs: 1 } });
+      const runs: string[] = [];
+      await bus.subscribe(
+        Tick,
+        ({ data }) => {
+          runs.push(String(data.n));
+          if (runs.length === 1) throw new Error("once");
+        },
+        { group: "g", order, concurrency: 1 },
+      );
+      await bus.publishMany([1, 2].map((n) => Tick.of({ n }, { key: "k" })));
+      await until(() => asked === 1, "the settlement");
+      await broker.last("group").end();
+      await until(
+        () => new Set(runs.slice(1)).size === 2,
+        () => `both, after it: ${runs.join()}`,
+        5_000,
+      );
+      await within(bus.close({ timeoutMs: 50 }), "the end", 3_000);
+    });
+  }
 });
 
 describe("a message that is released for another handler's sake", () => {

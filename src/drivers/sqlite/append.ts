@@ -16,7 +16,10 @@ export const maxMessageBytes: number = 1_000_000_000 - 1_048_576;
 const dueAtOnce = 500;
 
 export interface AppendEvents {
-  appended(): void;
+  /** Nobody else has written since our last transaction. */
+  alone(): boolean;
+  /** `delayed`: some of it is for later. */
+  appended(delayed: boolean): void;
   /** The file can't grow. */
   full(): void;
 }
@@ -35,6 +38,7 @@ export class Append implements Job {
   #waiting: OutMessage[] = [];
   #batch: OutMessage[] = [];
   #outcomes: Outcome[] = [];
+  #delayedAny = false;
 
   constructor(database: Database, clock: Clock, streams: Streams, retention: Retention, events: AppendEvents) {
     this.#clock = clock;
@@ -59,7 +63,8 @@ export class Append implements Job {
     const refused = new Map<string, DriverError>();
     const outcomes: Outcome[] = Array.from({ length: this.#batch.length });
     this.#outcomes = outcomes;
-    this.#seen.enter(now);
+    this.#seen.enter(now, this.#events.alone());
+    this.#delayedAny = false;
     let lane = "";
     let writer: StreamWriter | DriverError | undefined;
     for (const [index, message] of this.#batch.entries()) {
@@ -88,7 +93,7 @@ export class Append implements Job {
     const batch = this.#batch;
     const outcomes = this.#outcomes;
     this.#batch = [];
-    this.#events.appended();
+    this.#events.appended(this.#delayedAny);
     for (let index = 0; index < batch.length; index += 1) {
       const outcome = outcomes[index]!;
       const message = batch[index]!;
@@ -137,7 +142,7 @@ export class Append implements Job {
     const name = to.kind === "topic" ? to.stream : "";
     const stream = to.kind === "queue" ? this.#streams.makeQueue(to.group) : this.#streams.named(name);
     if (stream === undefined) return new DriverError("BUS_NOT_FOUND", `sqlite: there is no stream "${name}"`);
-    return new StreamWriter(stream, this.#streams.log(stream.id), this.#seen, outcomes, now);
+    return new StreamWriter(stream, this.#streams, this.#seen, outcomes, now);
   }
 
   /** The reason when it is refused. */
@@ -169,6 +174,7 @@ export class Append implements Job {
     this.#outcomes[index] = before === undefined ? 0 : duplicate(before);
     if (before !== undefined) return;
     const topic = to.kind === "inbox" ? "" : to.topic;
+    this.#delayedAny = true;
     this.delayed.add(
       due,
       stream.id,

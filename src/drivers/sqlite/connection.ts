@@ -20,7 +20,7 @@ import type { ResolvedOptions } from "./options.ts";
 import { prepared } from "./prepared.ts";
 import { OrderedGroup } from "./ordered-group.ts";
 import { SqliteState } from "./state-store.ts";
-import { Store } from "./store.ts";
+import { Store, type WakeUpHints } from "./store.ts";
 import { Tail } from "./tail.ts";
 import { UnorderedGroup } from "./unordered-group.ts";
 import { WakeUp } from "./wake-up.ts";
@@ -41,12 +41,16 @@ export class SqliteConnection implements DriverConnection {
   #store: Store;
   readonly #consumptions = new Set<Consumption>();
   #closed = false;
+  readonly #hints: WakeUpHints = {
+    committed: () => this.#wakeUp.committed(),
+    wrote: () => this.#wakeUp.wrote(),
+  };
 
   constructor(database: Database, capabilities: Capabilities, context: ConnectContext, options: ResolvedOptions) {
     this.capabilities = capabilities;
     this.#context = context;
     this.#options = options;
-    this.#store = new Store(database, context, options, () => this.#wakeUp.wrote());
+    this.#store = new Store(database, context, options, this.#hints);
     this.#direct = new DirectLane(options.path, context, options);
     const state = new SqliteState(() => this.#store);
     this.state = state;
@@ -191,9 +195,7 @@ export class SqliteConnection implements DriverConnection {
     old.end(error);
     old.close(error);
     try {
-      const store = new Store(prepared(this.#options, this.#context), this.#context, this.#options, () =>
-        this.#wakeUp.wrote(),
-      );
+      const store = new Store(prepared(this.#options, this.#context), this.#context, this.#options, this.#hints);
       store.troubled = true;
       this.#store = store;
       old.database.close();

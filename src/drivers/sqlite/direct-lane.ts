@@ -292,7 +292,7 @@ export class DirectLane {
       blocked: () => undefined,
       unblocked: () => undefined,
       trouble: () => undefined,
-      committed: () => undefined,
+      left: () => undefined,
     });
   }
 

@@ -1,6 +1,7 @@
 import type { SQLInputValue } from "node:sqlite";
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Database, Query } from "./database.ts";
+import type { HeaderTexts } from "./header-texts.ts";
 import { marks } from "./marks.ts";
 
 export interface LogRow {
@@ -10,7 +11,8 @@ export interface LogRow {
   readonly topic: string;
   readonly key: string | null;
   readonly expires: number | null;
-  readonly headers: string | null;
+  /** As JSON. */
+  headers: string | null;
   readonly body: Uint8Array;
 }
 
@@ -27,12 +29,14 @@ const carefulBytes = 8 * 1_048_576;
 /** The table of one stream. Synchronous; within whatever transaction the caller has. */
 export class Log {
   readonly #database: Database;
+  readonly #texts: HeaderTexts;
   readonly #table: string;
   readonly #range: Query<LogRow>;
   readonly #at: Query<{ readonly at: number }>;
 
-  constructor(database: Database, stream: number) {
+  constructor(database: Database, stream: number, texts: HeaderTexts) {
     this.#database = database;
+    this.#texts = texts;
     this.#table = `{log_${stream}}`;
     this.#range = database.query(
       `SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
@@ -64,6 +68,7 @@ export class Log {
     const most = Math.max(carefulBytes, bytes);
     const count = limit * stream.largest <= most ? limit : this.#affordable(after, upTo, limit, most);
     const rows = this.#rows(after, upTo, count, globs, partitions);
+    for (const row of rows) if (row.headers !== null) row.headers = this.#texts.decode(row.headers);
     const complete = rows.length < count;
     if (globs === undefined && partitions === undefined) {
       const from = Math.max(after + 1, stream.first);
@@ -78,7 +83,9 @@ export class Log {
   }
 
   one(seq: number): LogRow | undefined {
-    return this.#range.get(seq - 1, seq, 1);
+    const row = this.#range.get(seq - 1, seq, 1);
+    if (row !== undefined) row.headers = this.#texts.decode(row.headers);
+    return row;
   }
 
   #rows(

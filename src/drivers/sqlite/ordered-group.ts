@@ -297,7 +297,7 @@ export class OrderedGroup implements Consumption {
       return { shares: undefined, read: undefined, spec: undefined, version: 0, gone: true, lost: 0 };
     const spec = this.#reader.refresh(group, this.#member);
     const shares = this.#state === "open" ? this.#shares.balance(group, this.#member, this.#parts) : undefined;
-    const lost = this.#store.own.takeLost(this.group, this.#member);
+    const lost = shares === undefined ? 0 : this.#store.own.takeLost(this.group, this.#member);
     const parts = [...this.#parts.values(), ...(shares?.gained ?? [])].filter(
       (part) => shares?.draining.has(part) !== true,
     );

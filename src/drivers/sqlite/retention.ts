@@ -188,6 +188,8 @@ export class Retention {
         )
         .run(count, upTo, grp, stream.id, partition);
     }
+    // Its members look at what they own when the roster moves, and say what they find lost.
+    if (owned.length > 0) this.#database.query("UPDATE {grp} SET roster = roster + 1 WHERE id = ?").run(grp);
   }
 
   #readers(stream: StreamRow): Reader[] {

@@ -3,13 +3,13 @@ import type { Database } from "./database.ts";
 /** Of the tables below; in the table `meta`. A change here needs a step in migrate.ts. */
 export const layoutVersion = 2;
 
-/** A message as it stands in a log, in `delayed` and in the direct file. */
+/** A message as it stands in a log and in `delayed`; `headers` is JSON, or the number of a text in `header_text`. */
 const messageColumns = `
   topic TEXT NOT NULL,
   key TEXT,
   event TEXT NOT NULL,
   expires INTEGER,
-  headers TEXT,
+  headers,
   body BLOB NOT NULL`;
 
 /** A `StoredMessage`: `address` is JSON. */
@@ -39,6 +39,7 @@ const statements = [
     bytes INTEGER NOT NULL DEFAULT 0, largest INTEGER NOT NULL DEFAULT 0, UNIQUE (queue, name))`,
   `CREATE TABLE {delayed} (id INTEGER PRIMARY KEY, due INTEGER NOT NULL, stream INTEGER NOT NULL, partition INTEGER NOT NULL,${messageColumns})`,
   "CREATE INDEX {delayed_due} ON {delayed} (due)",
+  "CREATE TABLE {header_text} (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
   // Of two windows one fills; when it is 120 s old the other is emptied and fills next.
   "CREATE TABLE {seen_a} (broker TEXT, stream INTEGER, seq INTEGER NOT NULL, PRIMARY KEY (broker, stream)) WITHOUT ROWID",
   "CREATE TABLE {seen_b} (broker TEXT, stream INTEGER, seq INTEGER NOT NULL, PRIMARY KEY (broker, stream)) WITHOUT ROWID",

@@ -23,6 +23,7 @@ export class Seen {
   readonly #windows: Readonly<Record<"a" | "b", Window>>;
   #current: Window;
   #former: Window | undefined;
+  #since = Number.POSITIVE_INFINITY;
 
   constructor(database: Database) {
     this.#database = database;
@@ -43,8 +44,9 @@ export class Seen {
     this.#current = this.#windows.a;
   }
 
-  /** First in each transaction: another process may have turned the windows over. */
-  enter(now: number): void {
+  /** First in each transaction. `alone`: no other process can have turned the windows over since the last one. */
+  enter(now: number, alone: boolean): void {
+    if (alone && now >= this.#since && now - this.#since < dedupeWindowMs) return;
     const [table, since] = this.#state.all();
     let name: "a" | "b" = table?.value === "b" ? "b" : "a";
     const age = now - Number(since?.value ?? 0);
@@ -54,6 +56,7 @@ export class Seen {
       this.#windows[name].clear.run();
       this.#turnOver.run(name, now);
     }
+    this.#since = age >= dedupeWindowMs || age < 0 ? now : Number(since?.value);
     this.#current = this.#windows[name];
     const former = this.#windows[name === "a" ? "b" : "a"];
     this.#former = former.any.get() === undefined ? undefined : former;

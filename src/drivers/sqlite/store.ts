@@ -36,6 +36,14 @@ export interface GroupMember {
   end(error: unknown): void;
 }
 
+/** Which of the file system's reports are of our own writes. */
+export interface WakeUpHints {
+  /** We have committed; perhaps nothing. */
+  committed(): void;
+  /** We have certainly written. */
+  wrote(): void;
+}
+
 /** Whatever else wants to know that something was committed, by us or by others. */
 export interface Watcher {
   look(): void;
@@ -68,16 +76,19 @@ export class Store {
   readonly #context: ConnectContext;
   readonly #due: Alarm;
   readonly #delayed: Alarm;
-  readonly #wrote: () => void;
+  readonly #wakeUp: WakeUpHints;
   /** `data_version` at the last look, and at the last transaction. */
   #version: number;
   #checked = -1;
+  /** Nobody else has written since our last transaction, and that was not undone. */
+  #alone = false;
+  #undone = false;
   #relieving = false;
   #routing: number;
   readonly #specs: SpecWaiters;
   #timers = new Set<Disposable>();
 
-  constructor(database: Database, context: ConnectContext, options: ResolvedOptions, wrote: () => void) {
+  constructor(database: Database, context: ConnectContext, options: ResolvedOptions, wakeUp: WakeUpHints) {
     this.database = database;
     this.clock = context.clock;
     this.self = context.member.id;
@@ -87,7 +98,7 @@ export class Store {
       blocked: () => context.status({ type: "blocked" }),
       unblocked: () => context.status({ type: "unblocked" }),
       trouble: (error) => this.trouble(error),
-      committed: () => this.#committed(),
+      left: (committed) => this.#left(committed),
     });
     this.streams = new Streams(database);
     this.groups = new GroupStore(database, this.streams);
@@ -99,14 +110,15 @@ export class Store {
     this.letters = new LetterStore(database);
     this.retention = new Retention(database, this.streams);
     this.append = new Append(database, context.clock, this.streams, this.retention, {
-      appended: () => this.#appended(),
+      alone: () => this.#alone,
+      appended: (delayed) => this.#appended(delayed),
       full: () => this.#relieve(),
     });
     this.#version = database.dataVersion();
     this.#routing = this.streams.routing();
     this.#due = new Alarm(context.clock, () => this.guarded(() => this.#lookAtGroups()));
     this.#delayed = new Alarm(context.clock, () => this.#moveDelayed());
-    this.#wrote = wrote;
+    this.#wakeUp = wakeUp;
     this.#awaitDelayed();
   }
 
@@ -213,7 +225,7 @@ export class Store {
       } catch (error) {
         if (!isBusy(error)) throw error;
       }
-      await new Promise<void>((resolve) => this.later(2, resolve));
+      await new Promise<void>((resolve) => void this.clock.after(2, resolve));
     }
   }
 
@@ -260,7 +272,11 @@ export class Store {
     if (next !== undefined) this.#delayed.set(next);
   }
 
-  #committed(): void {
+  #left(committed: boolean): void {
+    this.streams.left(committed);
+    this.#undone = !committed;
+    if (!committed) return;
+    this.#wakeUp.committed();
     if (!this.troubled) return;
     this.troubled = false;
     this.#context.status({ type: "connected" });
@@ -282,7 +298,7 @@ export class Store {
         else this.members.renew(this.process);
       }, "settle")
       .then(() => {
-        this.#wrote();
+        this.#wakeUp.wrote();
         for (const member of this.groupMembers) member.announce();
       });
   }
@@ -290,7 +306,9 @@ export class Store {
   #entered(): void {
     const replaced = this.replaced();
     if (replaced !== undefined) throw replaced;
+    this.streams.entered();
     const version = this.database.dataVersion();
+    this.#alone = version === this.#checked && !this.#undone;
     if (version === this.#checked) return;
     this.#checkSeat();
     this.#checked = version;
@@ -327,8 +345,8 @@ export class Store {
   }
 
   /** After each commit that published or moved something. */
-  #appended(): void {
-    this.#awaitDelayed();
+  #appended(delayed: boolean): void {
+    if (delayed) this.#awaitDelayed();
     this.#lookAtWatchers();
   }
 

@@ -1,10 +1,10 @@
 import type { SQLInputValue } from "node:sqlite";
 import type { OutMessage } from "../../driver.ts";
 import type { DriverError } from "../../internal/driver-error.ts";
-import { encodeHeaders } from "./headers.ts";
+import type { HeaderTexts } from "./header-texts.ts";
 import type { Log } from "./log.ts";
 import type { Seen } from "./seen.ts";
-import type { StreamRow } from "./streams.ts";
+import type { StreamRow, Streams } from "./streams.ts";
 
 /** Stored before, and where; what is still delayed is nowhere yet. */
 export interface Duplicate {
@@ -20,6 +20,7 @@ const chunk = 32;
 export class StreamWriter {
   readonly stream: StreamRow;
   readonly #log: Log;
+  readonly #texts: HeaderTexts;
   readonly #seen: Seen;
   readonly #outcomes: Outcome[];
   readonly #now: number;
@@ -27,9 +28,10 @@ export class StreamWriter {
   #indexes: number[] = [];
   #bytes = 0;
 
-  constructor(stream: StreamRow, log: Log, seen: Seen, outcomes: Outcome[], now: number) {
+  constructor(stream: StreamRow, streams: Streams, seen: Seen, outcomes: Outcome[], now: number) {
     this.stream = stream;
-    this.#log = log;
+    this.#log = streams.log(stream.id);
+    this.#texts = streams.texts;
     this.#seen = seen;
     this.#outcomes = outcomes;
     this.#now = now;
@@ -106,7 +108,7 @@ export class StreamWriter {
         key ?? null,
         id,
         expiresAt ?? null,
-        encodeHeaders(headers),
+        this.#texts.encode(headers),
         body,
       );
     }

@@ -1,6 +1,7 @@
 import type { StreamInfo, StreamOptions } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Database, Query } from "./database.ts";
+import { HeaderTexts } from "./header-texts.ts";
 import { Log } from "./log.ts";
 import { createLog, dropLog } from "./schema.ts";
 
@@ -34,16 +35,20 @@ const queueDefaults = { partitions: 16, max_age: 3_650 * day, max_bytes: 2 ** 50
 const columns =
   "id, name, queue, partitions, max_age, max_bytes, max_messages, when_full, idle_group, first, last, last_at, bytes, largest";
 
-/** The streams of the file and the lanes of its groups. Synchronous; nothing that can change is remembered. */
+/** The streams of the file and the lanes of its groups. Synchronous; what can change is remembered within a transaction only. */
 export class Streams {
   readonly #database: Database;
+  readonly texts: HeaderTexts;
   readonly #logs = new Map<number, Log>();
+  /** Rows read in this transaction; undefined outside of one. */
+  #rows: Map<number, StreamRow> | undefined;
   readonly #byName: Query<StreamRow>;
   readonly #byId: Query<StreamRow>;
   readonly #save: Query;
 
   constructor(database: Database) {
     this.#database = database;
+    this.texts = new HeaderTexts(database);
     this.#byName = database.query(`SELECT ${columns} FROM {stream} WHERE queue = ? AND name = ?`);
     this.#byId = database.query(`SELECT ${columns} FROM {stream} WHERE id = ?`);
     this.#save = database.query(
@@ -51,16 +56,37 @@ export class Streams {
     );
   }
 
+  /** A transaction has begun. */
+  entered(): void {
+    this.#rows = new Map();
+  }
+
+  /** It has ended. */
+  left(committed: boolean): void {
+    this.#rows = undefined;
+    if (!committed) this.texts.undone();
+  }
+
   named(name: string): StreamRow | undefined {
-    return this.#byName.get(0, name);
+    return this.#find(0, name);
   }
 
   queueOf(group: string): StreamRow | undefined {
-    return this.#byName.get(1, group);
+    return this.#find(1, group);
   }
 
   byId(id: number): StreamRow | undefined {
-    return this.#byId.get(id);
+    return this.#rows?.get(id) ?? this.#keep(this.#byId.get(id));
+  }
+
+  #find(queue: 0 | 1, name: string): StreamRow | undefined {
+    for (const row of this.#rows?.values() ?? []) if (row.queue === queue && row.name === name) return row;
+    return this.#keep(this.#byName.get(queue, name));
+  }
+
+  #keep(row: StreamRow | undefined): StreamRow | undefined {
+    if (row !== undefined) this.#rows?.set(row.id, row);
+    return row;
   }
 
   all(): StreamRow[] {
@@ -69,7 +95,7 @@ export class Streams {
 
   log(id: number): Log {
     let log = this.#logs.get(id);
-    if (log === undefined) this.#logs.set(id, (log = new Log(this.#database, id)));
+    if (log === undefined) this.#logs.set(id, (log = new Log(this.#database, id, this.texts)));
     return log;
   }
 
@@ -118,6 +144,7 @@ export class Streams {
         "UPDATE {stream} SET topics = ?, max_age = ?, max_bytes = ?, max_messages = ?, when_full = ?, idle_group = ? WHERE id = ?",
       )
       .run(text, maxAgeMs, maxBytes, maxMessages, whenFull, idleGroupMs, found.id);
+    this.#rows?.delete(found.id);
     this.#touch();
     return "updated";
   }
@@ -161,6 +188,7 @@ export class Streams {
 
   remove(stream: StreamRow): void {
     this.#logs.delete(stream.id);
+    this.#rows?.delete(stream.id);
     dropLog(this.#database, stream.id);
     for (const table of ["cursor", "claim", "held", "own", "delayed"])
       this.#database.query(`DELETE FROM {${table}} WHERE stream = ?`).run(stream.id);

@@ -59,6 +59,7 @@ export class Tail implements Consumption, Watcher {
     if (before !== undefined && before < stream.first - 1)
       sink.lost(undefined, "dropped by retention while the tail was away");
     store.watchers.add(this);
+    this.#later();
   }
 
   /** Comes once for many commits of a turn. */

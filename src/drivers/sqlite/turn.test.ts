@@ -26,7 +26,7 @@ function make(): Made {
     blocked: () => said.push("blocked"),
     unblocked: () => said.push("unblocked"),
     trouble: (error) => said.push(`trouble ${String(error)}`),
-    committed: () => said.push("commit"),
+    left: (committed) => void (committed && said.push("commit")),
   });
   return {
     database,

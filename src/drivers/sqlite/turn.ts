@@ -22,8 +22,8 @@ export interface TurnEvents {
   unblocked(): void;
   /** Neither a lock nor a full disk. */
   trouble(error: unknown): void;
-  /** Something was written: whatever was the trouble is over. */
-  committed(): void;
+  /** The transaction is over; committed: whatever was the trouble is over too. */
+  left(committed: boolean): void;
 }
 
 /**
@@ -146,6 +146,7 @@ export class Turn {
       this.#database.commit();
     } catch (error) {
       this.#database.rollback();
+      this.#events.left(false);
       if (isBusy(error)) return "busy";
       const full = isFull(error);
       if ((!committing || full) && jobs.length > 1) return "thrown";
@@ -153,7 +154,7 @@ export class Turn {
       for (const job of jobs) job.failed(error, committing && !full ? "unknown" : "no");
       return "done";
     }
-    this.#events.committed();
+    this.#events.left(true);
     for (const job of jobs) job.committed();
     return "done";
   }

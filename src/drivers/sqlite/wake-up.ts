@@ -3,6 +3,10 @@ import type { Clock } from "../../clock.ts";
 
 /** Looks after a report, in milliseconds from one to the next: the other's fsync lies between its write and its commit. */
 const looks: readonly number[] = [1, 2, 4, 8, 16, 32];
+/** Of those, the only one after a report that was probably of our own commit. */
+const ownLook = 4;
+/** A report within this after a commit of ours is probably of that. */
+const ownWithinMs = 5;
 /** Between two polls while reports come. */
 const trustedPollMs = 200;
 /** A commit of our own must be reported within this, or reports are not to be relied on. */
@@ -32,6 +36,8 @@ export class WakeUp {
   #trusted = false;
   /** When a commit of ours was made that has not been reported yet. */
   #unproven: number | undefined;
+  /** When we last committed. */
+  #committed = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(clock: Clock, pollMs: number, events: WakeUpEvents) {
@@ -57,7 +63,12 @@ export class WakeUp {
     this.#trusted = false;
   }
 
-  /** We have written to the log: that is to be reported too. */
+  /** We have committed; perhaps nothing. */
+  committed(): void {
+    this.#committed = this.#clock.ticks();
+  }
+
+  /** We have certainly written to the log: that is to be reported. */
   wrote(): void {
     this.#unproven ??= this.#clock.ticks();
   }
@@ -73,10 +84,13 @@ export class WakeUp {
     if (this.#closed) return;
     if (this.#unproven !== undefined) this.#trusted = true;
     this.#unproven = undefined;
-    if (this.#step < 2) return; // the next look is near
+    const own = this.#clock.ticks() - this.#committed < ownWithinMs;
+    const step = own ? ownLook : 0;
+    if (this.#step <= step + 1 && this.#lookTimer !== undefined) return; // the next look is near enough
     this.#lookTimer?.[Symbol.dispose]();
-    this.#step = 0;
+    this.#step = step;
     this.#lookLater();
+    if (own) this.#step = looks.length;
     this.#events.look();
   };
 
