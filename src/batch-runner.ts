@@ -1,4 +1,4 @@
-import { causedBy } from "./context.ts";
+import { causedBy, forNobody } from "./context.ts";
 import type { Core } from "./core.ts";
 import { BusError } from "./errors.ts";
 import type { BusEvent } from "./event.ts";
@@ -120,7 +120,7 @@ export class BatchRunner extends BaseRunner {
         entries.map((entry) => entry.event),
         run,
       );
-    (core.options.correlateByItself && entries.length === 1 ? causedBy(entries[0]!.event, call) : call()).then(
+    (core.options.correlateByItself && entries.length === 1 ? causedBy(entries[0]!.event, call) : forNobody(call)).then(
       (failures) => this.#end(run, startedAt, checked(failures, entries)),
       (error: unknown) =>
         this.#end(

@@ -1,17 +1,18 @@
 import { BusError } from "./errors.ts";
-import type { TimerWheel } from "./timer-wheel.ts";
+import type { TimerWheel, WheelTimer } from "./timer-wheel.ts";
 
 /** Resolves to true when the work did, to false when `ms` passed before; rejects as the work does, or with BUS_ABORTED. */
 export function within(wheel: TimerWheel, ms: number, work: Promise<unknown>, signal?: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const abort = (): void => finish(() => reject(new BusError("BUS_ABORTED", "aborted by the caller")));
     const finish = (end: () => void): void => {
-      timer.cancel();
+      timer?.cancel();
       signal?.removeEventListener("abort", abort);
       end();
     };
     const late = (): void => finish(() => resolve(false));
-    const timer = wheel.set(ms, late, late);
+    let timer: WheelTimer | undefined;
+    timer = wheel.set(ms, late, late); // of a wheel that is closed it is late at once
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted === true) abort();
     work.then(

@@ -174,6 +174,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   deliver(messages: readonly InMessage[]): void {
     for (const message of messages) this.#take(message);
     this.#intake!.pump();
+    if (this.#intake!.stalled > 0) this.load();
   }
 
   revoked(which: readonly InMessage[] | { readonly partition: string } | "all"): void {

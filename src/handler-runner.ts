@@ -1,4 +1,4 @@
-import { causedBy } from "./context.ts";
+import { ambient, causedBy, forNobody } from "./context.ts";
 import type { Core } from "./core.ts";
 import { Counters } from "./counters.ts";
 import type { Envelope } from "./envelope.ts";
@@ -198,7 +198,8 @@ export class HandlerRunner extends BaseRunner implements RunHost {
     try {
       if (this.#canHandle !== undefined && !this.#canHandle(event)) result = undefined;
       else if (core.options.correlateByItself) result = causedBy(event, () => this.#handle(event, run.delivery));
-      else result = this.#handle(event, run.delivery);
+      else if (ambient() === undefined) result = this.#handle(event, run.delivery);
+      else result = forNobody(() => this.#handle(event, run.delivery)); // not in the scope of whoever made it run
       if (result instanceof Promise) pending = result;
       else if (isThenable(result)) pending = Promise.resolve(result); // a foreign one may call back twice, or throw
     } catch (error) {

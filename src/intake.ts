@@ -75,7 +75,7 @@ export class Intake implements WorkOwner {
   }
   /** Delivered, and waiting for its key, its time or its turn as a suspect. */
   get parked(): number {
-    return this.#parked + this.#gate.waiting + this.#stalled;
+    return this.#parked + this.#gate.waiting + this.stalled;
   }
   get ready(): number {
     return this.#ready.length;
@@ -128,9 +128,10 @@ export class Intake implements WorkOwner {
 
   /** What waits for a handler that is paused takes nobody else's room. */
   get #hasRoom(): boolean {
-    return this.#running - this.#stalled < this.#capacity;
+    return this.#running - this.stalled < this.#capacity;
   }
-  get #stalled(): number {
+  /** How many wait for a handler that is paused. */
+  get stalled(): number {
     if (this.#running === 0) return 0;
     let stalled = 0;
     for (const runner of this.#all) stalled += runner.stalled;

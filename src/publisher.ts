@@ -17,6 +17,7 @@ import { ReceivedEvent } from "./received-event.ts";
 import type { Routing } from "./routing.ts";
 import { check } from "./schema-check.ts";
 import { validateAttribute, validateSource } from "./attribute.ts";
+import { types } from "node:util";
 import { validateName, validateTopic } from "./topic.ts";
 
 /** How the publisher reaches the broker: at once when connected, else by connecting first. */
@@ -42,6 +43,8 @@ type Options = (PublishOptions & { readonly type?: string | undefined }) | undef
 const priorities = { low: 0, normal: 1, high: 2, critical: 3 } as const;
 const noHeaders: Headers = [];
 const none: PartsOptions = {};
+/** Asks no trap of a proxy. */
+const isPromise = (value: unknown): value is Promise<unknown> => types.isPromise(value);
 const attributes = ["id", "key", "type", "correlationId", "causationId"] as const;
 const noBody = new Uint8Array(0);
 
@@ -87,7 +90,7 @@ export class Publisher {
         definition === undefined || !this.#core.options.validateOnPublish
           ? data
           : check(definition.schema, data, `event "${definition.type}"`);
-      if (this.#slow === 0 && !(checked instanceof Promise) && this.#link.active !== undefined) {
+      if (this.#slow === 0 && !isPromise(checked) && this.#link.active !== undefined) {
         const encoded = this.encode(this.#envelope(definition, topic, data, checked, options, cause));
         return this.#submit(encoded, options, group);
       }
@@ -203,11 +206,10 @@ export class Publisher {
   ): Promise<Receipt> {
     const limits = this.#limits(options, topic ?? definition?.pattern ?? "");
     // what is published is what was given at the call, whatever the caller does to the object meanwhile
-    if (checked instanceof Promise) checked.catch(handledBelow);
-    const encoded =
-      checked instanceof Promise
-        ? undefined
-        : this.encode(this.#envelope(definition, topic, data, checked, options, cause));
+    if (isPromise(checked)) checked.catch(handledBelow);
+    const encoded = isPromise(checked)
+      ? undefined
+      : this.encode(this.#envelope(definition, topic, data, checked, options, cause));
     const snapshot = encoded === undefined ? snapshotOf(data) : undefined;
     const before = this.#tail;
     let release: () => void = () => undefined;

@@ -18,6 +18,8 @@ const dueAtOnce = 500;
 export interface AppendEvents {
   /** Nobody else has written since our last transaction. */
   alone(): boolean;
+  /** Some of this process will read what is appended. */
+  read(): boolean;
   /** `delayed`: some of it is for later. */
   appended(delayed: boolean): void;
   /** The file can't grow. */
@@ -142,7 +144,7 @@ export class Append implements Job {
     const name = to.kind === "topic" ? to.stream : "";
     const stream = to.kind === "queue" ? this.#streams.makeQueue(to.group) : this.#streams.named(name);
     if (stream === undefined) return new DriverError("BUS_NOT_FOUND", `sqlite: there is no stream "${name}"`);
-    return new StreamWriter(stream, this.#streams, this.#seen, outcomes, now);
+    return new StreamWriter(stream, this.#streams, this.#seen, outcomes, now, this.#events.read());
   }
 
   /** The reason when it is refused. */

@@ -3,6 +3,7 @@ import { DriverError } from "../../internal/driver-error.ts";
 import type { Database, Query } from "./database.ts";
 import type { HeaderTexts } from "./header-texts.ts";
 import { marks } from "./marks.ts";
+import { RecentRows } from "./recent-rows.ts";
 
 export interface LogRow {
   readonly seq: number;
@@ -30,6 +31,8 @@ const carefulBytes = 8 * 1_048_576;
 export class Log {
   readonly #database: Database;
   readonly #texts: HeaderTexts;
+  /** Rows of an undone transaction have to be cleared from it. */
+  readonly recent: RecentRows = new RecentRows();
   readonly #table: string;
   readonly #range: Query<LogRow>;
   readonly #at: Query<{ readonly at: number }>;
@@ -53,7 +56,7 @@ export class Log {
 
   /**
    * Those after `after` up to `upTo`, in order, at most `limit`; with `globs` only topics that one of them matches; with
-   * `partitions` only those. A few huge messages are not read at once. SQLite has no checksums and may pass over what it can't
+   * `partitions` only those. What was just appended may come with other topics. A few huge messages are not read at once. SQLite has no checksums and may pass over what it can't
    * read; numbers without gaps show that, where nothing was filtered.
    */
   read(
@@ -65,6 +68,8 @@ export class Log {
     globs?: readonly string[],
     partitions?: readonly number[],
   ): LogRun {
+    const recent = this.recent.read(Math.max(after + 1, stream.first), upTo, limit, partitions);
+    if (recent !== undefined) return { rows: recent, complete: recent.length < limit };
     const most = Math.max(carefulBytes, bytes);
     const count = limit * stream.largest <= most ? limit : this.#affordable(after, upTo, limit, most);
     const rows = this.#rows(after, upTo, count, globs, partitions);

@@ -9,7 +9,7 @@ const messageColumns = `
   key TEXT,
   event TEXT NOT NULL,
   expires INTEGER,
-  headers,
+  headers NUMERIC,
   body BLOB NOT NULL`;
 
 /** A `StoredMessage`: `address` is JSON. */

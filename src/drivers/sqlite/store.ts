@@ -111,6 +111,7 @@ export class Store {
     this.retention = new Retention(database, this.streams);
     this.append = new Append(database, context.clock, this.streams, this.retention, {
       alone: () => this.#alone,
+      read: () => this.groupMembers.size + this.watchers.size > 0,
       appended: (delayed) => this.#appended(delayed),
       full: () => this.#relieve(),
     });

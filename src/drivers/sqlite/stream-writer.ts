@@ -1,6 +1,7 @@
 import type { SQLInputValue } from "node:sqlite";
 import type { OutMessage } from "../../driver.ts";
 import type { DriverError } from "../../internal/driver-error.ts";
+import { encodeHeaders } from "./headers.ts";
 import type { HeaderTexts } from "./header-texts.ts";
 import type { Log } from "./log.ts";
 import type { Seen } from "./seen.ts";
@@ -21,6 +22,8 @@ export class StreamWriter {
   readonly stream: StreamRow;
   readonly #log: Log;
   readonly #texts: HeaderTexts;
+  /** Somebody of this process will read them. */
+  readonly #kept: boolean;
   readonly #seen: Seen;
   readonly #outcomes: Outcome[];
   readonly #now: number;
@@ -28,13 +31,14 @@ export class StreamWriter {
   #indexes: number[] = [];
   #bytes = 0;
 
-  constructor(stream: StreamRow, streams: Streams, seen: Seen, outcomes: Outcome[], now: number) {
+  constructor(stream: StreamRow, streams: Streams, seen: Seen, outcomes: Outcome[], now: number, kept: boolean) {
     this.stream = stream;
     this.#log = streams.log(stream.id);
     this.#texts = streams.texts;
     this.#seen = seen;
     this.#outcomes = outcomes;
     this.#now = now;
+    this.#kept = kept;
   }
 
   /** Whether one more of that size has room without anything being dropped. */
@@ -100,17 +104,21 @@ export class StreamWriter {
       stream.bytes += body.byteLength;
       if (body.byteLength > stream.largest) stream.largest = body.byteLength;
       const topic = to.kind === "inbox" ? "" : to.topic;
-      values.push(
-        stream.last,
-        stream.last_at,
-        hash % stream.partitions,
-        topic,
-        key ?? null,
-        id,
-        expiresAt ?? null,
-        this.#texts.encode(headers),
-        body,
-      );
+      const partition = hash % stream.partitions;
+      const { last: seq, last_at: at } = stream;
+      const expires = expiresAt ?? null;
+      values.push(seq, at, partition, topic, key ?? null, id, expires, this.#texts.encode(headers), body);
+      if (this.#kept)
+        this.#log.recent.add({
+          seq,
+          at,
+          partition,
+          topic,
+          key: key ?? null,
+          expires,
+          headers: encodeHeaders(headers),
+          body,
+        });
     }
     this.#log.append(values, messages.length);
   }

@@ -64,7 +64,9 @@ export class Streams {
   /** It has ended. */
   left(committed: boolean): void {
     this.#rows = undefined;
-    if (!committed) this.texts.undone();
+    if (committed) return;
+    this.texts.undone();
+    for (const log of this.#logs.values()) log.recent.clear();
   }
 
   named(name: string): StreamRow | undefined {
