@@ -50,8 +50,8 @@ export class RunAhead<Item extends Tracked> {
     if (item.number - track.oldest!.number <= this.#bound) return "go";
     item.held = true;
     this.#held += 1;
-    track.firstHeld ??= item;
-    if (track.paused) return "hold";
+    if (track.firstHeld !== undefined) return "hold";
+    track.firstHeld = item;
     track.paused = true;
     return "pause";
   }
