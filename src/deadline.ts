@@ -11,7 +11,7 @@ export function within(wheel: TimerWheel, ms: number, work: Promise<unknown>, si
       end();
     };
     const late = (): void => finish(() => resolve(false));
-    let timer: WheelTimer | undefined;
+    let timer: WheelTimer | undefined = undefined;
     timer = wheel.set(ms, late, late); // of a wheel that is closed it is late at once
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted === true) abort();
