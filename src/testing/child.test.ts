@@ -35,13 +35,20 @@ describe("spawnChild", () => {
     expect(child.lines.slice(2).map((line) => line["n"])).toEqual(Array.from({ length: 1_000 }, (_, n) => n));
   });
 
-  it("kills at once, and is gone afterwards", async () => {
+  it("option: ChildOptions.input reaches it, and it is gone at once when it is killed", async () => {
     await using child = start();
     await until(() => child.lines.length === 1, "the greeting");
     await child.kill();
     expect(child.gone).toBe(true);
     expect(() => process.kill(child.pid, 0)).toThrow("ESRCH");
     expect(child.lines.map((line) => line["op"])).toEqual(["hello"]);
+  });
+
+  it("option: ChildOptions.onLine hears each line as it comes", async () => {
+    const heard: unknown[] = [];
+    await using child = spawnChild(path, { input: { greet: "hello" }, onLine: (line) => heard.push(line["op"]) });
+    await until(() => heard.length === 1, "the greeting");
+    expect([heard, child.lines.length]).toEqual([["hello"], 1]);
   });
 
   it("lets it end by itself, and gives its exit code", async () => {

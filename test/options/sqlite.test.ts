@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, describe, expect, it } from "vitest";
 import { connect, type Bus } from "../../src/index.ts";
+import { systemClock } from "../../src/clock.ts";
 import { sqlite, type SqliteOptions } from "../../src/drivers/sqlite/index.ts";
 import { until } from "../../src/testing/until.ts";
 import { fresh, Tick } from "../support/events.ts";
@@ -25,6 +26,27 @@ describe("the options of the SQLite driver", () => {
     expect([(await again.streams.info("events")).messages, (await other.streams.info("events")).messages]).toEqual([
       1, 0,
     ]);
+  });
+
+  it("option: SqliteOptions.pollMs is how often it looks while nothing is reported", async () => {
+    const waits: number[] = [];
+    const clock = {
+      ...systemClock,
+      after: (ms: number, callback: () => void) => (waits.push(ms), systemClock.after(ms, callback)),
+    };
+    const now = new Date();
+    const connection = await sqlite({ path: newPath(), pollMs: 777 }).connect({
+      name: "test",
+      prefix: "omnibus",
+      member: { id: "m", name: "m", host: "h", pid: process.pid, since: now, lastSeen: now, partitions: undefined },
+      manage: "create",
+      clock,
+      signal: new AbortController().signal,
+      status: () => undefined,
+      changed: () => undefined,
+    });
+    await connection.close(AbortSignal.abort());
+    expect(waits).toContain(777);
   });
 
   it("option: SqliteOptions.maxFileBytes refuses publishes that would make the file larger", async () => {

@@ -95,7 +95,7 @@ describe("several processes on one file", () => {
   );
 
   it.each(["none", "group"] as const)(
-    "take over from one that is stopped when its lease ends, and fence it off (order %s)",
+    "option: SqliteOptions.leaseMs is when they take over from one that is stopped, and fence it off (order %s)",
     async (order) => {
       const world = newWorld();
       const { connection } = await world.connect({ leaseMs: 600 });
@@ -128,7 +128,7 @@ describe("several processes on one file", () => {
     const { connection } = await world.connect();
     await using child = await start(world, { role: "member" });
     await connection.ensureGroup(groupSpec("g", { patterns: ["one.more"] }));
-    expect(noted(child, "spec")).toHaveLength(1);
+    await until(() => noted(child, "spec").length === 1, "it to be told");
     process.kill(child.pid, "SIGSTOP");
     let grown = false;
     const growing = connection.ensureGroup(groupSpec("g", { patterns: ["another"] })).then(() => (grown = true));

@@ -56,7 +56,7 @@ describe("I1, nothing lost", () => {
     expect(violations).toMatchObject([{ invariant: "I1", message: expect.stringContaining(place), ids: lost }]);
   });
 
-  it("complains of a group that got nothing at all", () => {
+  it("option: DeliveryOptions.groups makes it complain of a group that got nothing at all", () => {
     const history = [...published, ...handled("a", "b", "c", "d", "e")];
     expect(idsOfAll(nothingLost(history, { groups: ["g", "other"] }))).toEqual(["a", "b", "c", "d", "e"]);
   });
@@ -148,7 +148,7 @@ describe("I7, order per key", () => {
   it("complains of one that overtakes a retry", () => {
     expect(idsOfAll(keyOrder([step("handling", 0), step("handler-failed", 0), ...whole(1)]))).toEqual(["1"]);
   });
-  it("complains of a repeat unless there was a kill", () => {
+  it("option: KeyOrderOptions.repeats takes a repeat, which is complained of unless there was a kill", () => {
     const history = [...whole(0), ...whole(0)];
     expect(idsOfAll(keyOrder(history))).toEqual(["0"]);
     expect(keyOrder(history, { repeats: true })).toEqual([]);
@@ -181,6 +181,12 @@ describe("I9, liveness", () => {
     ["that nobody looked at", []],
   ])("complains of a backlog %s", (_, backlog) => {
     expect(progress(backlog)).toMatchObject([{ invariant: "I9" }]);
+  });
+
+  it("option: ProgressOptions.polls is for how many looks it may stand still", () => {
+    const backlog = [9, 8, 8, 8, 8, 0];
+    expect(progress(backlog, { polls: 3 })).toMatchObject([{ invariant: "I9" }]);
+    expect(progress(backlog, { polls: 4 })).toEqual([]);
   });
 });
 
