@@ -7,7 +7,9 @@ export interface StreamAdmin {
   /** Rejects with BUS_CONFLICT when it overlaps another with an equal pattern, or can't be changed. */
   ensure(
     stream: StreamOptions,
-    options?: { /** Says what would be done and does nothing. @default false */ readonly dryRun?: boolean | undefined },
+    options?: {
+      /** Says what would be done and does nothing. @default false */ readonly dryRun?: boolean | undefined;
+    },
   ): Promise<"created" | "unchanged" | "updated">;
   list(): Promise<readonly StreamInfo[]>;
   /** Rejects with BUS_NOT_FOUND. */

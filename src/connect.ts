@@ -9,7 +9,7 @@ import { UuidSource } from "./internal/uuid.ts";
 import { driverNames, loadDriver } from "./load-driver.ts";
 import { MessageBus } from "./message-bus.ts";
 import { resolveOptions } from "./normalise.ts";
-import { invalidOption } from "./option-check.ts";
+import { invalidOption, printable } from "./option-check.ts";
 import type { BusConfig, BusOptions } from "./options.ts";
 import { LazyDriver } from "./lazy-driver.ts";
 import { StatusBoard } from "./status-board.ts";
@@ -83,6 +83,16 @@ function make(target: string | BusConfig, more: BusOptions | undefined): Made {
   if (url !== undefined && typeof url !== "string") throw invalidOption('"url" must be a string');
   if (given !== undefined && typeof (given as Driver).connect !== "function")
     throw invalidOption('"driver" must be a driver, as memory() makes it');
+  for (const name of driverNames) {
+    const section = (merged as Readonly<Record<string, unknown>>)[name];
+    if (section === undefined) continue;
+    if (given !== undefined)
+      throw invalidOption(`the section "${name}" is for a url; a driver that is given has its options already`);
+    if (schemeOf(url as string) !== name)
+      throw invalidOption(
+        `the section "${name}" belongs to another driver than the url's, "${printable(schemeOf(url as string))}"`,
+      );
+  }
   const clock = systemClock;
   const options = resolveOptions(merged, driverNames);
   const core: Core = {

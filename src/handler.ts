@@ -48,9 +48,11 @@ export interface Delivery<E extends BusEvent = BusEvent> {
 }
 
 /** Not settled by itself: `ack`, `retry` or `reject` it, or its lease passes it to another when the bus closes. */
-export interface PulledDelivery<E extends BusEvent = BusEvent> extends Delivery<E> {
+export interface PulledDelivery<E extends BusEvent = BusEvent> extends Omit<Delivery<E>, "extend"> {
   ack(): Promise<void>;
-  retry(options?: { /** @default by the backoff */ readonly delayMs?: number | undefined }): Promise<void>;
+  retry(options?: {
+    /** The wait before it comes again. @default by the backoff */ readonly delayMs?: number | undefined;
+  }): Promise<void>;
   reject(reason: string): Promise<void>;
 }
 
@@ -89,7 +91,10 @@ export interface SubscribeOptions {
 export type Positions = Readonly<Record<string, string>>;
 
 export interface BatchOptions {
-  /** Events of one batch. */
+  /**
+   * Events of one batch. With `order` "group" or "process" at most one of each key, because the next of a key waits for the one
+   * before it: batches fill across keys only.
+   */
   readonly maxSize: number;
   /** Of the oldest event of a batch: an age, not a debounce. */
   readonly maxAgeMs: number;

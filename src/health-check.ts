@@ -2,8 +2,10 @@ import type { Connector } from "./connector.ts";
 import type { Core } from "./core.ts";
 import { within } from "./deadline.ts";
 import type { GroupState } from "./driver.ts";
+import { Routing } from "./routing.ts";
 import type { Health, SubscriptionHealth } from "./status.ts";
 import { runnerOf } from "./subscription.ts";
+import type { Subscription } from "./handler.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import { wrapError } from "./wrap-error.ts";
 
@@ -12,6 +14,7 @@ export async function checkHealth(
   core: Core,
   connector: Connector,
   subscriptions: Subscriptions,
+  responders: readonly Subscription[],
   timeoutMs: number,
   signal: AbortSignal | undefined,
 ): Promise<Health> {
@@ -19,6 +22,7 @@ export async function checkHealth(
   const startedAt = core.clock.ticks();
   let broker: Health["broker"] = {};
   let groups: readonly GroupState[] | undefined;
+  const streams = new Routing();
   let roundTripMs: number | undefined;
   let answered = false;
   const connection = connector.active;
@@ -34,6 +38,7 @@ export async function checkHealth(
         broker = says;
         roundTripMs = core.clock.ticks() - startedAt;
         groups = await connection.admin.groups();
+        streams.update(await connection.admin.streams());
       });
       answered = await within(core.wheel, timeoutMs, asked, signal);
       if (!answered) reasons.push(`the broker did not answer within ${timeoutMs} ms`);
@@ -56,6 +61,10 @@ export async function checkHealth(
     const atBroker = group === undefined ? undefined : known.get(group);
     if (group !== undefined && answered && atBroker === undefined && state !== "declared")
       reasons.push(`group "${group}" does not exist at the broker`);
+    if (answered && streams.reads(subscription.patterns).length === 0)
+      reasons.push(
+        `subscription ${id} (${runner.name}) reads no stream: none captures ${subscription.patterns.join(", ")}`,
+      );
     const last = runner.counters.lastDeliveryAt;
     return {
       id,
@@ -63,6 +72,16 @@ export async function checkHealth(
       state,
       lastDelivery: last === undefined ? undefined : new Date(last),
       waiting: atBroker?.waiting,
+    };
+  });
+  const answering = responders.map((responder): SubscriptionHealth => {
+    const { lastDeliveryAt } = responder.stats();
+    return {
+      id: responder.id,
+      group: responder.group,
+      state: responder.state,
+      lastDelivery: lastDeliveryAt,
+      waiting: undefined,
     };
   });
   for (const fanOut of subscriptions.fanOuts)
@@ -75,7 +94,7 @@ export async function checkHealth(
     driver: connection === undefined ? undefined : connector.driver.name,
     roundTripMs,
     broker,
-    subscriptions: seen,
+    subscriptions: [...seen, ...answering],
     reasons,
   };
 }

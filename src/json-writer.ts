@@ -150,6 +150,8 @@ export class JsonWriter {
       this.#path[depth] = name;
       const value = record[name];
       if (value === undefined) continue;
+      if (name === "constructor" && typeof value === "object" && value !== null && Object.hasOwn(value, "prototype"))
+        this.#refusePath('the key "prototype" in "constructor", which readers refuse', depth);
       this.#byte(separator);
       separator = 0x2c;
       this.raw(keys.get(name) ?? this.#key(name, depth));

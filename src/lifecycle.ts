@@ -6,6 +6,7 @@ import { within } from "./deadline.ts";
 import type { Driver, DriverConnection } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import type { EventIterator } from "./event-iterator.ts";
+import type { Subscription } from "./handler.ts";
 import { once } from "./lazy-offices.ts";
 import { Outbound } from "./outbound.ts";
 import { Publisher } from "./publisher.ts";
@@ -76,6 +77,9 @@ export class Lifecycle implements Broker {
   }
   get active(): DriverConnection | undefined {
     return this.connector.active;
+  }
+  get responders(): readonly Subscription[] {
+    return this.#responders?.all ?? [];
   }
   get driverName(): string {
     return this.driver.name;

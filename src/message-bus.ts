@@ -297,6 +297,7 @@ export class MessageBus implements Bus {
       this.#core,
       this.#parts.connector,
       this.#parts.subscriptions,
+      this.#parts.responders,
       options.timeoutMs ?? 5_000,
       options.signal,
     );

@@ -285,7 +285,7 @@ export const publishShape: Shape = {
   type: text,
   delivery: oneOf("at-most-once", "at-least-once"),
   priority: oneOf("low", "normal", "high", "critical"),
-  delayMs: number(0, Number.MAX_SAFE_INTEGER),
+  delayMs: milliseconds,
   at: date,
   source: text,
   time: date,
@@ -309,6 +309,13 @@ export function resolveSubscribe(
   if (group === undefined && given.live === true) throw invalidOption('the subscription: "live" needs a group');
   if (group === undefined && given.from !== undefined && given.from !== "newest")
     throw invalidOption('the subscription: "from" needs a group; without one a subscriber starts now');
+  if (group !== undefined && given.bufferSize !== undefined)
+    throw invalidOption(
+      'the subscription: "bufferSize" is of a subscriber without a group; a group waits at the broker',
+    );
+  for (const name of ["runAhead", "handOnMs"] as const)
+    if (group === undefined && given[name] !== undefined)
+      throw invalidOption(`the subscription: "${name}" needs a group`);
   if (group === undefined && given.order === "group")
     throw invalidOption('the subscription: order "group" needs a group');
   return {

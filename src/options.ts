@@ -11,9 +11,14 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** A driver's own options, beside a url that names it. A driver of your own is given instead: `{ driver }`. */
+/**
+ * A driver's own options, beside a url that names it; they win over the url's query. The section of another driver than the
+ * url's, or one beside `{ driver }`, is refused (BUS_INVALID_OPTION).
+ */
 export interface DriverSections {
+  /** Of a url `memory:`. @default none */
   readonly memory: MemoryOptions;
+  /** Of a url `sqlite:`, which gives the path. @default none */
   readonly sqlite: Partial<SqliteOptions>;
 }
 
@@ -134,7 +139,7 @@ export interface RetryPolicy {
   readonly maxAttempts?: number | undefined;
   /** The wait before the next attempt, or a function of the attempt that failed (from 1) and its error. @default 500 ms doubling to 60 s, full jitter */
   readonly backoff?: BackoffOptions | ((attempt: number, error: unknown) => number) | undefined;
-  /** What follows the last attempt. @default "dead-letter" */
+  /** What follows the last attempt: a dead letter or nothing. Only that: what is given up without it (a `Reject`, what can't be decoded or is invalid) becomes a letter in any case. @default "dead-letter" */
   readonly exhausted?: "dead-letter" | "drop" | undefined;
 }
 

@@ -124,7 +124,10 @@ export class Outbound implements Completion {
     op.failure = wrapped;
     const { retry } = this.#core.options.publishing;
     const decision =
-      wrapped.retryable && this.#closed === undefined && this.#connection?.capabilities.publishRetry !== "driver"
+      wrapped.retryable &&
+      wrapped.code !== "BUS_FULL" &&
+      this.#closed === undefined &&
+      this.#connection?.capabilities.publishRetry !== "driver"
         ? decideRetry(retry, undefined, op.attempt, error, this.#core.clock)
         : undefined;
     if (decision?.kind !== "retry") {

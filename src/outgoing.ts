@@ -5,7 +5,9 @@ import { validateTopic } from "./topic.ts";
 export function outgoing(
   topic: string,
   data: unknown,
-  options?: PublishOptions & { readonly type?: string | undefined },
+  options?: PublishOptions & {
+    /** The event's type. @default the topic's last token */ readonly type?: string | undefined;
+  },
 ): Outgoing {
   return { [made]: true, event: undefined, topic: validateTopic(topic), data, options };
 }

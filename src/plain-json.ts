@@ -14,25 +14,25 @@ export type JsonField<Body> = string | ((body: Body) => unknown);
 export interface PlainJsonOptions<Body = Readonly<Record<string, unknown>>> {
   /** Names the format in errors, and the events' `source` where they have none. @default "plain-json" */
   readonly name?: string | undefined;
-  /** @default the whole message */
+  /** The event's data. @default the whole message */
   readonly data?: JsonField<Body> | undefined;
-  /** @default the topic's last token */
+  /** The event's type. @default the topic's last token */
   readonly type?: JsonField<Body> | undefined;
-  /** A string or a number. @default made from the message's place, so that a second delivery has the same */
+  /** The event's id, a string or a number. @default made from the message's place, so that a second delivery has the same */
   readonly id?: JsonField<Body> | undefined;
-  /** A string or a number. @default the message's key at the broker */
+  /** What order is kept by, a string or a number. @default the message's key at the broker */
   readonly key?: JsonField<Body> | undefined;
-  /** @default the format's name */
+  /** Who published it. @default the format's name */
   readonly source?: JsonField<Body> | undefined;
-  /** RFC 3339 with a zone, ms since the epoch, or a Date. @default when the message is read */
+  /** When it happened: RFC 3339 with a zone, ms since the epoch, or a Date. @default when the message is read */
   readonly time?: JsonField<Body> | undefined;
-  /** @default the id */
+  /** The id of the first event of the chain. @default the id */
   readonly correlationId?: JsonField<Body> | undefined;
-  /** @default none */
+  /** What the event belongs to. @default none */
   readonly session?: JsonField<Body> | undefined;
-  /** @default "normal" */
+  /** The event's priority: PRIO. @default "normal" */
   readonly priority?: JsonField<Body> | undefined;
-  /** An object. @default none */
+  /** The event's metadata, an object. @default none */
   readonly metadata?: JsonField<Body> | undefined;
   /** Of a message with a `content-encoding`. @default 16_777_216 (16 MiB) */
   readonly maxDecompressedBytes?: number | undefined;

@@ -79,7 +79,7 @@ export class Publisher {
     let checked: unknown;
     let definition = event;
     try {
-      if (options !== undefined) checkPublish(options);
+      if (options !== undefined) checkPublish(options, this.#core.clock.now());
       if (group !== undefined) validateName("group", group);
       if (topic !== undefined) validateTopic(topic);
       if (definition === undefined) {
@@ -311,12 +311,16 @@ interface SlowLimits {
 /** A promise whose rejection reaches the caller by another way. */
 const handledBelow = (): void => undefined;
 
-function checkPublish(options: NonNullable<Options>): void {
+const longestDelayMs = 365 * 24 * 3_600_000;
+
+function checkPublish(options: NonNullable<Options>, now: number): void {
   checkOptions("publish", options, publishShape);
   const { delayMs, at, delivery } = options;
   for (const name of attributes)
     if (options[name] !== undefined) validateAttribute(`publish: "${name}"`, options[name]);
   if (options.source !== undefined) validateSource('publish: "source"', options.source);
+  if (at !== undefined && at.getTime() > now + longestDelayMs)
+    throw invalidOption('publish: "at" may be at most 365 days away');
   if (delayMs !== undefined && at !== undefined) throw invalidOption('publish: "delayMs" and "at" exclude each other');
   if (delivery === "at-most-once" && (delayMs !== undefined || at !== undefined))
     throw invalidOption('publish: an "at-most-once" event is not stored, so it can\'t be delayed');

@@ -4,6 +4,7 @@ import type { BusEvent } from "./event.ts";
 import { HandlerDelivery } from "./handler-delivery.ts";
 import { BaseRunner, type Interest, type PublishCaused } from "./handler-runner.ts";
 import type { PulledDelivery } from "./handler.ts";
+import { checkOptions, invalidOption, milliseconds } from "./option-check.ts";
 import type { ResolvedSubscribe } from "./normalise.ts";
 import { Reject, RetryAfter } from "./verdict.ts";
 import { handBack, type RunEnd, type Work } from "./work.ts";
@@ -149,12 +150,18 @@ export class PullRunner extends BaseRunner {
     this.#open.set(work, { delivery, end });
     return Object.assign(delivery, {
       ack: () => end(undefined),
-      retry: ({ delayMs }: { readonly delayMs?: number | undefined } = {}) =>
-        end({
+      retry: async (options: { readonly delayMs?: number | undefined } = {}) => {
+        checkOptions("retry", options, { delayMs: milliseconds });
+        const { delayMs } = options;
+        await end({
           kind: "failed",
           error: delayMs === undefined ? new Error("given back by the caller") : new RetryAfter(delayMs),
-        }),
-      reject: (reason: string) => end({ kind: "failed", error: new Reject(reason) }),
+        });
+      },
+      reject: async (reason: string) => {
+        if (typeof reason !== "string" || reason === "") throw invalidOption("reject needs a reason, in words");
+        await end({ kind: "failed", error: new Reject(reason) });
+      },
     });
   }
 }

@@ -96,6 +96,7 @@ export class Responder implements Receiver {
         : undefined;
     this.#running.add(controller);
     this.counters.delivered += 1;
+    this.counters.lastDeliveryAt = this.#core.clock.now();
     this.#core.counters.delivered += 1;
     let request: Envelope | undefined;
     let answer: unknown;

@@ -27,6 +27,10 @@ export class Responders {
     this.#subscriptions = subscriptions;
   }
 
+  get all(): readonly Subscription[] {
+    return [...this.#all];
+  }
+
   async add(
     definition: RequestDefinition,
     answer: (data: unknown, context: RequestContext) => unknown,

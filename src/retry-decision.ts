@@ -13,7 +13,7 @@ const longestDelayMs = 365 * 24 * 3_600_000;
 
 /**
  * What follows a failed attempt (from 1). `maxAttempts` is the event's own, over the policy's. A delay that is no number, from
- * a backoff of the user's, counts as the policy's longest wait rather than as none: a retry storm is worse than a late retry.
+ * a backoff of the user's or one that throws, counts as a minute rather than as none: a retry storm is worse than a late retry.
  */
 export function decideRetry(
   policy: ResolvedRetry,

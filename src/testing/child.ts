@@ -11,9 +11,9 @@ export interface Line {
 }
 
 export interface ChildOptions {
-  /** JSON; the child gets it. */
+  /** JSON; the child gets it. @default null */
   readonly input?: unknown;
-  /** Called with each line as soon as it is read. */
+  /** Called with each line as soon as it is read. @default none */
   readonly onLine?: ((line: Line) => void) | undefined;
 }
 

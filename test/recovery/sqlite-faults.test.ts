@@ -232,7 +232,7 @@ describe.runIf(nobodyRuns)("another user's files", () => {
     const world = newWorld();
     chmodSync(world.folder, 0o755);
     await filled(world);
-    expect(await asNobody(world.path)).toEqual({ code: "BUS_CONNECTION", retryable: true });
+    expect(await asNobody(world.path)).toEqual({ code: "BUS_AUTHENTICATION", retryable: false });
     chmodSync(world.path, 0o644); // may be read, not written
     expect(await asNobody(world.path)).toMatchObject({ code: "BUS_AUTHENTICATION" });
     chmodSync(world.folder, 0o700);

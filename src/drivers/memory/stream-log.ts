@@ -97,7 +97,9 @@ export class StreamLog {
     else
       message.failed(
         "no",
-        new DriverError("BUS_FULL", `${this.#kind} (${this.name}): full with what a group has not handled`),
+        new DriverError("BUS_FULL", `${this.#kind} (${this.name}): full with what a group has not handled`, {
+          retryable: true,
+        }),
       );
   }
 

@@ -20,7 +20,7 @@ describe("classify", () => {
     [sqliteError(26), "BUS_CORRUPT", false],
     [sqliteError(1), "BUS_SERVER", false],
     [Object.assign(new Error("EACCES"), { code: "EACCES" }), "BUS_AUTHENTICATION", false],
-    [Object.assign(new Error("ENOENT"), { code: "ENOENT" }), "BUS_CONNECTION", true],
+    [Object.assign(new Error("ENOENT"), { code: "ENOENT" }), "BUS_CONNECTION", false],
     [Object.assign(new Error("ENOSPC"), { code: "ENOSPC" }), "BUS_FULL", true],
     [Object.assign(new Error("closed"), { code: "ERR_INVALID_STATE" }), "BUS_CLOSED", false],
     [new DriverError("BUS_CONFLICT", "mine", { retryable: true }), "BUS_CONFLICT", true],

@@ -24,7 +24,7 @@ const ioErrors: Readonly<Record<string, readonly [code: string, retryable: boole
   EACCES: ["BUS_AUTHENTICATION", false],
   EPERM: ["BUS_AUTHENTICATION", false],
   EROFS: ["BUS_AUTHENTICATION", false],
-  ENOENT: ["BUS_CONNECTION", true],
+  ENOENT: ["BUS_CONNECTION", false], // the folder: nobody makes it meanwhile
   ENOTDIR: ["BUS_CONNECTION", false],
   EISDIR: ["BUS_CONNECTION", false],
   EMFILE: ["BUS_CONNECTION", true],

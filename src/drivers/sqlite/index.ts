@@ -1,3 +1,4 @@
+import { accessSync, constants, existsSync } from "node:fs";
 import type { ConnectContext, Driver, DriverConnection } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { capabilities } from "./capabilities.ts";
@@ -51,6 +52,19 @@ async function open(options: ResolvedOptions, context: ConnectContext): Promise<
     database?.close();
     if (context.manage === "verify" && error instanceof DriverError && error.code === "BUS_NOT_FOUND")
       return missingConnection(error, capabilities);
-    throw error;
+    throw refusedFile(error, options.path);
+  }
+}
+
+/** SQLite says only that it can't open a file; whether rights are the reason is for the system to say. */
+function refusedFile(error: unknown, path: string): unknown {
+  if (classify(error).code !== "BUS_CONNECTION" || !existsSync(path)) return error;
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return error;
+  } catch (cause) {
+    return classify(cause).code === "BUS_AUTHENTICATION"
+      ? new DriverError("BUS_AUTHENTICATION", "sqlite: the file may not be read and written by this user", { cause })
+      : error;
   }
 }

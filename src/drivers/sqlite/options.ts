@@ -25,7 +25,7 @@ const ranges: Readonly<Record<string, readonly [min: number, max: number]>> = {
   leaseMs: [300, 3_600_000],
   pollMs: [1, 10_000],
   busyTimeoutMs: [1, 3_600_000],
-  maxFileBytes: [262_144, Number.MAX_SAFE_INTEGER],
+  maxFileBytes: [524_288, Number.MAX_SAFE_INTEGER],
 };
 
 /** Refuses what is unknown or out of range, naming it; fills in the defaults. */
