@@ -38,6 +38,10 @@ describe("failure", () => {
     expect(failure(new UsageError("say --yes."), settings)).toEqual({ exitCode: 2, text: "omnibus: say --yes." });
     expect(failure(new CommanderError(1, "commander.unknownOption", "x"), settings)).toEqual({ exitCode: 2, text: "" });
     expect(failure(new CommanderError(0, "commander.helpDisplayed", "x"), settings)).toEqual({ exitCode: 0, text: "" });
+    expect(failure(new BusError("BUS_INVALID_OPTION", "no such scheme"), settings)).toEqual({
+      exitCode: 2,
+      text: "omnibus: BUS_INVALID_OPTION: no such scheme",
+    });
     expect(failure(new ClosedPipe(), settings)).toEqual({ exitCode: 0, text: "" });
   });
 });

@@ -34,5 +34,6 @@ export function failure(
       lines.push(printableLines(clean(`${seen.size > 1 ? "caused by: " : ""}${cause.stack ?? describe(cause)}`)));
     }
   }
-  return { exitCode: 1, text: lines.join("\n") };
+  const misused = isBusError(error) && error.code === "BUS_INVALID_OPTION"; // a url, a name or an option that is none
+  return { exitCode: misused ? 2 : 1, text: lines.join("\n") };
 }

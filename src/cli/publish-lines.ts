@@ -34,9 +34,10 @@ export function publishLines(
     if (output.human) await output.line(`published ${plural(outcomes.length - failed.length, "event")} to ${topic}`);
     else for (const outcome of outcomes) if (outcome.ok) await output.json(outcome.receipt);
     for (const { id, error } of failed) {
+      if (isBusError(error) && error.code === "BUS_INVALID_OPTION") shell.exitCode = 2; // such as the key: that of all
+      else if (shell.exitCode === 0) shell.exitCode = 1;
       const code = isBusError(error) ? `${error.code}: ` : "";
       shell.terminal.stderr.write(`omnibus: ${printable(redact(`${id}: ${code}${error.message}`))}\n`);
-      shell.exitCode = 1;
     }
     if (broken !== undefined) throw broken;
   });

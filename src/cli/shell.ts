@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Bus, BusOptions } from "../index.ts";
+import { refuseNothing } from "./no-bus.ts";
 import { Output } from "./output.ts";
 import { printable } from "./printable.ts";
 import type { Terminal } from "./terminal.ts";
@@ -71,9 +72,11 @@ export class Shell {
       manage,
       connectTimeoutMs: options.timeout,
       signal: interrupted, // which drains and closes
+      ...(manage === "verify" ? { streams: [] } : {}), // whichever there are
       ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
     });
     try {
+      if (manage === "verify") await refuseNothing(bus, url, options.prefix);
       await work({ bus, output, interrupted });
     } finally {
       await bus.close({ timeoutMs: closeTimeoutMs });

@@ -1,5 +1,6 @@
 import { connect } from "../../src/index.ts";
 import { describe, expect, it } from "vitest";
+import { inProcess } from "./in-process.ts";
 import { cli, jsonLines, startCli, temporaryBus } from "./run-cli.ts";
 
 describe("publish", () => {
@@ -112,5 +113,35 @@ describe("tail", () => {
     // Nobody has seen the second one: it is not settled.
     const again = await cli(["tail", ">", "--group", "look", "-n", "1", "--url", url]);
     expect(jsonLines(again.stdout).map(({ data }) => data)).toEqual([2]);
+  });
+
+  it("does not widen a group unless told to", async () => {
+    using temporary = temporaryBus();
+    const { url } = temporary;
+    const patterns = async (): Promise<readonly string[]> => {
+      await using bus = await connect(url);
+      return (await bus.groups.info("shipping")).patterns;
+    };
+    {
+      await using bus = await connect(url);
+      const subscription = await bus.subscribePattern("orders.>", () => {}, { group: "shipping" });
+      await subscription.stop();
+      await bus.publishTopic("orders.placed", 1);
+    }
+    const tail = (...args: string[]): ReturnType<typeof inProcess> =>
+      inProcess(["tail", ...args, "--group", "shipping", "-n", "1", "--url", url]);
+    const refused = await tail(">");
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toMatch(
+      /^omnibus: the group shipping reads orders\.>; joining it with > would [^\n]+--widen\.\n$/u,
+    );
+    expect(await patterns()).toEqual(["orders.>"]);
+
+    expect(jsonLines((await tail("orders.>")).stdout)).toMatchObject([{ topic: "orders.placed" }]);
+    expect(await patterns()).toEqual(["orders.>"]);
+
+    await inProcess(["publish", "orders.paid", "2", "--url", url]);
+    expect(await tail(">", "--widen")).toMatchObject({ code: 0 });
+    expect(await patterns()).toEqual([">", "orders.>"]);
   });
 });

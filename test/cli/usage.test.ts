@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { inProcess } from "./in-process.ts";
-import { cli } from "./run-cli.ts";
+import { cli, temporaryBus } from "./run-cli.ts";
 
 const url = ["--url", "sqlite:./never-made.db"];
 
@@ -28,6 +28,7 @@ describe("wrong use of the command line", () => {
     ["no data", ["publish", "a.b", ...url], "the data must be JSON: it is empty."],
     ["an id for many lines", ["publish", "a.b", "--lines", "--id", "x", ...url], "--id names one event"],
     ["a start without a group", ["tail", ">", "--from", "oldest", ...url], "give --group, too."],
+    ["widening without a group", ["tail", ">", "--widen", ...url], "give --group, too."],
     [
       "a start that is none",
       ["tail", ">", "--group", "g", "--from", "first", ...url],
@@ -38,6 +39,35 @@ describe("wrong use of the command line", () => {
     expect(stderr).toContain(sentence);
     expect(stderr.trimEnd().split("\n")).toHaveLength(1);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  });
+
+  it.each([
+    ["streams"],
+    ["groups"],
+    ["dead-letters list"],
+    ["dead-letters show g/1"],
+    ["dead-letters replay --all"],
+    ["dead-letters discard --all --yes"],
+    ["health"],
+    ["tail >"],
+    ["tail > --group g"],
+    ["publish a.b 1"],
+  ])("%s with a url that is none ends with exit code 2", async (line) => {
+    for (const wrong of ["redsi:", "sqlite:./never-made.db?lease=1"]) {
+      const { code, stderr } = await inProcess([...line.split(" "), "--url", wrong]);
+      expect({ wrong, code }).toEqual({ wrong, code: 2 });
+      expect(stderr).toMatch(/^omnibus: BUS_INVALID_OPTION: [^\n]+\n$/u);
+    }
+  });
+
+  it.each([
+    [["publish", "a.b", "1", "--id", "x".repeat(300)]],
+    [["publish", "a.b", "--lines", "--key", "x".repeat(9_999)]],
+  ])("a value that the bus refuses ends with exit code 2", async (args) => {
+    using temporary = temporaryBus();
+    const { code, stderr } = await inProcess([...args, "--url", temporary.url], { input: "1\n" });
+    expect(stderr).toContain("BUS_INVALID_OPTION");
+    expect(code).toBe(2);
   });
 
   it("shows the help when nothing is asked, and fails", async () => {
@@ -75,5 +105,18 @@ describe("--help", () => {
     const { code, stdout } = await inProcess([...command, "--help"]);
     expect(code).toBe(0);
     expect(stdout.slice(stdout.indexOf("Example"))).toContain(`$ ${example}`);
+  });
+
+  it("of tail says what joining a group does", async () => {
+    const { stdout } = await inProcess(["tail", "--help"]);
+    expect(stdout.replaceAll(/\s+/gu, " ")).toContain(
+      "the events it takes count as handled and are gone for the other members",
+    );
+    expect(stdout).toContain("--widen");
+  });
+
+  it.each(["show", "replay", "discard"])("of dead-letters %s has ids as the list shows them", async (command) => {
+    const { stdout } = await inProcess(["dead-letters", command, "--help"]);
+    expect(stdout).toContain(`$ omnibus dead-letters ${command} shipping/0198`);
   });
 });

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -35,6 +36,11 @@ describe("the mutants of this project", () => {
   const all = readdirSync(folder).filter((path) => path.endsWith(".patch"));
   const suite = new Set<string>();
   for (const declare of Object.values(topics)) declare({ test: ({ name }) => void suite.add(name) });
+
+  it("apply to the code as it is", () => {
+    const stale = all.filter((path) => spawnSync("git", ["apply", "--check", join(folder, path)]).status !== 0);
+    expect(stale).toEqual([]);
+  });
 
   it("are twenty or more", () => {
     expect(all.length).toBeGreaterThanOrEqual(20);

@@ -11,7 +11,7 @@ interface DiscardFlags extends FilterFlags {
 
 const examples = `
 Example:
-  $ omnibus dead-letters discard 0198f0c2-7d1e-7c3a-9d6b-3c1f4f5b6a7d
+  $ omnibus dead-letters discard shipping/0198f0c2-7d1e-7c3a-9d6b-3c1f4f5b6a7d
   $ omnibus dead-letters discard --group shipping --before 2030-01-01 --yes`;
 
 export function deadLettersDiscard(shell: Shell): Command {

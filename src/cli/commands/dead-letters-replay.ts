@@ -16,7 +16,7 @@ const examples = `
 Doing it twice is harmless. Ctrl-C ends it between two letters; the rest stays and can be replayed later.
 
 Example:
-  $ omnibus dead-letters replay 0198f0c2-7d1e-7c3a-9d6b-3c1f4f5b6a7d --data '{"orderId":"o-1","total":12}'
+  $ omnibus dead-letters replay shipping/0198f0c2-7d1e-7c3a-9d6b-3c1f4f5b6a7d --data '{"orderId":"o-1","total":12}'
   $ omnibus dead-letters replay --group shipping --error BUS_TIMEOUT --rate 50`;
 
 export function deadLettersReplay(shell: Shell): Command {

@@ -38,7 +38,7 @@ export function deadLettersShow(shell: Shell): Command {
   const command = new Command("show")
     .description("Shows one dead letter: its event, why it failed, what was tried.")
     .argument("<id>", "as the list shows it")
-    .addHelpText("after", "\nExample:\n  $ omnibus dead-letters show 0198f0c2-7d1e-7c3a-9d6b-3c1f4f5b6a7d");
+    .addHelpText("after", "\nExample:\n  $ omnibus dead-letters show shipping/0198f0c2-7d1e-7c3a-9d6b-3c1f4f5b6a7d");
   return command.action((id: string) => {
     if (id.trim() === "") throw new UsageError("the id is empty.");
     return shell.session(command, "verify", async ({ bus, output }) => {

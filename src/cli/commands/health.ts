@@ -6,7 +6,7 @@ import type { Shell } from "../shell.ts";
 import { fields } from "../table.ts";
 
 const examples = `
-Exit code 0 when the bus is up, else 1.
+Exit code 0 when the bus is up, 1 when it is not, 2 when the url or an option is wrong.
 
 Example:
   $ omnibus health --url sqlite:./bus.db --timeout 2000`;
