@@ -1,4 +1,4 @@
-/** The code in the docs: every `ts` block is compiled; one that begins with `// runs` is run, against the built package. */
+/** The code in the docs: every `ts` block is compiled; one that begins with `// runs`, maybe in the comment above it, is run, against the built package. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -47,7 +47,7 @@ export function codeProblems(all: readonly CodeBlock[], examples: readonly strin
   const compiled = blocks.length === 0 ? { ok: true, output: "" } : run("tsc", ["-p", folder, "--pretty", "false"]);
   if (!compiled.ok) return [inPage(compiled.output, blocks)];
   if (!existsSync("dist/index.js")) return ["there is no dist to run the docs' code with: `npm run build` first"];
-  const runnable = blocks.filter((block) => block.code.startsWith("// runs"));
+  const runnable = blocks.filter((block) => source(block).startsWith("// runs"));
   return [
     ...runnable.flatMap((block) => runProblems(join(folder, fileName(block)), `${block.page}:${block.line}`)),
     ...examples.flatMap((path) => runProblems(path, path)),

@@ -39,7 +39,7 @@ export interface WireEvent {
 export interface EncodeEventOptions {
   /** CloudEvents content mode. @default "structured" */
   readonly mode?: "structured" | "binary" | undefined;
-  /** @default off */
+  /** Of the body, when it is worth it. @default off */
   readonly compression?: CompressionOptions | undefined;
   /** Of body and headers together. @default 1_048_576 (1 MiB) */
   readonly maxMessageBytes?: number | undefined;

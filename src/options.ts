@@ -139,7 +139,7 @@ export interface RetryPolicy {
   readonly maxAttempts?: number | undefined;
   /** The wait before the next attempt, or a function of the attempt that failed (from 1) and its error. @default 500 ms doubling to 60 s, full jitter */
   readonly backoff?: BackoffOptions | ((attempt: number, error: unknown) => number) | undefined;
-  /** What follows the last attempt: a dead letter or nothing. Only that: what is given up without it (a `Reject`, what can't be decoded or is invalid) becomes a letter in any case. @default "dead-letter" */
+  /** What follows the last attempt: a dead letter or nothing. What is given up otherwise becomes a letter in any case: by a `Reject`, because its handler ended the process, because it is undecodable or invalid. @default "dead-letter" */
   readonly exhausted?: "dead-letter" | "drop" | undefined;
 }
 

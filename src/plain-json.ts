@@ -28,9 +28,9 @@ export interface PlainJsonOptions<Body = Readonly<Record<string, unknown>>> {
   readonly time?: JsonField<Body> | undefined;
   /** The id of the first event of the chain. @default the id */
   readonly correlationId?: JsonField<Body> | undefined;
-  /** What the event belongs to. @default none */
+  /** The event's session. @default none */
   readonly session?: JsonField<Body> | undefined;
-  /** The event's priority: PRIO. @default "normal" */
+  /** `low`, `normal`, `high` or `critical`. @default "normal" */
   readonly priority?: JsonField<Body> | undefined;
   /** The event's metadata, an object. @default none */
   readonly metadata?: JsonField<Body> | undefined;

@@ -125,7 +125,7 @@ describe("tail", () => {
     {
       await using bus = await connect(url);
       const subscription = await bus.subscribePattern("orders.>", () => {}, { group: "shipping" });
-      await subscription.stop();
+      await subscription.unsubscribe();
       await bus.publishTopic("orders.placed", 1);
     }
     const tail = (...args: string[]): ReturnType<typeof inProcess> =>
