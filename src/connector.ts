@@ -75,6 +75,7 @@ export class Connector {
           this.#state = "new";
           throw failure;
         }
+        this.#core.board.say({ type: "reconnecting", driver: this.driver.name, error: failure });
         await this.#pause(
           Math.min(minMs * 2 ** Math.min(attempt - 1, 30), maxMs) * (0.5 + this.#core.clock.random() / 2),
         );

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { connect, defineRequest, typed } from "../../src/index.ts";
+import { connect, createBus, defineRequest, typed } from "../../src/index.ts";
 import { until } from "../../src/testing/until.ts";
+import { FaultyDriver } from "../support/faulty-driver.ts";
 import { failureOf, fresh, Seen, Tick } from "../support/events.ts";
 
 const Double = defineRequest("double", { request: typed<number>(), response: typed<number>() });
@@ -24,6 +25,19 @@ describe("health", () => {
     const { subscriptions } = await bus.health();
     expect(subscriptions).toMatchObject([{ group: "responders", state: "running" }]);
     expect(subscriptions[0]!.lastDelivery).toBeInstanceOf(Date);
+  });
+});
+
+describe("status", () => {
+  it("says that it still tries, while a bus waits for its broker", async () => {
+    const driver = new FaultyDriver();
+    driver.failConnects = 2;
+    const bus = createBus({ driver, reconnect: { minMs: 5, maxMs: 5 } });
+    await using _ = bus;
+    const said: string[] = [];
+    bus.onStatus(({ type }) => said.push(type));
+    await bus.connect();
+    expect(said).toEqual(["reconnecting", "reconnecting", "connected"]);
   });
 });
 
