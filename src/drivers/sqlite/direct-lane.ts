@@ -107,7 +107,7 @@ export class DirectLane {
     void this.#turn
       .do(() => [...this.#local.keys()].filter((id) => !this.#file.renew(id)))
       .then((gone) => Promise.all(gone.map((id) => this.#registerAgain(id))))
-      .catch(() => undefined);
+      .catch(() => undefined); // at the next renewal again
   }
 
   /** Every second: those who are gone, what is too old, and whether the file was deleted. True when it is another one now. */
@@ -126,7 +126,7 @@ export class DirectLane {
           for (const id of gone) this.#file.unregister(id);
           this.#file.removeExpired(now);
         })
-        .catch(() => undefined);
+        .catch(() => undefined); // in a second again
     }
     return false;
   }
@@ -283,7 +283,7 @@ export class DirectLane {
     this.#turn = this.#newTurn();
     this.#registered = -1;
     this.#version = -1;
-    for (const id of [...this.#local.keys()]) void this.#registerAgain(id).catch(() => undefined);
+    for (const id of [...this.#local.keys()]) void this.#registerAgain(id).catch(() => undefined); // the next renewal does
   }
 
   #newTurn(): Turn {

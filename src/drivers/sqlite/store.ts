@@ -19,6 +19,7 @@ import { Turn } from "./turn.ts";
 
 /** How long what a full stream refused waits for its next try. */
 const fullAgainMs = 1_000;
+const seatAgainMs = 1_000;
 
 /** A group consumption, as the store sees it. */
 export interface GroupMember {
@@ -323,23 +324,28 @@ export class Store {
 
   /** What we held is others' now; with a new row and new seats we go on. */
   async #seatAgain(): Promise<void> {
-    const seats = await this.turn
-      .do(() => {
-        this.process = this.members.join();
-        return [...this.groupMembers].map((member) => {
-          const group = this.groups.byId(member.group);
-          return {
-            member,
-            seat:
-              group === undefined
-                ? undefined
-                : { id: this.members.takeSeat(group.id, this.process, group.version), version: group.version },
-          };
-        });
-      })
-      .catch(() => undefined);
+    const before = this.process;
+    const seating = this.turn.do(() => {
+      this.process = this.members.join();
+      return [...this.groupMembers].map((member) => {
+        const group = this.groups.byId(member.group);
+        return {
+          member,
+          seat:
+            group === undefined
+              ? undefined
+              : { id: this.members.takeSeat(group.id, this.process, group.version), version: group.version },
+        };
+      });
+    });
+    const seats = await seating.catch(() => undefined);
+    if (seats === undefined) {
+      this.process = before; // what was joined was rolled back, and its number is anybody's
+      if (!this.turn.closed) this.later(seatAgainMs, () => void this.#seatAgain()); // still evicted: nothing is claimed
+      return;
+    }
     this.evicted = false;
-    for (const { member, seat } of seats ?? []) {
+    for (const { member, seat } of seats) {
       if (seat === undefined) member.changed();
       else member.lostSeat(seat.id, seat.version);
     }

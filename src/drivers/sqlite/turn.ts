@@ -80,6 +80,10 @@ export class Turn {
     return new Promise((resolve) => void this.#idle.push(resolve));
   }
 
+  get closed(): boolean {
+    return this.#closed !== undefined;
+  }
+
   /** What waits now fails, and what comes later. */
   close(reason: Error = closedError()): void {
     this.#closed = reason;
