@@ -96,7 +96,8 @@ function integer(name: string, value: unknown): number | undefined {
   throw undecodable(`the attribute "${name}" must be a whole number from 1 to ${maxInteger}`);
 }
 
-function topicFrom(topic: unknown): string {
+/** Throws BUS_UNDECODABLE. */
+export function topicFrom(topic: unknown): string {
   try {
     return validateTopic(topic);
   } catch (error) {

@@ -46,7 +46,7 @@ export function encodeBinary(
 }
 
 function jsonBody(envelope: Envelope, limitBytes: number): Uint8Array {
-  const json = JsonWriter.take(`data (${envelope.type})`, limitBytes);
+  const json = JsonWriter.take("data", limitBytes, envelope.type);
   try {
     json.value(envelope.data);
     return json.finish();

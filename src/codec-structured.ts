@@ -4,18 +4,15 @@ import { contentKind } from "./content-type.ts";
 import type { Envelope } from "./envelope.ts";
 import type { Priority } from "./event.ts";
 import { bytesOf } from "./internal/bytes-of.ts";
-import { parseStrict } from "./json.ts";
+import { decodeUtf8, parseStrict, parseStrictText } from "./json.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { undecodable } from "./undecodable.ts";
+import { readUsual } from "./usual-envelope.ts";
 import { extension } from "./wire-names.ts";
 import { timeText } from "./wire-time.ts";
 
 const member = (name: string, value = ""): Uint8Array => Buffer.from(`,"${name}":${value}`);
 const open = Buffer.from('{"specversion":"1.0","id":');
-const source = member("source");
-const type = member("type");
-const subject = member("subject");
-const time = member("time");
 const version = member(extension.version);
 const key = member(extension.key);
 const session = member(extension.session);
@@ -32,20 +29,26 @@ const priorities: Readonly<Record<Exclude<Priority, "normal">, Uint8Array>> = {
   critical: member(extension.priority, '"critical"'),
 };
 
+const knownKinds = 16_384;
+const kinds = new Map<string, Kind>();
+let lastKind: Kind = { source: "", type: "", topic: "", bytes: close };
+let lastTime = { time: Number.NaN, bytes: close };
+
+interface Kind {
+  readonly source: string;
+  readonly type: string;
+  readonly topic: string;
+  readonly bytes: Uint8Array;
+}
+
 /** A CloudEvent as one JSON object. What is as it is by default is left out. */
 export function encodeStructured(envelope: Envelope, limitBytes: number): Uint8Array {
-  const json = JsonWriter.take(`data (${envelope.type})`, limitBytes);
+  const json = JsonWriter.take("data", limitBytes, envelope.type);
   try {
     json.raw(open);
     json.string(envelope.id);
-    json.raw(source);
-    json.string(envelope.source);
-    json.raw(type);
-    json.string(envelope.type);
-    json.raw(subject);
-    json.string(envelope.topic);
-    json.raw(time);
-    json.string(timeText(envelope.time));
+    json.raw(kindOf(envelope));
+    json.raw(envelope.time === lastTime.time ? lastTime.bytes : timeOf(envelope.time));
     if (envelope.version !== 1) {
       json.raw(version);
       json.integer(envelope.version);
@@ -91,13 +94,37 @@ export function encodeStructured(envelope: Envelope, limitBytes: number): Uint8A
   }
 }
 
+/** What stands between id and time. */
+function kindOf(envelope: Envelope): Uint8Array {
+  const { source, type, topic } = envelope;
+  let kind = lastKind;
+  if (kind.type === type && kind.topic === topic && kind.source === source) return kind.bytes;
+  kind = kinds.get(topic) ?? kind;
+  if (kind.type !== type || kind.topic !== topic || kind.source !== source) {
+    const [from, what, about] = [JSON.stringify(source), JSON.stringify(type), JSON.stringify(topic)];
+    kind = { source, type, topic, bytes: Buffer.from(`,"source":${from},"type":${what},"subject":${about},"time":`) };
+    if (kinds.size >= knownKinds) kinds.clear();
+    kinds.set(topic, kind);
+  }
+  lastKind = kind;
+  return kind.bytes;
+}
+
+function timeOf(time: number): Uint8Array {
+  lastTime = { time, bytes: Buffer.from(`"${timeText(time)}"`) };
+  return lastTime.bytes;
+}
+
 /** A CloudEvent in JSON; undefined of other JSON. Throws BUS_UNDECODABLE. */
 export function decodeStructured(
   body: Uint8Array,
   message: EncodedMessage,
   now: number | undefined,
 ): Envelope | undefined {
-  const event = parseStrict(body, 1);
+  const text = decodeUtf8(body);
+  const usual = readUsual(body, text, message);
+  if (usual !== undefined) return usual;
+  const event = parseStrictText(text, 1);
   if (typeof event !== "object" || event === null) return undefined;
   const attributes = event as Readonly<Record<string, unknown>>;
   const { specversion } = attributes;

@@ -1,5 +1,6 @@
-import * as zlib from "node:zlib";
+import type * as Zlib from "node:zlib";
 import { BusError } from "./errors.ts";
+import { zstdFrameLength } from "./internal/zstd-frame.ts";
 import { undecodable } from "./undecodable.ts";
 
 export type Encoding = "gzip" | "zstd" | "br";
@@ -12,30 +13,37 @@ interface Coder {
   ) => unknown;
 }
 
-// Brotli's own default, 11, takes a hundred times as long for a tenth of the size.
-const brotli = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } };
-// A window of 8 MiB is what RFC 8878 asks of every reader; a larger one is a way to take our memory.
-const zstdWindow = { params: { [zlib.constants.ZSTD_d_windowLogMax]: 23 } };
+let loaded: ReadonlyMap<string, Coder | undefined> | undefined;
 
-const coders: ReadonlyMap<string, Coder | undefined> = new Map<Encoding, Coder | undefined>([
-  ["gzip", { compress: (body) => zlib.gzipSync(body), decompress: zlib.gunzipSync }],
-  ["br", { compress: (body) => zlib.brotliCompressSync(body, brotli), decompress: zlib.brotliDecompressSync }],
-  ["zstd", zstdCoder()],
-]);
+/** Loaded when first needed: most programs never compress, and `node:zlib` takes 3 ms of the import of this package. */
+const coders = (): ReadonlyMap<string, Coder | undefined> =>
+  (loaded ??= codersOf(process.getBuiltinModule("node:zlib")));
 
-function zstdCoder(): Coder | undefined {
+function codersOf(zlib: typeof Zlib): ReadonlyMap<string, Coder | undefined> {
+  // Brotli's own default, 11, takes a hundred times as long for a tenth of the size.
+  const brotli = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } };
+  return new Map<Encoding, Coder | undefined>([
+    ["gzip", { compress: (body) => zlib.gzipSync(body), decompress: zlib.gunzipSync }],
+    ["br", { compress: (body) => zlib.brotliCompressSync(body, brotli), decompress: zlib.brotliDecompressSync }],
+    ["zstd", zstdCoder(zlib)],
+  ]);
+}
+
+function zstdCoder(zlib: typeof Zlib): Coder | undefined {
   // Typed as always there, but it came with Node 22.15.
   const { zstdCompressSync, zstdDecompressSync } = zlib as Partial<typeof zlib>;
   if (zstdCompressSync === undefined || zstdDecompressSync === undefined) return undefined;
+  // A window of 8 MiB is what RFC 8878 asks of every reader; a larger one is a way to take our memory.
+  const window = { params: { [zlib.constants.ZSTD_d_windowLogMax]: 23 } };
   return {
     compress: (body) => zstdCompressSync(body),
-    decompress: (body, options) => zstdDecompressSync(body, { ...options, ...zstdWindow }),
+    decompress: (body, options) => zstdDecompressSync(body, { ...options, ...window }),
   };
 }
 
 /** Throws BUS_UNSUPPORTED where this Node lacks the encoding. */
 export function compress(body: Uint8Array, encoding: Encoding): Uint8Array {
-  const coder = coders.get(encoding);
+  const coder = coders().get(encoding);
   if (coder === undefined)
     throw new BusError("BUS_UNSUPPORTED", `can't compress (${encoding}): this Node has no ${encoding}`);
   return coder.compress(body);
@@ -48,8 +56,9 @@ export function compress(body: Uint8Array, encoding: Encoding): Uint8Array {
 export function decompress(body: Uint8Array, encoding: string, maxBytes: number): Uint8Array {
   const name = encoding.trim().toLowerCase();
   if (name === "" || name === "identity") return body;
-  const coder = coders.get(name);
-  if (coder === undefined) throw undecodable(`unknown content encoding${coders.has(name) ? ` here (${name})` : ""}`);
+  const coder = coders().get(name);
+  if (coder === undefined) throw undecodable(`unknown content encoding${coders().has(name) ? ` here (${name})` : ""}`);
+  if (name === "zstd" && zstdFrameLength(body) === undefined) throw undecodable(`damaged or cut off (${name})`);
   let result: { readonly buffer: Uint8Array; readonly engine: { readonly bytesWritten: number } };
   try {
     result = coder.decompress(body, { maxOutputLength: maxBytes, info: true }) as typeof result;

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { attributeProblem } from "./attribute.ts";
 import { checkSize, type EncodedMessage } from "./codec.ts";
 import type { Headers } from "./driver.ts";
@@ -107,6 +106,7 @@ function checkedTopic(topic: string): string {
 function placeOf({ topic, partition, position, body }: ForeignMessage): string {
   const place = position === undefined ? undefined : `${partition ?? topic}@${position}`;
   if (place !== undefined && attributeProblem(place) === undefined) return place;
+  const { createHash } = process.getBuiltinModule("node:crypto"); // rarely needed, and it takes 4 ms to load
   const hash = createHash("sha256")
     .update(place ?? topic)
     .update("\0");

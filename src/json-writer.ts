@@ -5,55 +5,76 @@ import { pathText } from "./internal/path-text.ts";
 /** How deep data may nest, on the way out and on the way in. */
 export const maxDepth = 64;
 
-const initialBytes = 16_384;
+/** Messages lie side by side in a slab of this size; a larger one, which would keep much of it alive, has bytes of its own. */
+const slabBytes = 16_384;
+const sharedBytes = slabBytes / 8;
 const keptBytes = 1_048_576;
 const longString = 64;
+/** From this length on one call is quicker than a loop. */
+const wideFrom = 24;
+const nothing = {};
 const knownKeys = 2_048;
-const special = /["\\\u0000-\u001f\u007f-\uffff]/; // oxlint-disable-line no-control-regex -- what JSON escapes, and what is not ASCII
 
 /** Keys with quotes and colon. */
 const keys = new Map<string, Uint8Array>();
 const idle: JsonWriter[] = [];
 
 /**
- * Writes strict JSON as bytes into a buffer that is used again. Strict: what JSON can't hold without loss is refused by
+ * Writes strict JSON as bytes, without a copy where they are few. Strict: what JSON can't hold without loss is refused by
  * path, nothing becomes `null` or `{}` silently. Each property is read once.
  */
 export class JsonWriter {
-  #bytes: Buffer = Buffer.allocUnsafeSlow(initialBytes);
+  #bytes: Buffer = Buffer.allocUnsafeSlow(slabBytes);
+  /** Where what is being written begins; what lies before it has been given away. */
+  #start = 0;
   #length = 0;
   #limit = 0;
   #what = "";
+  #type = "";
   #depth = 0;
+  #deepest = -1;
   readonly #path: PropertyKey[] = [];
   readonly #above: object[] = [];
 
-  /** One that nobody uses: a getter in the data may publish in turn. Give it back with `release`. */
-  static take(what: string, limitBytes: number): JsonWriter {
+  /**
+   * One that nobody uses: a getter in the data may publish in turn. Give it back with `release`. Errors name `what`, and the
+   * type where there is one.
+   */
+  static take(what: string, limitBytes: number, type = ""): JsonWriter {
     const writer = idle.pop() ?? new JsonWriter();
-    writer.#length = 0;
     writer.#limit = limitBytes;
     writer.#what = what;
+    writer.#type = type;
     writer.#depth = 0;
     return writer;
   }
 
   release(): void {
-    if (this.#bytes.length > keptBytes) this.#bytes = Buffer.allocUnsafeSlow(initialBytes);
-    this.#above.length = 0; // Holds no data for longer than it must.
+    const size = this.#bytes.length;
+    const fits =
+      size === slabBytes ? size - this.#start >= sharedBytes : this.#length > sharedBytes && size <= keptBytes;
+    if (!fits) {
+      this.#bytes = Buffer.allocUnsafeSlow(slabBytes);
+      this.#start = 0;
+    }
+    this.#length = this.#start;
+    for (; this.#deepest >= 0; this.#deepest -= 1) this.#above[this.#deepest] = nothing; // holds no data longer than it must
     idle.push(this);
   }
 
-  /** A copy of what was written. */
+  /** What was written; nobody else writes there. */
   finish(): Uint8Array {
-    if (this.#length > this.#limit) this.#tooLarge(this.#length);
-    const bytes = Buffer.allocUnsafe(this.#length);
-    this.#bytes.copy(bytes, 0, 0, this.#length);
+    const length = this.#length - this.#start;
+    if (length > this.#limit) this.#tooLarge(length);
+    if (length > sharedBytes || this.#bytes.length !== slabBytes)
+      return Buffer.copyBytesFrom(this.#bytes, this.#start, length);
+    const bytes = this.#bytes.subarray(this.#start, this.#length);
+    this.#start = this.#length;
     return bytes;
   }
 
   finishText(): string {
-    return this.#bytes.toString("utf8", 0, this.#length);
+    return this.#bytes.toString("utf8", this.#start, this.#length);
   }
 
   /** Bytes that are JSON already. */
@@ -62,7 +83,8 @@ export class JsonWriter {
     this.#reserve(length);
     const target = this.#bytes;
     const start = this.#length;
-    for (let index = 0; index < length; index += 1) target[start + index] = bytes[index]!;
+    if (length >= wideFrom) target.set(bytes, start);
+    else for (let index = 0; index < length; index += 1) target[start + index] = bytes[index]!;
     this.#length = start + length;
   }
 
@@ -100,7 +122,7 @@ export class JsonWriter {
       this.#write(data, 0);
     } catch (cause) {
       if (cause instanceof BusError) throw cause;
-      throw new ValidationError(`invalid ${this.#what}: reading it failed`, [], { cause });
+      throw new ValidationError(`invalid ${this.#name}: reading it failed`, [], { cause });
     }
   }
 
@@ -125,6 +147,7 @@ export class JsonWriter {
     if (value === null) return this.#ascii("null");
     if (depth === maxDepth) this.#tooDeep(value);
     this.#above[depth] = value;
+    if (depth > this.#deepest) this.#deepest = depth;
     if (Array.isArray(value)) return this.#array(value, depth);
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null && !isForeignPlain(prototype)) this.#refuse(value);
@@ -173,13 +196,6 @@ export class JsonWriter {
 
   #longString(text: string): void {
     if (text.length > this.#limit) this.#tooLarge(text.length);
-    if (!special.test(text)) {
-      this.#reserve(text.length + 2);
-      this.#byte(0x22);
-      this.#length += this.#bytes.write(text, this.#length, "latin1");
-      this.#byte(0x22);
-      return;
-    }
     if (!text.isWellFormed()) this.#refusePath("half a surrogate pair, which UTF-8 can't hold", this.#depth);
     const quoted = JSON.stringify(text);
     this.#reserve(quoted.length * 3);
@@ -204,14 +220,21 @@ export class JsonWriter {
   }
 
   #grow(count: number): void {
-    if (this.#length > this.#limit) this.#tooLarge(this.#length);
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#length + count));
-    this.#bytes.copy(larger, 0, 0, this.#length);
+    const length = this.#length - this.#start;
+    if (length > this.#limit) this.#tooLarge(length);
+    const larger = Buffer.allocUnsafeSlow(Math.max(slabBytes, (length + count) * 2));
+    this.#bytes.copy(larger, 0, this.#start, this.#length);
     this.#bytes = larger;
+    this.#start = 0;
+    this.#length = length;
+  }
+
+  get #name(): string {
+    return this.#type === "" ? this.#what : `${this.#what} (${this.#type})`;
   }
 
   #tooLarge(bytes: number): never {
-    const which = `${this.#what}: more than ${this.#limit} bytes (${bytes} so far)`;
+    const which = `${this.#name}: more than ${this.#limit} bytes (${bytes} so far)`;
     throw new BusError("BUS_TOO_LARGE", `too large ${which}`);
   }
 
@@ -229,7 +252,7 @@ export class JsonWriter {
   #refusePath(why: string, depth: number): never {
     const path = this.#path.slice(0, depth);
     const where = path.length === 0 ? "" : `${pathText(path)}: `;
-    throw new ValidationError(`invalid ${this.#what}: ${where}${why}`, [{ path, message: why }]);
+    throw new ValidationError(`invalid ${this.#name}: ${where}${why}`, [{ path, message: why }]);
   }
 }
 

@@ -48,12 +48,28 @@ export function parseStrictText(text: string, envelopes = 0): unknown {
       text === "" ? "it is empty" : `not JSON${position === undefined ? "" : ` (position ${position})`}`,
     );
   }
-  if (typeof value === "object" && value !== null) guard(value, -envelopes);
-  else if (value === Infinity || value === -Infinity) throw undecodable(tooGreat);
+  checkParsed(value, -envelopes);
   return value;
 }
 
 const tooGreat = "a number beyond what a double holds";
+
+/** As `parseStrictText`, of the part of a text from `start` to before `end`; undefined of what is no JSON. */
+export function parsePart(text: string, start: number, end: number): { readonly value: unknown } | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text.slice(start, end));
+  } catch {
+    return undefined;
+  }
+  checkParsed(value, 0);
+  return { value };
+}
+
+function checkParsed(value: unknown, depth: number): void {
+  if (typeof value === "object" && value !== null) guard(value, depth);
+  else if (value === Infinity || value === -Infinity) throw undecodable(tooGreat);
+}
 
 /** Comes before everything that recurses into the value: validators, loggers, other serialisers. */
 function guard(value: object, depth: number): void {
