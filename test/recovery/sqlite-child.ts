@@ -10,6 +10,8 @@ export interface ChildInput {
   readonly path: string;
   readonly role: "publish" | "member" | "respond" | "receipt";
   readonly order?: "group" | "none" | undefined;
+  /** What its group reads. @default everything */
+  readonly patterns?: readonly string[] | undefined;
   readonly leaseMs?: number | undefined;
   readonly count?: number | undefined;
   readonly window?: number | undefined;
@@ -68,7 +70,8 @@ async function publisher({ input, note, onTold, ended }: ChildSide<ChildInput>):
 /** A member that keeps what it gets until it is told to `ack` or `dead`; `cpu` notes what it used so far. */
 async function member({ input, note, onTold, ended }: ChildSide<ChildInput>): Promise<void> {
   const connection = await connect(input);
-  await connection.ensureGroup(groupSpec("g", { order: input.order ?? "none" }));
+  const { order = "none", patterns = [">"] } = input;
+  await connection.ensureGroup(groupSpec("g", { order, patterns }));
   const held: InMessage[] = [];
   const sink: Sink = {
     deliver: (messages) => {

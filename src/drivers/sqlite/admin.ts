@@ -66,7 +66,7 @@ export class SqliteAdmin implements DriverAdmin {
 
   async groups(): Promise<readonly GroupState[]> {
     const states: GroupState[] = [];
-    const counts = new GroupCounts(this.#store);
+    const counts = await this.#read(() => new GroupCounts(this.#store));
     for (const row of await this.#read(() => this.#store.groups.all())) states.push(await counts.of(row));
     return states;
   }
@@ -91,7 +91,7 @@ export class SqliteAdmin implements DriverAdmin {
     return this.#change(() => {
       const group = this.#group(name);
       const before = this.#inHands(group);
-      for (const process of this.#store.members.idle(group.id, this.#store.process, idleMs))
+      for (const process of this.#store.members.idle(group.id, this.#store.seating.process, idleMs))
         this.#store.members.bury(process);
       return before - this.#inHands(group);
     });

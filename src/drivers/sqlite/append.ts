@@ -69,7 +69,9 @@ export class Append implements Job {
     this.#delayedAny = false;
     let lane = "";
     let writer: StreamWriter | DriverError | undefined;
-    for (const [index, message] of this.#batch.entries()) {
+    const batch = this.#batch;
+    for (let index = 0; index < batch.length; index += 1) {
+      const message = batch[index]!;
       const { to, key } = message;
       const name = to.kind === "queue" ? `queue ${to.group}` : to.kind === "topic" ? to.stream : "";
       if (name !== lane || writer === undefined) {

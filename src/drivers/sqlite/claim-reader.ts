@@ -53,6 +53,8 @@ export class ClaimReader {
   readonly #store: Store;
   readonly #group: number;
   readonly #sources: Query<Source>;
+  readonly #lost: Query<{ readonly lost: number }>;
+  readonly #said: Query;
   readonly #setCursor: Query;
   readonly #raise: Query;
   readonly #returned: Query;
@@ -72,6 +74,8 @@ export class ClaimReader {
     this.#sources = database.query(
       "SELECT stream, seq, start, skips, lost FROM {cursor} WHERE grp = ? AND (lost > 0 OR seq < (SELECT last FROM {stream} WHERE id = {cursor}.stream))",
     );
+    this.#lost = database.query("SELECT lost FROM {cursor} WHERE grp = ? AND lost > 0");
+    this.#said = database.query("UPDATE {cursor} SET lost = 0 WHERE grp = ? AND lost > 0");
     this.#setCursor = database.query("UPDATE {cursor} SET seq = ?, lost = 0 WHERE grp = ? AND stream = ?");
     this.#raise = database.query("UPDATE {cursor} SET seq = max(seq, ?) WHERE grp = ? AND stream = ? AND start = ?");
     this.#returned = database.query(
@@ -149,8 +153,22 @@ export class ClaimReader {
     if (room.open) this.#claimDue(claimed, member, room);
     if (room.open) this.#claimLeft(claimed, member, room);
     if (room.open) this.#claimNew(claimed, member, room, paused);
-    if (!room.open) claimed.more = true;
+    if (!room.open) {
+      claimed.more = true;
+      this.#takeLost(claimed); // said at once, however full we are
+    }
     return claimed;
+  }
+
+  /** Retention dropped what nobody had yet. A look without a lock. */
+  get anyLost(): boolean {
+    return this.#lost.get(this.#group) !== undefined;
+  }
+
+  #takeLost(claimed: Claimed): void {
+    const rows = this.#lost.all(this.#group);
+    for (const { lost } of rows) lose(claimed, lost, "dropped by retention before it was handled");
+    if (rows.length > 0) this.#said.run(this.#group);
   }
 
   #build(group: GroupRow): void {

@@ -90,10 +90,11 @@ export class ClaimWriter {
         headers,
         avoid: null,
       };
-    const due = this.#store.clock.now() + what.delayMs;
+    const now = this.#store.clock.now();
+    const due = now + what.delayMs;
     if (what.how === "retry")
       return { member: null, due, attempts: what.attempts, notBefore: null, deliveries: 0, headers, avoid: null };
-    const avoid = this.#store.members.avoiding(this.#group, message.handle.avoid ?? "", this.#store.self);
-    return { member: null, due, notBefore: null, deliveries: deliveries - 1, headers, avoid };
+    const { avoid, rest } = this.#store.members.avoiding(this.#group, message.handle.avoid ?? "", this.#store.self);
+    return { member: null, due: rest ? due : now, notBefore: null, deliveries: deliveries - 1, headers, avoid };
   }
 }

@@ -115,7 +115,7 @@ export class SqliteConnection implements DriverConnection {
 
   async ping(): Promise<Readonly<Record<string, string | number>>> {
     const { database, turn, members } = this.#store;
-    await turn.do(() => members.renew(this.#store.process));
+    await turn.do(() => members.renew(this.#store.seating.process));
     const pages = database.query<{ readonly page_count: number }>("PRAGMA page_count").get()?.page_count ?? 0;
     const size = database.query<{ readonly page_size: number }>("PRAGMA page_size").get()?.page_size ?? 0;
     return { sqlite: process.versions.sqlite ?? "", path: database.path, bytes: pages * size };
@@ -127,7 +127,7 @@ export class SqliteConnection implements DriverConnection {
     await this.#store.unlessAborted(Promise.all([...this.#consumptions].map((each) => each.close(signal))), signal);
     await this.#store.unlessAborted(Promise.all([this.#store.turn.settled(), this.#direct.settled()]), signal);
     await this.#store.unlessAborted(
-      this.#store.turn.do(() => this.#store.members.bury(this.#store.process)),
+      this.#store.turn.do(() => this.#store.members.bury(this.#store.seating.process)),
       signal,
     );
     this.destroy();
@@ -159,12 +159,12 @@ export class SqliteConnection implements DriverConnection {
     sink: Sink,
     window: Window,
   ): Promise<Consumption> {
-    const { groups, members, turn } = this.#store;
-    const { group, seat } = await turn.do(() => {
+    const { groups, members, seating } = this.#store;
+    const { group, seat } = await seating.take((process) => {
       const row = groups.named(source.group);
       if (row === undefined) throw new DriverError("BUS_NOT_FOUND", `sqlite: there is no group "${source.group}"`);
       if (source.resume !== undefined && source.resume.size > 0) groups.resume(row, source.resume);
-      return { group: row, seat: members.takeSeat(row.id, this.#store.process, row.version) };
+      return { group: row, seat: members.takeSeat(row.id, process, row.version) };
     });
     const Member = group.keeps === "group" ? OrderedGroup : UnorderedGroup;
     const consumption = new Member(this.#store, group.id, seat, group.version, sink, window);

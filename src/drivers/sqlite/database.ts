@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { DriverError } from "../../internal/driver-error.ts";
 
-/** One prepared statement; `Row` is what the caller says its columns are. */
+/** One prepared statement; `Row` is what the caller says its columns are, or with `tuples` their values in order. */
 export class Query<Row = unknown> {
   readonly #statement: StatementSync;
 
@@ -39,6 +39,9 @@ export interface DatabaseSettings {
   readonly maxFileBytes?: number | undefined;
 }
 
+/** A commit that brings the log to so many pages copies it into the file. */
+const checkpointPages = 500;
+
 /** One SQLite file, in WAL mode, only for us (0600). Synchronous; waits at most a few milliseconds for a lock. */
 export class Database {
   /** As the file system calls it, without links: `-wal` stands beside that. */
@@ -46,7 +49,11 @@ export class Database {
   readonly prefix: string;
   readonly raw: DatabaseSync;
   readonly #inode: string;
+  readonly #synchronous: DatabaseSettings["synchronous"];
+  /** The transaction that is open won't be synced. */
+  #unsynced = false;
   readonly #queries = new Map<string, Query>();
+  readonly #tuples = new Map<string, Query>();
   readonly #begin: Query;
   readonly #read: Query;
   readonly #commit: Query;
@@ -56,6 +63,7 @@ export class Database {
   constructor(settings: DatabaseSettings) {
     this.path = locate(settings.path, settings.create);
     this.prefix = settings.prefix.replaceAll('"', '""');
+    this.#synchronous = settings.synchronous;
     this.raw = new DatabaseSync(this.path, { enableForeignKeyConstraints: false });
     try {
       // Before the file has any table: half the writes of the usual 4 KiB for a batch, little more for a single message.
@@ -71,7 +79,7 @@ export class Database {
       this.raw.exec(`PRAGMA synchronous = ${settings.synchronous}`);
       this.raw.exec("PRAGMA cell_size_check = ON");
       this.raw.exec("PRAGMA temp_store = MEMORY");
-      this.raw.exec("PRAGMA wal_autocheckpoint = 500");
+      this.raw.exec(`PRAGMA wal_autocheckpoint = ${checkpointPages}`);
       this.raw.exec("PRAGMA journal_size_limit = 67108864");
       if (settings.maxFileBytes !== undefined) {
         const { page_size } = this.raw.prepare("PRAGMA page_size").get() as { readonly page_size: number };
@@ -91,34 +99,57 @@ export class Database {
 
   /** Prepared once, kept. */
   query<Row = unknown>(sql: string): Query<Row> {
-    let query = this.#queries.get(sql);
-    if (query === undefined) {
-      query = new Query(this.raw.prepare(this.#named(sql)));
-      this.#queries.set(sql, query);
-    }
-    return query as Query<Row>;
+    return this.#prepared<Row>(sql, this.#queries, false);
+  }
+
+  /** As `query`, each row as an array: the binding makes those in two thirds of the time of an object. */
+  tuples<Row extends readonly unknown[]>(sql: string): Query<Row> {
+    return this.#prepared<Row>(sql, this.#tuples, true);
   }
 
   /** Forgets statements of a table that is gone. */
   forget(fragment: string): void {
-    for (const sql of this.#queries.keys()) if (sql.includes(fragment)) this.#queries.delete(sql);
+    for (const queries of [this.#queries, this.#tuples])
+      for (const sql of queries.keys()) if (sql.includes(fragment)) queries.delete(sql);
   }
 
   exec(sql: string): void {
     this.raw.exec(this.#named(sql));
   }
 
-  begin(): void {
-    this.#begin.run();
+  /**
+   * `synced` false: the commit is written and seen by others, and synced with the next one that is. A power cut may take back
+   * the last of them, in their order; a crash of the process takes nothing.
+   */
+  begin(synced = true): void {
+    if (!synced && this.#synchronous === "FULL") {
+      this.#unsynced = true;
+      // Copying the log would sync it too, and nobody would hear if that fails.
+      this.raw.exec("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0");
+    }
+    try {
+      this.#begin.run();
+    } catch (error) {
+      this.#ended();
+      throw error;
+    }
   }
 
   commit(): void {
     this.#commit.run();
+    this.#ended();
   }
 
   /** Some errors have rolled back already. */
   rollback(): void {
     if (this.raw.isTransaction) this.#rollback.run();
+    this.#ended();
+  }
+
+  /** Copies all of the log into the file, synced, so that the log begins anew. Throws when that fails or another's read is in the way. */
+  restartLog(): void {
+    const result = this.query<{ readonly busy: number }>("PRAGMA wal_checkpoint(RESTART)").get();
+    if (result?.busy !== 0) throw new Error(`${this.path}: another process holds the log`);
   }
 
   /** All of it or nothing; rejects with SQLite's own error, that of a lock included. */
@@ -156,7 +187,24 @@ export class Database {
 
   close(): void {
     this.#queries.clear();
+    this.#tuples.clear();
     if (this.raw.isOpen) this.raw.close();
+  }
+
+  #prepared<Row>(sql: string, queries: Map<string, Query>, asArrays: boolean): Query<Row> {
+    let query = queries.get(sql);
+    if (query === undefined) {
+      const statement = this.raw.prepare(this.#named(sql));
+      statement.setReturnArrays(asArrays);
+      queries.set(sql, (query = new Query(statement)));
+    }
+    return query as Query<Row>;
+  }
+
+  #ended(): void {
+    if (!this.#unsynced) return;
+    this.#unsynced = false;
+    this.raw.exec(`PRAGMA synchronous = ${this.#synchronous}; PRAGMA wal_autocheckpoint = ${checkpointPages}`);
   }
 
   #named(sql: string): string {

@@ -13,13 +13,21 @@ export interface DelayedRow {
   readonly body: Uint8Array;
 }
 
+export interface DelayedTopic {
+  readonly stream: number;
+  readonly topic: string;
+  readonly count: number;
+  /** Of these, not due yet: the others wait for room. */
+  readonly later: number;
+}
+
 /** Publishes that are not to be seen yet. Whichever process is there moves them into their log when they are due. */
 export class Delayed {
   readonly #add: Query;
   readonly #due: Query<DelayedRow>;
   readonly #remove: Query;
   readonly #next: Query<{ readonly due: number | null }>;
-  readonly #count: Query<{ readonly count: number }>;
+  readonly #topics: Query<DelayedTopic>;
 
   constructor(database: Database) {
     this.#add = database.query(
@@ -28,7 +36,9 @@ export class Delayed {
     this.#due = database.query("SELECT * FROM {delayed} WHERE due <= ? ORDER BY due, id LIMIT ?");
     this.#remove = database.query("DELETE FROM {delayed} WHERE id = ?");
     this.#next = database.query("SELECT min(due) AS due FROM {delayed}");
-    this.#count = database.query("SELECT count(*) AS count FROM {delayed} WHERE stream = ?");
+    this.#topics = database.query(
+      "SELECT stream, topic, count(*) AS count, sum(due > ?) AS later FROM {delayed} GROUP BY stream, topic",
+    );
   }
 
   add(
@@ -58,7 +68,8 @@ export class Delayed {
     return this.#next.get()?.due ?? undefined;
   }
 
-  count(stream: number): number {
-    return this.#count.get(stream)?.count ?? 0;
+  /** How many there are for each topic; looks at all of them. */
+  topics(now: number): DelayedTopic[] {
+    return this.#topics.all(now);
   }
 }

@@ -1,6 +1,6 @@
 import type { GroupState } from "../../driver.ts";
-import type { ClaimRow } from "./claim-store.ts";
-import { isOpenIn } from "./claim-store.ts";
+import { isOpenIn, type ClaimRow } from "./claim-store.ts";
+import type { DelayedTopic } from "./delayed.ts";
 import type { GroupRow } from "./group-store.ts";
 import type { OwnRow } from "./own-store.ts";
 import { decodeSequences } from "./sequence-set.ts";
@@ -14,15 +14,18 @@ const scanAtOnce = 10_000;
 /** What a group has before it and in its members' hands, counted row by row where patterns decide. */
 export class GroupCounts {
   readonly #store: Store;
+  readonly #now: number;
+  readonly #delayed: readonly DelayedTopic[];
 
   constructor(store: Store) {
     this.#store = store;
+    this.#now = store.clock.now();
+    this.#delayed = store.append.delayed.topics(this.#now);
   }
 
   async of(group: GroupRow): Promise<GroupState> {
     const spec = this.#store.groups.spec(group);
     const state = { spec, waiting: 0, inFlight: 0, scheduled: 0, oldestWaitingMs: undefined as number | undefined };
-    const now = this.#store.clock.now();
     let oldest = Number.POSITIVE_INFINITY;
     for (const stream of this.#store.streams.all()) {
       const patterns =
@@ -32,23 +35,25 @@ export class GroupCounts {
             : undefined
           : spec.reads.find((read) => read.stream === stream.name)?.patterns;
       if (patterns === undefined) continue;
+      const filter = new TopicFilter(patterns);
       const counted =
         group.keeps === "group"
-          ? await this.#ordered(group, stream, patterns)
-          : await this.#unordered(group, stream, patterns, now);
+          ? await this.#ordered(group, stream, filter)
+          : await this.#unordered(group, stream, filter);
       state.waiting += counted.waiting;
       state.inFlight += counted.inFlight;
       state.scheduled += counted.scheduled;
       oldest = Math.min(oldest, counted.oldest);
-      if (stream.queue === 0) continue;
-      const delayed = this.#store.append.delayed.count(stream.id);
-      state.waiting += delayed;
-      state.scheduled += delayed;
+      for (const { stream: of, topic, count, later } of this.#delayed) {
+        if (of !== stream.id || !filter.matches(topic)) continue;
+        state.waiting += count;
+        state.scheduled += later;
+      }
     }
-    return { ...state, oldestWaitingMs: Number.isFinite(oldest) ? Math.max(0, now - oldest) : undefined };
+    return { ...state, oldestWaitingMs: Number.isFinite(oldest) ? Math.max(0, this.#now - oldest) : undefined };
   }
 
-  async #unordered(group: GroupRow, stream: StreamRow, patterns: readonly string[], now: number): Promise<Counted> {
+  async #unordered(group: GroupRow, stream: StreamRow, filter: TopicFilter): Promise<Counted> {
     const { database, streams } = this.#store;
     const cursor = database
       .query<{ readonly seq: number; readonly skips: string | null }>(
@@ -60,16 +65,16 @@ export class GroupCounts {
     const counted = await this.#scan(
       stream,
       cursor?.seq ?? stream.last,
-      new TopicFilter(patterns),
+      filter,
       (row) => row.seq > (skips.get(row.partition) ?? 0),
     );
     for (const row of database
       .query<ClaimRow & { readonly member: number | null }>("SELECT * FROM {claim} WHERE grp = ? AND stream = ?")
       .all(group.id, stream.id)) {
       for (let seq = row.low; seq <= row.last; seq += 1) {
-        if (!isOpenIn(row, seq) || seq < stream.first) continue;
-        if (row.member === null) counted.wait(log.at(seq));
-        else counted.inFlight += 1;
+        if (!isOpenIn(row, seq)) continue;
+        if (row.member !== null) counted.inFlight += 1;
+        else if (seq >= stream.first) counted.wait(log.at(seq));
       }
     }
     const held = database.query<{ readonly seq: number; readonly due: number; readonly member: number | null }>(
@@ -77,21 +82,21 @@ export class GroupCounts {
     );
     for (const { seq, due, member } of held.all(group.id, stream.id)) {
       if (member !== null) counted.inFlight += 1;
-      else {
+      else if (seq >= stream.first) {
         counted.wait(log.at(seq));
-        if (due > now) counted.scheduled += 1;
+        if (due > this.#now) counted.scheduled += 1;
       }
     }
     return counted;
   }
 
-  async #ordered(group: GroupRow, stream: StreamRow, patterns: readonly string[]): Promise<Counted> {
+  async #ordered(group: GroupRow, stream: StreamRow, filter: TopicFilter): Promise<Counted> {
     const rows = this.#store.own.all(group.id).filter((row) => row.stream === stream.id);
     const parts = new Map<number, { readonly row: OwnRow; readonly done: ReadonlySet<number> }>(
       rows.map((row) => [row.partition, { row, done: decodeSequences(row.cursor, row.done) }]),
     );
     const lowest = Math.min(stream.last, ...rows.map(({ cursor }) => cursor));
-    return await this.#scan(stream, lowest, new TopicFilter(patterns), ({ seq, partition }, counted) => {
+    return await this.#scan(stream, lowest, filter, ({ seq, partition }, counted) => {
       const part = parts.get(partition);
       if (part === undefined || seq <= part.row.cursor || part.done.has(seq)) return false;
       if (part.row.member === null || seq > part.row.out) return true;

@@ -1,5 +1,6 @@
 import type { GroupSpec, StartAt } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { withoutCovered } from "../../internal/topic-trie.ts";
 import type { Database, Query } from "./database.ts";
 import { startAfter, startOf, type Start } from "./start.ts";
 import type { StreamRow, Streams } from "./streams.ts";
@@ -213,15 +214,12 @@ export class GroupStore {
   }
 }
 
-/** Sorted, each once, so that equal definitions have equal texts. */
+/** Without what is covered; sorted, so that equal definitions have equal texts. */
 function union(left: Reads, right: Reads): Reads {
-  const streams = new Map<string, Set<string>>();
-  for (const { stream, patterns } of [...left, ...right]) {
-    const all = streams.get(stream) ?? new Set();
-    for (const pattern of patterns) all.add(pattern);
-    streams.set(stream, all);
-  }
+  const streams = new Map<string, string[]>();
+  for (const { stream, patterns } of [...left, ...right])
+    streams.set(stream, [...(streams.get(stream) ?? []), ...patterns]);
   return [...streams]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([stream, patterns]) => ({ stream, patterns: [...patterns].toSorted() }));
+    .map(([stream, patterns]) => ({ stream, patterns: withoutCovered(patterns) }));
 }

@@ -69,7 +69,7 @@ export class Housekeeping {
 
   #bury(): void {
     const { members, turn } = this.#store;
-    const dead = members.dead(this.#store.process);
+    const dead = members.dead(this.#store.seating.process);
     if (dead.length === 0) return;
     void turn
       .do(() => {

@@ -7,15 +7,24 @@ import { RecentRows } from "./recent-rows.ts";
 
 export interface LogRow {
   readonly seq: number;
-  readonly at: number;
   readonly partition: number;
   readonly topic: string;
   readonly key: string | null;
   readonly expires: number | null;
   /** As JSON. */
-  headers: string | null;
+  readonly headers: string | null;
   readonly body: Uint8Array;
 }
+/** As `columns` says; `headers` as it is stored. */
+type Tuple = readonly [
+  seq: number,
+  partition: number,
+  topic: string,
+  key: string | null,
+  expires: number | null,
+  headers: string | number | null,
+  body: Uint8Array,
+];
 
 export interface LogRun {
   readonly rows: readonly LogRow[];
@@ -23,7 +32,7 @@ export interface LogRun {
   readonly complete: boolean;
 }
 
-const columns = "seq, at, partition, topic, key, expires, headers, body";
+const columns = "seq, partition, topic, key, expires, headers, body";
 /** Above this a read first asks how large the rows are. */
 const carefulBytes = 8 * 1_048_576;
 
@@ -34,14 +43,16 @@ export class Log {
   /** Rows of an undone transaction have to be cleared from it. */
   readonly recent: RecentRows = new RecentRows();
   readonly #table: string;
-  readonly #range: Query<LogRow>;
+  readonly #range: Query<Tuple>;
+  /** By their number of rows. */
+  readonly #inserts: Query[] = [];
   readonly #at: Query<{ readonly at: number }>;
 
   constructor(database: Database, stream: number, texts: HeaderTexts) {
     this.#database = database;
     this.#texts = texts;
     this.#table = `{log_${stream}}`;
-    this.#range = database.query(
+    this.#range = database.tuples(
       `SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
     );
     this.#at = database.query(`SELECT at FROM ${this.#table} WHERE seq = ?`);
@@ -49,9 +60,10 @@ export class Log {
 
   /** All columns of `count` rows, one after the other. */
   append(values: readonly SQLInputValue[], count: number): void {
-    this.#database
-      .query(`INSERT INTO ${this.#table} VALUES ${marks(count, "(?, ?, ?, ?, ?, ?, ?, ?, ?)")}`)
-      .run(...values);
+    this.#inserts[count] ??= this.#database.query(
+      `INSERT INTO ${this.#table} VALUES ${marks(count, "(?, ?, ?, ?, ?, ?, ?, ?, ?)")}`,
+    );
+    this.#inserts[count].run(...values);
   }
 
   /**
@@ -72,8 +84,7 @@ export class Log {
     if (recent !== undefined) return { rows: recent, complete: recent.length < limit };
     const most = Math.max(carefulBytes, bytes);
     const count = limit * stream.largest <= most ? limit : this.#affordable(after, upTo, limit, most);
-    const rows = this.#rows(after, upTo, count, globs, partitions);
-    for (const row of rows) if (row.headers !== null) row.headers = this.#texts.decode(row.headers);
+    const rows = this.#tuples(after, upTo, count, globs, partitions).map(this.#row);
     const complete = rows.length < count;
     if (globs === undefined && partitions === undefined) {
       const from = Math.max(after + 1, stream.first);
@@ -88,24 +99,33 @@ export class Log {
   }
 
   one(seq: number): LogRow | undefined {
-    const row = this.#range.get(seq - 1, seq, 1);
-    if (row !== undefined) row.headers = this.#texts.decode(row.headers);
-    return row;
+    const tuple = this.#range.get(seq - 1, seq, 1);
+    return tuple === undefined ? undefined : this.#row(tuple);
   }
 
-  #rows(
+  readonly #row = ([seq, partition, topic, key, expires, headers, body]: Tuple): LogRow => ({
+    seq,
+    partition,
+    topic,
+    key,
+    expires,
+    headers: this.#texts.decode(headers),
+    body,
+  });
+
+  #tuples(
     after: number,
     upTo: number,
     limit: number,
     globs: readonly string[] | undefined,
     partitions: readonly number[] | undefined,
-  ): LogRow[] {
+  ): Tuple[] {
     if (globs === undefined && partitions === undefined) return this.#range.all(after, upTo, limit);
     const wanted = partitions === undefined ? "" : " AND partition IN (SELECT value FROM json_each(?))";
     const matched = globs === undefined ? "" : ` AND (${globs.map(() => "topic GLOB ?").join(" OR ")})`;
     const values = partitions === undefined ? [] : [JSON.stringify(partitions)];
     return this.#database
-      .query<LogRow>(
+      .tuples<Tuple>(
         `SELECT ${columns} FROM ${this.#table} WHERE seq > ? AND seq <= ?${wanted}${matched} ORDER BY seq LIMIT ?`,
       )
       .all(after, upTo, ...values, ...(globs ?? []), limit);

@@ -64,7 +64,12 @@ export class Members {
     const id = this.#database
       .query("INSERT INTO {member} (grp, process, version) VALUES (?, ?, ?)")
       .insert(group, process, version);
-    this.#groups.touch(group, this.#clock.now());
+    const now = this.#clock.now();
+    this.#groups.touch(group, now);
+    // Perhaps the new one can handle what the others released.
+    this.#database
+      .query("UPDATE {held} SET due = ?1 WHERE grp = ?2 AND member IS NULL AND avoid IS NOT NULL AND due > ?1")
+      .run(now, group);
     return id;
   }
 
@@ -132,15 +137,20 @@ export class Members {
       );
   }
 
-  /** Who is to have a released message only after others: those who released it, until all have. */
-  avoiding(group: number, before: string, self: string): string {
+  /**
+   * Who is to have a released message only after others: those who released it, until all have. `rest`: nobody is left who has
+   * not seen it, or nobody of them takes it.
+   */
+  avoiding(group: number, before: string, self: string): { readonly avoid: string; readonly rest: boolean } {
     const all = this.#database
       .query<{ readonly member: string }>(
         "SELECT member FROM {process} WHERE id IN (SELECT process FROM {member} WHERE grp = ?)",
       )
       .all(group);
-    const avoid = `${before}${self}|`;
-    return all.every(({ member }) => avoid.includes(member)) ? `${self}|` : avoid;
+    const again = before.includes(self);
+    const avoid = again ? before : `${before}${self}|`;
+    if (all.every(({ member }) => avoid.includes(member))) return { avoid: `${self}|`, rest: true };
+    return { avoid, rest: again };
   }
 
   /** How many messages its members hold. */

@@ -24,7 +24,9 @@ describe("the options", () => {
   });
 
   it.each([
-    [undefined, "the options"],
+    [undefined, '"path"'],
+    [null, '"path"'],
+    [7, "sqlite must be an object"],
     [{}, '"path"'],
     [{ path: "" }, '"path"'],
     [{ path: 7 }, '"path"'],

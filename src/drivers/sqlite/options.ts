@@ -1,4 +1,5 @@
 import { DriverError } from "../../internal/driver-error.ts";
+import { integer, optionProblem, type Shape } from "../../internal/option-problem.ts";
 
 export interface SqliteOptions {
   /** The file; its folder must exist. `<path>-direct` beside it holds requests and may be deleted at any time. */
@@ -21,32 +22,23 @@ export interface ResolvedOptions {
   readonly maxFileBytes: number | undefined;
 }
 
-const ranges: Readonly<Record<string, readonly [min: number, max: number]>> = {
-  leaseMs: [300, 3_600_000],
-  pollMs: [1, 10_000],
-  busyTimeoutMs: [1, 3_600_000],
-  maxFileBytes: [524_288, Number.MAX_SAFE_INTEGER],
+const shape: Shape = {
+  path: (path) => {
+    if (typeof path !== "string" || path === "") return "must be a string that is not empty";
+    if (path.includes("\0")) return "must not contain a NUL character";
+    return path === ":memory:" ? "must be a file; a bus in memory is memory:" : undefined;
+  },
+  leaseMs: integer(300, 3_600_000),
+  pollMs: integer(1, 10_000),
+  busyTimeoutMs: integer(1, 3_600_000),
+  maxFileBytes: integer(524_288),
 };
 
 /** Refuses what is unknown or out of range, naming it; fills in the defaults. */
 export function resolveOptions(options: SqliteOptions): ResolvedOptions {
-  if (typeof options !== "object" || options === null) throw refused("the options", "must be an object with a path");
-  const { path } = options;
-  if (typeof path !== "string" || path.length === 0) throw refused('"path"', "must be a string that is not empty");
-  if (path.includes("\0")) throw refused('"path"', "must not contain a NUL character");
-  if (path === ":memory:") throw refused('"path"', "must be a file: for a bus in memory use the memory driver");
-  for (const [name, value] of Object.entries(options)) {
-    if (name === "path" || value === undefined) continue;
-    const range = Object.hasOwn(ranges, name) ? ranges[name] : undefined;
-    if (range === undefined)
-      throw refused(`"${name.slice(0, 60)}"`, `is unknown; there are path, ${Object.keys(ranges).join(", ")}`);
-    if (!Number.isSafeInteger(value) || value < range[0] || value > range[1])
-      throw refused(`"${name}"`, `must be a whole number from ${range[0]} to ${range[1]}`);
-  }
-  const { leaseMs = 10_000, pollMs = 20, busyTimeoutMs = 5_000, maxFileBytes } = options;
+  const problem = optionProblem("sqlite", options ?? {}, shape);
+  if (problem !== undefined) throw new DriverError("BUS_INVALID_OPTION", problem);
+  if (options?.path === undefined) throw new DriverError("BUS_INVALID_OPTION", 'sqlite needs a "path"');
+  const { path, leaseMs = 10_000, pollMs = 20, busyTimeoutMs = 5_000, maxFileBytes } = options;
   return { path, leaseMs, pollMs, busyTimeoutMs, maxFileBytes };
-}
-
-function refused(what: string, why: string): DriverError {
-  return new DriverError("BUS_INVALID_OPTION", `sqlite: ${what} ${why}`);
 }

@@ -5,7 +5,7 @@ import { encodeHeaders } from "./headers.ts";
 import type { SqliteMessage } from "./message.ts";
 import { PartReader } from "./part-reader.ts";
 import { PartWriter, type PartBatch } from "./part-writer.ts";
-import type { Part, PartHandle } from "./part.ts";
+import type { Part, PartEntry } from "./part.ts";
 import type { ReadRound } from "./read-round.ts";
 import { Settlements, type Entry } from "./settlements.ts";
 import { Shares, type ShareChange } from "./shares.ts";
@@ -13,7 +13,7 @@ import type { Store } from "./store.ts";
 import { partitionName } from "./streams.ts";
 import type { Job } from "./turn.ts";
 
-type Message = SqliteMessage<PartHandle>;
+type Message = SqliteMessage<PartEntry>;
 interface Turned {
   readonly shares: ShareChange | undefined;
   readonly read: ReadRound | undefined;
@@ -41,7 +41,7 @@ export class OrderedGroup implements Consumption {
   readonly #reader: PartReader;
   readonly #writer: PartWriter;
   readonly #parts = new Map<string, Part>();
-  readonly #settlements = new Settlements<PartHandle>();
+  readonly #settlements = new Settlements<PartEntry>();
   readonly #limits = new Map<string, number>();
   #member: number;
   #dirty: PartBatch = newBatch();
@@ -190,7 +190,7 @@ export class OrderedGroup implements Consumption {
     },
   };
 
-  #add(whats: readonly Entry<PartHandle>["what"][]): Promise<readonly ("done" | "stale" | "unknown")[]> {
+  #add(whats: readonly Entry<PartEntry>["what"][]): Promise<readonly ("done" | "stale" | "unknown")[]> {
     const answer = this.#settlements.add(whats, (message, what) => {
       if (message.over) return false;
       if (what.how !== "note") this.#done(message);
@@ -202,22 +202,27 @@ export class OrderedGroup implements Consumption {
   }
 
   #done(message: Message): void {
-    const { part, entry } = message.handle;
+    const entry = message.handle;
     message.over = true;
     this.#credit.give(message.size);
-    part.settle(entry);
-    this.#dirty.parts.add(part);
+    entry.part.settle(entry);
+    this.#dirty.parts.add(entry.part);
     if (entry.noted) this.#dirty.noted.push(message);
   }
 
   #write(): void {
     if (this.#state === "closed") return;
-    this.#store.turn.add(this.#settleJob, "settle");
+    this.#store.turn.add(this.#settleJob, "settle", this.#lasting);
     if (this.#state === "open" && this.#credit.messages > 0) this.wake();
   }
 
   #unwritten(): boolean {
     return this.#dirty.parts.size > 0 || this.#settlements.any || this.#writing !== undefined;
+  }
+
+  /** Letters, retries and notes are synced; of what is only done a power cut may make a repeat. */
+  get #lasting(): boolean {
+    return this.#settlements.any || (this.#writing?.entries.length ?? 0) > 0;
   }
 
   #runSettle(): void {
@@ -244,8 +249,8 @@ export class OrderedGroup implements Consumption {
     for (const { message, what, result } of batch.entries) {
       if (what.how !== "note" || result !== "done") continue;
       message.noted(encodeHeaders(what.headers));
-      message.handle.entry.noted = true;
-      message.handle.entry.waitsUntil = what.notBefore;
+      message.handle.noted = true;
+      message.handle.waitsUntil = what.notBefore;
       if (!message.over) continue;
       this.#dirty.noted.push(message); // settled while its note was written
       this.#dirty.parts.add(message.handle.part);
@@ -291,7 +296,7 @@ export class OrderedGroup implements Consumption {
   }
 
   #runClaim(): Turned | undefined {
-    if (this.#state === "closed" || this.#store.evicted) return undefined;
+    if (this.#state === "closed" || this.#store.seating.evicted) return undefined;
     const group = this.#store.groups.byId(this.group);
     if (group === undefined)
       return { shares: undefined, read: undefined, spec: undefined, version: 0, gone: true, lost: 0 };

@@ -2,7 +2,7 @@ import type { GroupSpec } from "../../driver.ts";
 import type { Query } from "./database.ts";
 import type { GroupRow } from "./group-store.ts";
 import type { Part } from "./part.ts";
-import { ReadRound } from "./read-round.ts";
+import { ReadRound, type Share } from "./read-round.ts";
 import type { Store } from "./store.ts";
 import type { StreamRow } from "./streams.ts";
 import { TopicFilter } from "./topic-filter.ts";
@@ -66,7 +66,8 @@ export class PartReader {
       const stream = round.full ? undefined : this.#store.streams.byId(id);
       if (stream !== undefined) this.#readStream(stream, those, round);
     }
-    for (const [part, out] of round.out) if (!this.#store.own.handOut(this.#group, member, part, out)) round.drop(part);
+    for (const { part, out } of round.shares)
+      if (out > 0 && !this.#store.own.handOut(this.#group, member, part, out)) round.drop(part);
     return round;
   }
 
@@ -109,27 +110,32 @@ export class PartReader {
     filter: TopicFilter,
     round: ReadRound,
   ): void {
-    const byNumber = new Map(parts.map((part) => [part.number, part]));
-    const some = parts.length === stream.partitions ? undefined : [...byNumber.keys()];
+    const shares: Share[] = []; // by their partition's number
+    for (const part of parts) shares[part.number] = round.share(part);
+    const some = parts.length === stream.partitions ? undefined : parts.map(({ number }) => number);
     const { rows, complete } = this.#store.streams
       .log(stream.id)
       .read(stream, start, upper, round.messages, round.bytes, filter.globs, some);
     let reached = start;
     for (const row of rows) {
       if (round.full) break;
-      const part = byNumber.get(row.partition)!;
+      const share = shares[row.partition]!;
       reached = row.seq;
-      if (round.stopped.has(part)) continue;
-      if (!round.roomIn(part)) {
-        round.stop(part, row.seq - 1);
+      if (share.stopped) continue;
+      if (share.part.outstanding + share.taken >= share.part.most) {
+        share.stopped = true;
+        share.reached = row.seq - 1;
         continue;
       }
-      round.take(stream, part, row, filter.matches(row.topic));
+      round.take(stream, share, row, filter.matches(row.topic));
     }
     if (reached === (rows.at(-1)?.seq ?? start)) {
       if (complete) reached = upper;
       else round.more = true;
     }
-    for (const part of parts) if (!round.stopped.has(part)) round.reached.set(part, reached);
+    for (const part of parts) {
+      const share = shares[part.number]!;
+      if (!share.stopped) share.reached = reached;
+    }
   }
 }

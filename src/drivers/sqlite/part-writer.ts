@@ -1,6 +1,6 @@
 import { encodeHeaders } from "./headers.ts";
 import type { SqliteMessage } from "./message.ts";
-import type { Part, PartHandle } from "./part.ts";
+import type { Part, PartEntry } from "./part.ts";
 import type { Entry } from "./settlements.ts";
 import type { Store } from "./store.ts";
 
@@ -8,8 +8,8 @@ import type { Store } from "./store.ts";
 export interface PartBatch {
   readonly parts: Set<Part>;
   /** Settled, and a note lies beside them. */
-  readonly noted: SqliteMessage<PartHandle>[];
-  readonly entries: Entry<PartHandle>[];
+  readonly noted: SqliteMessage<PartEntry>[];
+  readonly entries: Entry<PartEntry>[];
 }
 
 /** Writes what became of messages that an ordered group's member has, fenced by its epochs; within the transaction. */
@@ -38,7 +38,7 @@ export class PartWriter {
     return { lost: [...stale, ...(mayRelease ? this.#release(member, held, stale) : [])] };
   }
 
-  #move({ message, what }: Entry<PartHandle>, member: number): boolean {
+  #move({ message, what }: Entry<PartEntry>, member: number): boolean {
     if (what.how === "dead") this.#store.letters.put(what.letter);
     else if (message.over) return false; // settled since
     else if (what.how === "note")

@@ -7,16 +7,13 @@ import { decodeSequences, encodeSequences } from "./sequence-set.ts";
 
 /** One message of a partition, from being read to being behind the cursor. */
 export interface PartEntry {
+  readonly part: Part;
   readonly seq: number;
   settled: boolean;
   /** Written down as waiting for its next attempt until then. */
   waitsUntil: number | undefined;
   noted: boolean;
-  message: SqliteMessage<PartHandle> | undefined;
-}
-export interface PartHandle {
-  readonly part: Part;
-  readonly entry: PartEntry;
+  message: SqliteMessage<PartEntry> | undefined;
 }
 
 /** A partition of an ordered group in this member's hands. Pure: memory only. */
@@ -120,7 +117,7 @@ export class Part {
   }
 
   /** Those that are delivered and unsettled. */
-  *messages(): IterableIterator<SqliteMessage<PartHandle>> {
+  *messages(): IterableIterator<SqliteMessage<PartEntry>> {
     for (const { message, settled } of this.#entries) if (!settled && message !== undefined) yield message;
   }
 

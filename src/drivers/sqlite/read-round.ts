@@ -1,9 +1,21 @@
 import type { LogRow } from "./log.ts";
 import { SqliteMessage } from "./message.ts";
-import type { Part, PartEntry, PartHandle } from "./part.ts";
+import type { Part, PartEntry } from "./part.ts";
 import type { StreamRow } from "./streams.ts";
 
-type Message = SqliteMessage<PartHandle>;
+type Message = SqliteMessage<PartEntry>;
+
+/** What a round did to one partition. */
+export interface Share {
+  readonly part: Part;
+  taken: number;
+  /** Handed out up to there; 0: nothing. */
+  out: number;
+  /** Looked at up to there. */
+  reached: number;
+  /** At its own bound: nothing more of it is taken. */
+  stopped: boolean;
+}
 
 /** What one transaction reads of a member's partitions. Nothing in memory has changed until `apply`, after COMMIT. */
 export class ReadRound {
@@ -11,15 +23,9 @@ export class ReadRound {
   bytes: number;
   expired = 0;
   more = false;
-  /** Handed out up to there. */
-  readonly out: Map<Part, number> = new Map();
-  /** Looked at up to there. */
-  readonly reached: Map<Part, number> = new Map();
-  /** At their own bound: nothing more of them is taken. */
-  readonly stopped: Set<Part> = new Set();
   readonly #now: number;
-  readonly #taken = new Map<Part, number>();
-  #entries: { readonly part: Part; readonly entry: PartEntry }[] = [];
+  #shares: Share[] = [];
+  #entries: PartEntry[] = [];
 
   constructor(messages: number, bytes: number, now: number) {
     this.messages = messages;
@@ -31,21 +37,23 @@ export class ReadRound {
     return this.messages <= 0 || this.bytes <= 0;
   }
 
-  roomIn(part: Part): boolean {
-    return part.outstanding + (this.#taken.get(part) ?? 0) < part.most;
+  /** Of those that took part. */
+  get shares(): readonly Share[] {
+    return this.#shares;
   }
 
-  stop(part: Part, reached: number): void {
-    this.stopped.add(part);
-    this.reached.set(part, reached);
+  /** Once for each partition. */
+  share(part: Part): Share {
+    const share: Share = { part, taken: 0, out: 0, reached: 0, stopped: false };
+    this.#shares.push(share);
+    return share;
   }
 
-  take(stream: StreamRow, part: Part, row: LogRow, wanted: boolean): void {
-    if (part.settledBefore(row.seq)) {
-      this.#entries.push({
-        part,
-        entry: { seq: row.seq, settled: true, waitsUntil: undefined, noted: false, message: undefined },
-      });
+  take(stream: StreamRow, share: Share, row: LogRow, wanted: boolean): void {
+    const { part } = share;
+    const { seq } = row;
+    if (part.settledBefore(seq)) {
+      this.#entries.push({ part, seq, settled: true, waitsUntil: undefined, noted: false, message: undefined });
       return;
     }
     if (!wanted) return;
@@ -53,30 +61,20 @@ export class ReadRound {
       this.expired += 1;
       return;
     }
-    const note = part.noteOf(row.seq);
+    const note = part.noteOf(seq);
     const notBefore = note?.not_before ?? undefined;
-    const entry: PartEntry = {
-      seq: row.seq,
-      settled: false,
-      waitsUntil: notBefore,
-      noted: note !== undefined,
-      message: undefined,
-    };
-    entry.message = new SqliteMessage<PartHandle>(
-      row,
-      { part, entry },
-      stream.queue === 1 ? "queue" : "stream",
-      part.name,
-      {
-        deliveries: part.deliveriesOf(row.seq),
-        attempts: note?.attempts ?? 0,
-        notBefore,
-        notes: note?.headers ?? null,
-      },
-    );
-    this.#entries.push({ part, entry });
-    this.#taken.set(part, (this.#taken.get(part) ?? 0) + 1);
-    this.out.set(part, row.seq);
+    const noted = note !== undefined;
+    const entry: PartEntry = { part, seq, settled: false, waitsUntil: notBefore, noted, message: undefined };
+    const deliveries = part.deliveriesOf(seq);
+    const place = noted
+      ? { deliveries, attempts: note.attempts, notBefore, notes: note.headers }
+      : deliveries === 1
+        ? undefined
+        : { deliveries, attempts: 0, notBefore, notes: null };
+    entry.message = new SqliteMessage(row, entry, stream.queue === 1 ? "queue" : "stream", part.name, place);
+    this.#entries.push(entry);
+    share.taken += 1;
+    share.out = seq;
     this.messages -= 1;
     this.bytes -= row.body.byteLength;
   }
@@ -84,20 +82,21 @@ export class ReadRound {
   /** Another member has it: nothing that was read of it counts. */
   drop(part: Part): void {
     this.#entries = this.#entries.filter((each) => each.part !== part);
-    this.reached.delete(part);
-    this.out.delete(part);
+    this.#shares = this.#shares.filter((each) => each.part !== part);
   }
 
   /** The messages to deliver, of those partitions that are still held. */
   apply(held: (part: Part) => boolean): Message[] {
+    for (const { part } of this.#shares) if (!held(part)) this.drop(part);
     const messages: Message[] = [];
-    for (const { part, entry } of this.#entries) {
-      if (!held(part)) continue;
-      part.push(entry);
+    for (const entry of this.#entries) {
+      entry.part.push(entry);
       if (entry.message !== undefined) messages.push(entry.message);
     }
-    for (const [part, out] of this.out) part.out = out;
-    for (const [part, reached] of this.reached) part.reached(reached);
+    for (const { part, out, reached } of this.#shares) {
+      if (out > 0) part.out = out;
+      part.reached(reached);
+    }
     return messages;
   }
 }

@@ -4,7 +4,6 @@ import { RecentRows } from "./recent-rows.ts";
 
 const row = (seq: number, bytes = 1): LogRow => ({
   seq,
-  at: 0,
   partition: seq % 4,
   topic: "a",
   key: null,

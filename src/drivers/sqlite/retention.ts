@@ -21,10 +21,13 @@ const trimAtOnce = 1_000;
 export class Retention {
   readonly #database: Database;
   readonly #streams: Streams;
+  readonly #lost: (group: number) => void;
 
-  constructor(database: Database, streams: Streams) {
+  /** `lost`: members of the group have something to say, once the transaction is committed. */
+  constructor(database: Database, streams: Streams, lost: (group: number) => void) {
     this.#database = database;
     this.#streams = streams;
+    this.#lost = lost;
   }
 
   /** Makes room for one more message; the reason, when there is none. The caller saves the row. */
@@ -164,11 +167,13 @@ export class Retention {
     const cursor = this.#database
       .query<{ readonly seq: number }>("SELECT seq FROM {cursor} WHERE grp = ? AND stream = ?")
       .get(grp, stream.id);
+    let lost = 0;
     if (cursor !== undefined && cursor.seq < upTo) {
       const count = missed.filter(({ seq }) => seq > cursor.seq).length;
       this.#database
         .query("UPDATE {cursor} SET seq = ?, lost = lost + ? WHERE grp = ? AND stream = ?")
         .run(upTo, count, grp, stream.id);
+      lost += count;
     }
     const owned = this.#database
       .query<{
@@ -187,9 +192,11 @@ export class Retention {
           "UPDATE {own} SET lost = lost + ?, cursor = CASE WHEN member IS NULL THEN max(cursor, ?) ELSE cursor END WHERE grp = ? AND stream = ? AND partition = ?",
         )
         .run(count, upTo, grp, stream.id, partition);
+      lost += count;
     }
     // Its members look at what they own when the roster moves, and say what they find lost.
     if (owned.length > 0) this.#database.query("UPDATE {grp} SET roster = roster + 1 WHERE id = ?").run(grp);
+    if (lost > 0) this.#lost(grp);
   }
 
   #readers(stream: StreamRow): Reader[] {

@@ -8,6 +8,9 @@ interface Window {
   readonly name: string;
   readonly add: Query;
   readonly find: Query<{ readonly seq: number }>;
+  /** By how many are added at once, and looked for. */
+  readonly adds: Query[];
+  readonly finds: Query[];
   readonly clear: Query;
   readonly any: Query;
 }
@@ -37,6 +40,8 @@ export class Seen {
       name,
       add: database.query(`INSERT OR IGNORE INTO {seen_${name}} VALUES (?, ?, ?)`),
       find: database.query(`SELECT seq FROM {seen_${name}} WHERE broker = ? AND stream = ?`),
+      adds: [],
+      finds: [],
       clear: database.query(`DELETE FROM {seen_${name}}`),
       any: database.query(`SELECT 1 FROM {seen_${name}} LIMIT 1`),
     });
@@ -77,20 +82,20 @@ export class Seen {
   /** Notes them as stored from `first` on, in order; false, and nothing noted, when one of them is known or comes twice. */
   noteAll(brokers: readonly string[], stream: number, first: number): boolean {
     if (this.#former !== undefined) {
-      const known = this.#database.query(
-        `SELECT 1 FROM {seen_${this.#former.name}} WHERE stream = ? AND broker IN (${marks(brokers.length, "?")}) LIMIT 1`,
+      const { finds, name } = this.#former;
+      finds[brokers.length] ??= this.#database.query(
+        `SELECT 1 FROM {seen_${name}} WHERE stream = ? AND broker IN (${marks(brokers.length, "?")}) LIMIT 1`,
       );
-      if (known.get(stream, ...brokers) !== undefined) return false;
+      if (finds[brokers.length]!.get(stream, ...brokers) !== undefined) return false;
     }
     const values: SQLInputValue[] = [];
     for (let index = 0; index < brokers.length; index += 1) values.push(brokers[index]!, stream, first + index);
-    const add = this.#database.query(
-      `INSERT OR IGNORE INTO {seen_${this.#current.name}} VALUES ${marks(brokers.length, "(?, ?, ?)")}`,
-    );
+    const { adds, name } = this.#current;
+    const add = (adds[brokers.length] ??= this.#database.query(
+      `INSERT OR IGNORE INTO {seen_${name}} VALUES ${marks(brokers.length, "(?, ?, ?)")}`,
+    ));
     if (add.run(...values) === brokers.length) return true;
-    const undo = this.#database.query(
-      `DELETE FROM {seen_${this.#current.name}} WHERE broker = ? AND stream = ? AND seq >= ?`,
-    );
+    const undo = this.#database.query(`DELETE FROM {seen_${name}} WHERE broker = ? AND stream = ? AND seq >= ?`);
     for (const broker of brokers) undo.run(broker, stream, first);
     return false;
   }

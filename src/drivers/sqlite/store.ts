@@ -13,13 +13,13 @@ import { Members } from "./members.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { OwnStore } from "./own-store.ts";
 import { Retention } from "./retention.ts";
+import { Seating } from "./seating.ts";
 import { SpecWaiters } from "./spec-waiters.ts";
 import { Streams } from "./streams.ts";
 import { Turn } from "./turn.ts";
 
 /** How long what a full stream refused waits for its next try. */
 const fullAgainMs = 1_000;
-const seatAgainMs = 1_000;
 
 /** A group consumption, as the store sees it. */
 export interface GroupMember {
@@ -61,6 +61,7 @@ export class Store {
   readonly streams: Streams;
   readonly groups: GroupStore;
   readonly members: Members;
+  readonly seating: Seating;
   readonly claims: ClaimStore;
   readonly held: HeldStore;
   readonly own: OwnStore;
@@ -69,9 +70,6 @@ export class Store {
   readonly append: Append;
   readonly groupMembers: Set<GroupMember> = new Set();
   readonly watchers: Set<Watcher> = new Set();
-  /** Another process took us for dead; until we have a row again nothing is claimed. */
-  evicted = false;
-  process = 0;
   /** The file could not be read or written, and was not since. */
   troubled = false;
   readonly #context: ConnectContext;
@@ -104,12 +102,13 @@ export class Store {
     this.streams = new Streams(database);
     this.groups = new GroupStore(database, this.streams);
     this.members = new Members(database, context.clock, this.groups, context.member, options.leaseMs);
+    this.seating = new Seating(this);
     this.#specs = new SpecWaiters(this.members);
     this.claims = new ClaimStore(database);
     this.held = new HeldStore(database);
     this.own = new OwnStore(database);
     this.letters = new LetterStore(database);
-    this.retention = new Retention(database, this.streams);
+    this.retention = new Retention(database, this.streams, (group) => this.#changed(group));
     this.append = new Append(database, context.clock, this.streams, this.retention, {
       alone: () => this.#alone,
       read: () => this.groupMembers.size + this.watchers.size > 0,
@@ -191,7 +190,7 @@ export class Store {
   }
 
   look(): void {
-    this.#checkSeat();
+    this.seating.check();
     const routing = this.streams.routing();
     if (routing !== this.#routing) {
       this.#routing = routing;
@@ -210,7 +209,7 @@ export class Store {
 
   /** Resolves when every member has seen this version of the group's definition, or is gone. */
   allKnow(group: number, version: number): Promise<void> {
-    for (const member of this.groupMembers) if (member.group === group) member.changed();
+    this.#changed(group);
     return this.#specs.known(group, version);
   }
 
@@ -254,6 +253,7 @@ export class Store {
     for (const timer of this.#timers) timer[Symbol.dispose]();
     this.#timers.clear();
     this.#specs.close();
+    this.seating.close();
   }
 
   /** What goes wrong by itself is nobody's to catch: a lock is waited for until the next look, the rest is said. */
@@ -263,6 +263,10 @@ export class Store {
     } catch (error) {
       if (!isBusy(error)) this.trouble(error);
     }
+  }
+
+  #changed(group: number): void {
+    for (const member of this.groupMembers) if (member.group === group) member.changed();
   }
 
   #lookAtGroups(): void {
@@ -293,62 +297,21 @@ export class Store {
   }
 
   /** Our row among the processes, made or renewed. */
-  renew(): Promise<void> {
-    return this.turn
-      .do(() => {
-        if (this.process === 0) this.process = this.members.join();
-        else this.members.renew(this.process);
-      }, "settle")
-      .then(() => {
-        this.#wakeUp.wrote();
-        for (const member of this.groupMembers) member.announce();
-      });
+  async renew(): Promise<void> {
+    await this.seating.renew();
+    this.#wakeUp.wrote();
+    for (const member of this.groupMembers) member.announce();
   }
 
   #entered(): void {
     const replaced = this.replaced();
     if (replaced !== undefined) throw replaced;
-    this.streams.entered();
     const version = this.database.dataVersion();
     this.#alone = version === this.#checked && !this.#undone;
+    this.streams.entered(this.#alone);
     if (version === this.#checked) return;
-    this.#checkSeat();
+    this.seating.check();
     this.#checked = version;
-  }
-
-  #checkSeat(): void {
-    if (this.process === 0 || this.evicted || this.members.there(this.process)) return;
-    this.evicted = true;
-    void this.#seatAgain();
-  }
-
-  /** What we held is others' now; with a new row and new seats we go on. */
-  async #seatAgain(): Promise<void> {
-    const before = this.process;
-    const seating = this.turn.do(() => {
-      this.process = this.members.join();
-      return [...this.groupMembers].map((member) => {
-        const group = this.groups.byId(member.group);
-        return {
-          member,
-          seat:
-            group === undefined
-              ? undefined
-              : { id: this.members.takeSeat(group.id, this.process, group.version), version: group.version },
-        };
-      });
-    });
-    const seats = await seating.catch(() => undefined);
-    if (seats === undefined) {
-      this.process = before; // what was joined was rolled back, and its number is anybody's
-      if (!this.turn.closed) this.later(seatAgainMs, () => void this.#seatAgain()); // still evicted: nothing is claimed
-      return;
-    }
-    this.evicted = false;
-    for (const { member, seat } of seats) {
-      if (seat === undefined) member.changed();
-      else member.lostSeat(seat.id, seat.version);
-    }
   }
 
   /** After each commit that published or moved something. */

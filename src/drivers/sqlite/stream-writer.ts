@@ -65,6 +65,7 @@ export class StreamWriter {
     this.#messages = [];
     this.#indexes = [];
     this.#bytes = 0;
+    if (messages.length === chunk) return this.#write(messages, indexes);
     // Texts of statements for each power of two, so that few are prepared.
     for (let from = 0; from < messages.length;) {
       let size = chunk;
@@ -84,7 +85,7 @@ export class StreamWriter {
         first,
       )
     ) {
-      for (const [offset, index] of indexes.entries()) this.#outcomes[index] = first + offset;
+      for (let offset = 0; offset < indexes.length; offset += 1) this.#outcomes[indexes[offset]!] = first + offset;
       return this.#append(messages);
     }
     for (const [offset, message] of messages.entries()) {
@@ -111,7 +112,6 @@ export class StreamWriter {
       if (this.#kept)
         this.#log.recent.add({
           seq,
-          at,
           partition,
           topic,
           key: key ?? null,

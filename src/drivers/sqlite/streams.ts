@@ -35,13 +35,24 @@ const queueDefaults = { partitions: 16, max_age: 3_650 * day, max_bytes: 2 ** 50
 const columns =
   "id, name, queue, partitions, max_age, max_bytes, max_messages, when_full, idle_group, first, last, last_at, bytes, largest";
 
-/** The streams of the file and the lanes of its groups. Synchronous; what can change is remembered within a transaction only. */
+/** Rows as this connection has read and written them. */
+interface Known {
+  readonly ids: Map<number, StreamRow>;
+  readonly names: Map<string, StreamRow>;
+}
+
+/**
+ * The streams of the file and the lanes of its groups. Synchronous; what can change is remembered within a transaction, and from
+ * one to the next while no other process writes.
+ */
 export class Streams {
   readonly #database: Database;
   readonly texts: HeaderTexts;
   readonly #logs = new Map<number, Log>();
-  /** Rows read in this transaction; undefined outside of one. */
-  #rows: Map<number, StreamRow> | undefined;
+  /** Undefined outside of a transaction. */
+  #rows: Known | undefined;
+  /** As the last transaction left them. */
+  #left: Known = nothing();
   readonly #byName: Query<StreamRow>;
   readonly #byId: Query<StreamRow>;
   readonly #save: Query;
@@ -56,13 +67,14 @@ export class Streams {
     );
   }
 
-  /** A transaction has begun. */
-  entered(): void {
-    this.#rows = new Map();
+  /** A transaction has begun. `alone`: no other process has written since the last one. */
+  entered(alone: boolean): void {
+    this.#rows = alone ? this.#left : nothing();
   }
 
   /** It has ended. */
   left(committed: boolean): void {
+    this.#left = committed ? (this.#rows ?? nothing()) : nothing();
     this.#rows = undefined;
     if (committed) return;
     this.texts.undone();
@@ -78,17 +90,23 @@ export class Streams {
   }
 
   byId(id: number): StreamRow | undefined {
-    return this.#rows?.get(id) ?? this.#keep(this.#byId.get(id));
+    return this.#rows?.ids.get(id) ?? this.#keep(this.#byId.get(id));
   }
 
   #find(queue: 0 | 1, name: string): StreamRow | undefined {
-    for (const row of this.#rows?.values() ?? []) if (row.queue === queue && row.name === name) return row;
-    return this.#keep(this.#byName.get(queue, name));
+    return this.#rows?.names.get(`${queue} ${name}`) ?? this.#keep(this.#byName.get(queue, name));
   }
 
   #keep(row: StreamRow | undefined): StreamRow | undefined {
-    if (row !== undefined) this.#rows?.set(row.id, row);
+    if (row === undefined || this.#rows === undefined) return row;
+    this.#rows.ids.set(row.id, row);
+    this.#rows.names.set(`${row.queue} ${row.name}`, row);
     return row;
+  }
+
+  #unknow({ id, queue, name }: StreamRow): void {
+    this.#rows?.ids.delete(id);
+    this.#rows?.names.delete(`${queue} ${name}`);
   }
 
   all(): StreamRow[] {
@@ -146,7 +164,7 @@ export class Streams {
         "UPDATE {stream} SET topics = ?, max_age = ?, max_bytes = ?, max_messages = ?, when_full = ?, idle_group = ? WHERE id = ?",
       )
       .run(text, maxAgeMs, maxBytes, maxMessages, whenFull, idleGroupMs, found.id);
-    this.#rows?.delete(found.id);
+    this.#unknow(found);
     this.#touch();
     return "updated";
   }
@@ -185,12 +203,13 @@ export class Streams {
 
   /** What appending and trimming changed in the row. */
   save(stream: StreamRow): void {
+    this.#keep(stream);
     this.#save.run(stream.first, stream.last, stream.last_at, stream.bytes, stream.largest, stream.id);
   }
 
   remove(stream: StreamRow): void {
     this.#logs.delete(stream.id);
-    this.#rows?.delete(stream.id);
+    this.#unknow(stream);
     dropLog(this.#database, stream.id);
     for (const table of ["cursor", "claim", "held", "own", "delayed"])
       this.#database.query(`DELETE FROM {${table}} WHERE stream = ?`).run(stream.id);
@@ -254,6 +273,10 @@ export class Streams {
   #touch(): void {
     this.#database.query("UPDATE {meta} SET value = value + 1 WHERE key = 'routing'").run();
   }
+}
+
+function nothing(): Known {
+  return { ids: new Map(), names: new Map() };
 }
 
 function dateOf(at: number | undefined): Date | undefined {

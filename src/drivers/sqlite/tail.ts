@@ -140,7 +140,9 @@ export class Tail implements Consumption, Watcher {
   #readOnce(): void {
     const read = this.#store.database.snapshot(() => this.#look());
     if (read === undefined) return this.end(new DriverError("BUS_NOT_FOUND", "sqlite: the stream was deleted"));
-    if (read.lost > 0) this.#sink.lost(read.lost, "dropped by retention before the tail came to it");
+    // Of what is gone nobody can tell any more whether it was wanted.
+    if (read.lost > 0)
+      this.#sink.lost(this.#filter.all ? read.lost : undefined, "dropped by retention before the tail came to it");
     if (read.more) this.#later();
     if (read.messages.length > 0) this.#sink.deliver(read.messages);
   }
@@ -149,9 +151,9 @@ export class Tail implements Consumption, Watcher {
     const stream = this.#store.streams.byId(this.#stream);
     if (stream === undefined) return undefined;
     const messages: SqliteMessage[] = [];
+    if (this.#filter.patterns.length === 0) this.#next = stream.last; // nobody listens
     const lost = Math.max(0, stream.first - 1 - this.#next);
     this.#next += lost;
-    if (this.#filter.patterns.length === 0) this.#next = stream.last; // nobody listens
     if (this.#next >= stream.last) return { messages, lost, more: false };
     const upper = Math.min(stream.last, this.#next + scanAtOnce);
     const limit = Math.min(this.#credit.messages, mostAtOnce);

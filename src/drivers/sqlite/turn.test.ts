@@ -3,7 +3,7 @@ import { codeOf, publish, turns, until } from "../../../test/support/driver-harn
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import { newWorld } from "../../../test/support/sqlite-world.ts";
 import { Database } from "./database.ts";
-import { Turn, type Job } from "./turn.ts";
+import { Turn, type Job, type Phase } from "./turn.ts";
 
 interface Made {
   readonly database: Database;
@@ -135,6 +135,80 @@ describe("a turn", () => {
     turn.close();
     expect(waiting.outcome).toMatch(/^no /);
     expect(await codeOf(turn.do(() => 1))).toBe("ERR_INVALID_STATE");
+  });
+});
+
+describe("a turn is synced", () => {
+  /** What the pragma said while the job ran: 1 writes the log, 2 syncs it too. */
+  const level = ({ database, turn }: Made, phase: Phase, lasting?: boolean): Promise<number> =>
+    new Promise((resolve, reject) => {
+      let found = 0;
+      turn.add(
+        {
+          run: () => {
+            const row = database.query<{ readonly synchronous: number }>("PRAGMA synchronous").get();
+            found = row?.synchronous ?? 0;
+          },
+          committed: () => resolve(found),
+          failed: reject,
+        },
+        phase,
+        lasting,
+      );
+    });
+
+  it("when something is published or must last, not for what is only claimed and settled", async () => {
+    const made = make();
+    expect(await level(made, "write")).toBe(2);
+    expect([await level(made, "settle"), await level(made, "claim")]).toEqual([1, 1]);
+    expect(await Promise.all([level(made, "settle"), level(made, "write"), level(made, "claim")])).toEqual([2, 2, 2]);
+    expect(await level(made, "settle", true)).toBe(2);
+    expect(made.database.query("PRAGMA synchronous").get()).toEqual({ synchronous: 2 });
+    expect(made.database.query("PRAGMA wal_autocheckpoint").get()).toEqual({ wal_autocheckpoint: 500 });
+  });
+
+  it("every 100 ms while turns follow each other", async () => {
+    const made = make();
+    expect(await level(made, "settle")).toBe(2);
+    made.clock.advance(99);
+    expect(await level(made, "settle")).toBe(1);
+    made.clock.advance(1);
+    expect([await level(made, "settle"), await level(made, "settle")]).toEqual([2, 1]);
+  });
+
+  it("and all that was not synced is copied out of the log, once a commit has failed, before anything is acknowledged", async () => {
+    const { database, turn, job, values } = make();
+    const did: string[] = [];
+    for (const name of ["commit", "restartLog"] as const) {
+      const real = database[name].bind(database);
+      let fails = true;
+      database[name] = () => {
+        did.push(name);
+        if (!fails) return real();
+        fails = false;
+        throw Object.assign(new Error("disk I/O error"), { errcode: 1_034 });
+      };
+    }
+    const jobs = [job(1), job(2), job(3), job(4)];
+    for (const each of jobs) {
+      turn.add(each, "settle");
+      await turn.settled();
+      did.push(each.outcome);
+    }
+    const failed = "unknown disk I/O error";
+    expect(did).toEqual([
+      "commit",
+      failed,
+      "commit",
+      "restartLog",
+      failed,
+      "commit",
+      "restartLog",
+      "done",
+      "commit",
+      "done",
+    ]);
+    expect(values()).toEqual([2, 3, 4]);
   });
 });
 

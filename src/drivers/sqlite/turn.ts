@@ -15,6 +15,9 @@ export interface Job {
 /** Settlements come before publishes, publishes before claims: so one commit serves a message from publisher to consumer. */
 export type Phase = "settle" | "write" | "claim";
 
+/** While turns follow each other one is synced this often, whatever is in it. */
+const syncEveryMs = 100;
+
 export interface TurnEvents {
   /** Just after BEGIN: what another process did since is seen from here on. */
   entered(): void;
@@ -29,6 +32,7 @@ export interface TurnEvents {
 /**
  * Group commit: everything asked for in one turn of the event loop goes into one transaction. A job that throws is rolled back
  * with the others, and each is then tried by itself. While another process holds the lock the turn waits by the event loop.
+ * A turn that only claims and settles need not be synced: what a power cut takes of it is handled again.
  */
 export class Turn {
   readonly #database: Database;
@@ -38,6 +42,11 @@ export class Turn {
   readonly #jobs: Readonly<Record<Phase, Set<Job>>> = { settle: new Set(), write: new Set(), claim: new Set() };
   /** What was rolled back together, to be tried one by one. */
   readonly #single: Job[] = [];
+  /** Something waits that must be synced. */
+  #lasting = false;
+  #syncedAt = Number.NEGATIVE_INFINITY;
+  /** A sync failed, and what was written unsynced before it may be missing on the disk for ever. */
+  #doubtful = false;
   #scheduled = false;
   #timer: Disposable | undefined;
   #busySince: number | undefined;
@@ -52,10 +61,11 @@ export class Turn {
     this.#events = events;
   }
 
-  /** Once a turn, however often it is asked for. */
-  add(job: Job, phase: Phase): void {
+  /** Once a turn, however often it is asked for. `lasting`: a power cut must not undo it once it is committed. */
+  add(job: Job, phase: Phase, lasting: boolean = phase === "write"): void {
     if (this.#closed !== undefined) return job.failed(this.#closed, "no");
     this.#jobs[phase].add(job);
+    if (lasting) this.#lasting = true;
     this.#schedule();
   }
 
@@ -108,8 +118,9 @@ export class Turn {
     this.#scheduled = false;
     this.#timer = undefined;
     while (this.#closed === undefined && this.#waiting()) {
+      const synced = this.#mustSync();
       try {
-        this.#database.begin();
+        this.#database.begin(synced);
       } catch (error) {
         if (isBusy(error)) return this.#later();
         this.#events.trouble(error);
@@ -119,7 +130,7 @@ export class Turn {
       this.#begun();
       const next = this.#single.shift();
       const jobs = next === undefined ? this.#take() : [next];
-      const ended = this.#together(jobs);
+      const ended = this.#together(jobs, synced);
       if (ended === "busy") {
         this.#single.unshift(...jobs);
         return this.#later();
@@ -137,22 +148,31 @@ export class Turn {
     settle.clear();
     write.clear();
     claim.clear();
+    this.#lasting = false;
     return jobs;
   }
 
+  /** What is tried again is not asked whether it had to be. */
+  #mustSync(): boolean {
+    if (this.#lasting || this.#doubtful || this.#single.length > 0) return true;
+    return this.#clock.ticks() - this.#syncedAt >= syncEveryMs;
+  }
+
   /** `thrown`, by one of several, and `busy`: nothing was done, nobody was told. */
-  #together(jobs: readonly Job[]): "done" | "thrown" | "busy" {
+  #together(jobs: readonly Job[], synced: boolean): "done" | "thrown" | "busy" {
     let committing = false;
     try {
       this.#events.entered();
       for (const job of jobs) job.run();
       committing = true;
       this.#database.commit();
+      if (synced) this.#synced();
     } catch (error) {
       this.#database.rollback();
       this.#events.left(false);
       if (isBusy(error)) return "busy";
       const full = isFull(error);
+      this.#doubtful ||= committing && !full;
       if ((!committing || full) && jobs.length > 1) return "thrown";
       if (!full) this.#events.trouble(error);
       for (const job of jobs) job.failed(error, committing && !full ? "unknown" : "no");
@@ -161,6 +181,13 @@ export class Turn {
     this.#events.left(true);
     for (const job of jobs) job.committed();
     return "done";
+  }
+
+  /** A log with a hole would end there after a power cut: a new one is begun before anything more is acknowledged. */
+  #synced(): void {
+    if (this.#doubtful) this.#database.restartLog();
+    this.#doubtful = false;
+    this.#syncedAt = this.#clock.ticks();
   }
 
   #later(): void {

@@ -70,7 +70,7 @@ export class UnorderedGroup implements Consumption {
   /** As `wake`, after a look that takes no lock. */
   look(): void {
     if (this.#state === "closed") return;
-    if (this.#reader.moved()) return this.changed();
+    if (this.#reader.moved() || (this.#credit.messages === 0 && this.#reader.anyLost)) return this.changed();
     if (this.#state !== "open" || this.#credit.messages === 0) return;
     if (this.#reader.anything()) this.wake();
     this.#sweepLater();
@@ -172,7 +172,7 @@ export class UnorderedGroup implements Consumption {
   readonly #claimJob: Job = {
     run: () => {
       this.#claimed = undefined;
-      if (this.#state === "closed" || this.#store.evicted) return;
+      if (this.#state === "closed" || this.#store.seating.evicted) return;
       const messages = this.#state === "open" ? this.#credit.messages : 0;
       this.#claimed = this.#reader.claim(this.#member, messages, this.#credit.bytes, this.#paused);
     },
@@ -204,7 +204,7 @@ export class UnorderedGroup implements Consumption {
 
   #write(): void {
     if (!this.#unwritten() || this.#state === "closed") return;
-    this.#store.turn.add(this.#settleJob, "settle");
+    this.#store.turn.add(this.#settleJob, "settle", this.#lasting);
     this.wake();
   }
 
@@ -212,6 +212,11 @@ export class UnorderedGroup implements Consumption {
     return (
       this.#dirty.claims.size > 0 || this.#dirty.held.length > 0 || this.#settlements.any || this.#writing !== undefined
     );
+  }
+
+  /** Letters, retries and notes are synced; of what is only done a power cut may make a repeat. */
+  get #lasting(): boolean {
+    return this.#settlements.any || (this.#writing?.entries.length ?? 0) > 0;
   }
 
   #runSettle(): void {
