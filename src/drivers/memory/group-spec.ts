@@ -1,5 +1,6 @@
 import type { GroupSpec } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { withoutCovered } from "../../internal/topic-trie.ts";
 
 /** As it is stored when it is new. */
 export function newSpec(spec: GroupSpec): GroupSpec {
@@ -9,6 +10,11 @@ export function newSpec(spec: GroupSpec): GroupSpec {
     order: spec.order ?? "group",
     reads: grownReads([], spec.reads) ?? [],
   };
+}
+
+/** With these patterns and no others. */
+export function changedSpec(stored: GroupSpec, reads: GroupSpec["reads"]): GroupSpec {
+  return { ...stored, reads: grownReads([], reads) ?? [] };
 }
 
 /** The stored definition with what another one adds; undefined when that is nothing. Throws on what can't be changed. */
@@ -28,21 +34,16 @@ export function grownSpec(stored: GroupSpec, wanted: GroupSpec): GroupSpec | und
   return reads === undefined ? undefined : { ...stored, reads };
 }
 
-/** The union, stream by stream; undefined when nothing is new. */
+/** The union, stream by stream, without what is covered; undefined when nothing is new. */
 function grownReads(stored: GroupSpec["reads"], wanted: GroupSpec["reads"]): GroupSpec["reads"] | undefined {
-  const streams = new Map(stored.map(({ stream, patterns }) => [stream, new Set(patterns)]));
+  const streams = new Map(stored.map(({ stream, patterns }) => [stream, patterns]));
   let grown = false;
   for (const { stream, patterns } of wanted) {
-    let known = streams.get(stream);
-    if (known === undefined) {
-      streams.set(stream, (known = new Set()));
-      grown = true;
-    }
-    for (const pattern of patterns) {
-      if (known.has(pattern)) continue;
-      known.add(pattern);
-      grown = true;
-    }
+    const known = streams.get(stream);
+    const now = withoutCovered([...(known ?? []), ...patterns]);
+    if (known !== undefined && now.join(" ") === known.join(" ")) continue;
+    streams.set(stream, now);
+    grown = true;
   }
-  return grown ? [...streams].map(([stream, patterns]) => ({ stream, patterns: [...patterns] })) : undefined;
+  return grown ? [...streams].map(([stream, patterns]) => ({ stream, patterns })) : undefined;
 }

@@ -21,11 +21,10 @@ export function groupState(group: Group, now: number): GroupState {
     waiting += backlog.waiting;
     oldest = Math.min(oldest, backlog.oldest ?? Infinity);
   }
-  for (const later of group.scheduled()) {
-    waiting += 1;
-    scheduled += 1;
-    oldest = Math.min(oldest, later.at);
-  }
+  // Not old before it is due: it has no place yet.
+  const later = group.scheduled();
+  waiting += later;
+  scheduled += later;
   return {
     spec: group.spec,
     waiting,

@@ -8,7 +8,7 @@ import { Ownership } from "./ownership.ts";
 import { Releases } from "./releases.ts";
 import { startAfter, startPosition } from "./start-position.ts";
 import type { StoreTime, TurnTaker } from "./store-time.ts";
-import type { Scheduled, StreamLog } from "./stream-log.ts";
+import type { StreamLog } from "./stream-log.ts";
 import { TopicFilter } from "./topic-filter.ts";
 
 interface Reading {
@@ -126,10 +126,12 @@ export class Group implements TurnTaker, Reader {
     for (const { lanes } of this.#readings.values()) yield* lanes;
   }
 
-  /** What it will read when it is due. */
-  *scheduled(): Generator<Scheduled> {
+  /** How many it will read when they are due. */
+  scheduled(): number {
+    let count = 0;
     for (const { stream, filter } of this.#readings.values())
-      for (const later of stream.scheduled) if (filter.matches(later.topic)) yield later;
+      for (const { topic } of stream.scheduled) if (filter.matches(topic)) count += 1;
+    return count;
   }
 
   /** Those of one number, of all streams with that many partitions. */
@@ -148,6 +150,7 @@ export class Group implements TurnTaker, Reader {
   join(member: GroupMember): void {
     this.#joined = true;
     this.members.push(member);
+    this.#releases.joined();
     for (const ownership of this.#ownerships.values()) ownership.rebalance();
     this.wake();
   }
@@ -223,17 +226,18 @@ export class Group implements TurnTaker, Reader {
     if (!this.woken) this.wake();
   }
 
-  /** It goes out again after the delay, where possible to another member than `avoid`. */
-  again(lane: GroupLane, message: MemoryMessage, delayMs: number, avoid: GroupMember | undefined): void {
+  /** It goes out again after the delay; what `by` gave up, first to those who have not, without one. */
+  again(lane: GroupLane, message: MemoryMessage, delayMs: number, by: GroupMember | undefined): void {
     lane.hold(message);
-    if (delayMs > 0) this.time.after(delayMs, () => this.#release(lane, message, avoid));
-    else this.#release(lane, message, avoid);
-  }
-
-  #release(lane: GroupLane, message: MemoryMessage, avoid: GroupMember | undefined): void {
-    if (avoid === undefined || this.ordered) lane.release(message);
-    else if (lane.releaseTo(message)) this.#releases.add(message, avoid);
-    this.wake();
+    const released = by !== undefined && !this.ordered;
+    const rests = !released || this.#releases.refuse(message, by, this.members);
+    const end = (): void => {
+      if (!released) lane.release(message);
+      else if (lane.releaseTo(message)) this.#releases.add(message);
+      this.wake();
+    };
+    if (delayMs === 0 || !rests) end();
+    else this.time.after(delayMs, released ? this.#releases.rest(end) : end);
   }
 
   /** It is no more: nothing is handed out again. */

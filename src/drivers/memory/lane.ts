@@ -75,9 +75,9 @@ export class Lane {
   }
 
   /** The oldest entry of the log goes. */
-  dropping(entry: Entry, reason: string): void {
-    if (entry.position < this.next) return;
-    if (this.filter.matches(entry.topic)) this.reader.lost(1, reason);
+  dropping(reason: string): void {
+    if (this.log.first < this.next) return;
+    if (this.filter.matches(this.log.oldest!.topic)) this.reader.lost(1, reason);
     this.skip();
     this.merge?.stale(this);
   }

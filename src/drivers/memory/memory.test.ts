@@ -31,7 +31,7 @@ describe("memory()", () => {
       [{ maxLetters: -1 }, "maxLetters"],
     ];
     for (const [options, named] of wrong) {
-      const expected = { code: "BUS_INVALID_OPTION", message: expect.stringContaining(`(${named})`) };
+      const expected = { code: "BUS_INVALID_OPTION", message: expect.stringContaining(`"${named}"`) };
       expect(() => memory(options as MemoryOptions)).toThrow(expect.objectContaining(expected));
     }
     memory({

@@ -1,4 +1,5 @@
 import { DriverError } from "../../internal/driver-error.ts";
+import { boolean, integer, oneOf, optionProblem, type Shape } from "../../internal/option-problem.ts";
 
 export interface MemoryOptions {
   /**
@@ -37,12 +38,19 @@ export interface NormalMemoryOptions {
 
 const defaultMaxMessages = 1_000_000;
 const defaultMaxRead = 1_000;
-const known = ["name", "encode", "maxMessages", "maxBytes", "whenFull", "maxLetters"];
-const waysWhenFull = ["reject", "drop-oldest", "wait"];
+const shape: Shape = {
+  name: (name) =>
+    typeof name === "string" && name !== "" && name.length <= 255 ? undefined : "must be a text of 1 to 255 characters",
+  encode: boolean,
+  maxMessages: integer(1),
+  maxBytes: integer(1),
+  whenFull: oneOf("reject", "drop-oldest", "wait"),
+  maxLetters: integer(1),
+};
 
 export function normalMemoryOptions(options: MemoryOptions): NormalMemoryOptions {
-  for (const option of Object.keys(options))
-    if (!known.includes(option)) refuse(option, `unknown; there are ${known.join(", ")}`);
+  const problem = optionProblem("memory", options, shape);
+  if (problem !== undefined) throw new DriverError("BUS_INVALID_OPTION", problem);
   const {
     name,
     encode = true,
@@ -51,16 +59,5 @@ export function normalMemoryOptions(options: MemoryOptions): NormalMemoryOptions
     whenFull = "reject",
     maxLetters = 1_000,
   } = options;
-  if (name !== undefined && (typeof name !== "string" || name === "" || name.length > 255))
-    refuse("name", "must be a text of 1 to 255 characters");
-  if (typeof encode !== "boolean") refuse("encode", "must be true or false");
-  if (!waysWhenFull.includes(whenFull)) refuse("whenFull", `must be one of ${waysWhenFull.join(", ")}`);
-  for (const [option, value] of Object.entries({ maxMessages, maxBytes, maxLetters })) {
-    if (!Number.isSafeInteger(value) || value < 1) refuse(option, "must be a whole number from 1");
-  }
   return { name, encode, maxMessages, maxRead: options.maxMessages ?? defaultMaxRead, maxBytes, whenFull, maxLetters };
-}
-
-function refuse(option: string, why: string): never {
-  throw new DriverError("BUS_INVALID_OPTION", `memory option (${option}): ${why}`);
 }

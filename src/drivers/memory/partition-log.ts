@@ -56,7 +56,7 @@ export class PartitionLog implements Origin {
   drop(reason: string): Entry | undefined {
     const entry = this.#entries.at(0);
     if (entry === undefined) return undefined;
-    for (const reader of this.readers) reader.dropping(entry, reason);
+    for (const reader of this.readers) reader.dropping(reason);
     this.#entries.shift();
     this.#first += 1;
     this.oldestSequence = this.#entries.at(0)?.sequence ?? Infinity;

@@ -41,7 +41,7 @@ export class MemoryStateStore implements StateStore {
     // The latest of each key: a slow reader costs no more than the keys there are.
     const changes = new Map<string, StateChange>();
     let wake: () => void = () => {};
-    using _watching = source.watch((change) => {
+    const watching = source.watch((change) => {
       if (!change.key.startsWith(prefix)) return;
       changes.delete(change.key);
       changes.set(change.key, change);
@@ -66,6 +66,7 @@ export class MemoryStateStore implements StateStore {
       }
     } finally {
       signal.removeEventListener("abort", stop);
+      watching[Symbol.dispose]();
     }
   }
 

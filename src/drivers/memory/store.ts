@@ -15,7 +15,7 @@ import { directEntry, DirectLane } from "./direct-lane.ts";
 import { planStream, type StreamPlan } from "./stream-plan.ts";
 import { Group } from "./group.ts";
 import { GroupMember, type GroupHost } from "./group-member.ts";
-import { grownSpec, newSpec } from "./group-spec.ts";
+import { changedSpec, grownSpec, newSpec } from "./group-spec.ts";
 import { Letters } from "./letters.ts";
 import { Entry, type Origin } from "./memory-message.ts";
 import type { NormalMemoryOptions } from "./options.ts";
@@ -161,7 +161,7 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
     const group = this.groupNamed(name);
     for (const { stream } of group.spec.reads)
       if (!reads.some((read) => read.stream === stream)) group.unread(stream, undefined);
-    this.#define(group, { ...group.spec, reads });
+    this.#define(group, changedSpec(group.spec, reads));
     this.time.wake(this);
   }
 

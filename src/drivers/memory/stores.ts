@@ -21,7 +21,7 @@ export function findStore(among: Map<string, Store>, key: string, options: Norma
   if (store.options.encode !== options.encode) {
     throw new DriverError(
       "BUS_CONFLICT",
-      `memory option (encode): the store is ${store.options.encode ? "encoded" : "not encoded"}, made so by its first bus`,
+      `memory: "encode" must be ${store.options.encode}, as the first bus of this store said`,
     );
   }
   return store;

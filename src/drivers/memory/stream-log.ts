@@ -31,8 +31,6 @@ interface Parked {
 /** A message that is due later. It has its room already. */
 export interface Scheduled {
   readonly topic: string;
-  readonly at: number;
-  readonly due: number;
   readonly bytes: number;
 }
 
@@ -176,7 +174,7 @@ export class StreamLog {
   #store(message: OutMessage, bytes: number, now: number): void {
     if (message.notBefore !== undefined && message.notBefore > now) {
       this.#ids.add(message.brokerId, 0, 0, now);
-      this.#schedule(message, message.notBefore, bytes, now);
+      this.#schedule(message, message.notBefore, bytes);
       return message.stored();
     }
     const number = message.hash % this.partitions.length;
@@ -205,8 +203,8 @@ export class StreamLog {
     return position;
   }
 
-  #schedule(message: OutMessage, due: number, bytes: number, now: number): void {
-    const scheduled: Scheduled = { topic: (message.to as { readonly topic: string }).topic, at: now, due, bytes };
+  #schedule(message: OutMessage, due: number, bytes: number): void {
+    const scheduled: Scheduled = { topic: (message.to as { readonly topic: string }).topic, bytes };
     this.scheduled.add(scheduled);
     this.#scheduledBytes += bytes;
     this.#time.at(due, () => {
