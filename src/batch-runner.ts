@@ -115,12 +115,14 @@ export class BatchRunner extends BaseRunner {
       run.timer?.cancel();
       run.timer = core.wheel.set(ms, () => this.#overdue(run));
     };
-    const call = async (): Promise<void | readonly BatchFailure[]> =>
-      this.#handle(
-        entries.map((entry) => entry.event),
-        run,
-      );
-    (core.options.correlateByItself && entries.length === 1 ? causedBy(entries[0]!.event, call) : forNobody(call)).then(
+    const events = entries.map((entry) => entry.event);
+    const call = async (all: readonly BusEvent[], context: BatchRun): Promise<void | readonly BatchFailure[]> =>
+      this.#handle(all, context);
+    const [only] = events;
+    (core.options.correlateByItself && events.length === 1 && only !== undefined
+      ? causedBy(only, call, events, run)
+      : forNobody(() => call(events, run))
+    ).then(
       (failures) => this.#end(run, startedAt, checked(failures, entries)),
       (error: unknown) =>
         this.#end(

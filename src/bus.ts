@@ -82,7 +82,10 @@ export interface Bus extends AsyncDisposable {
       /** The event's type. @default the topic's last token */ readonly type?: string | undefined;
     },
   ): Promise<Receipt>;
-  /** One outcome for each item, in order; never rejects for an item. An async iterable is taken with backpressure. */
+  /**
+   * One outcome for each item, in order; never rejects for an item. An async iterable is taken with backpressure. When the
+   * iterable itself throws it waits for what is under way, then rejects with `PublishManyError`, which has the outcomes so far.
+   */
   publishMany(
     items: Iterable<Outgoing> | AsyncIterable<Outgoing>,
     options?: {

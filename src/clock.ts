@@ -19,7 +19,7 @@ export interface Clock {
 }
 
 const longestTimerMs = 2 ** 31 - 1; // beyond it Node fires after 1 ms
-const pool = new Uint32Array(512);
+const pool = new Uint32Array(2_048);
 let poolUsed = pool.length;
 
 function nextRandom(): number {

@@ -116,7 +116,10 @@ export class Connector {
           return board.say({ type, reason: error === undefined ? type : redact(reasonOf(error)) });
         if (type === "disconnected") this.#state = "reconnecting";
         else if (this.#connection !== undefined) this.#state = "connected";
-        if (type === "connected" && this.#connection !== undefined) counters.reconnects += 1;
+        if (type === "connected" && this.#connection !== undefined) {
+          counters.reconnects += 1;
+          counters.connectedAt = this.#core.clock.now();
+        }
         const wrapped = error === undefined ? undefined : wrapError(this.driver, type, error);
         board.say({ type, driver: this.driver.name, ...(wrapped === undefined ? {} : { error: wrapped }) });
         board.log(type === "disconnected" ? "warn" : "info", type, {

@@ -48,7 +48,7 @@ const replayShape: Shape = {
 };
 
 /** What the groups gave up on: looked at, sent back to them, or thrown away. */
-export class DeadLetterOffice implements DeadLetters {
+export class BusDeadLetters implements DeadLetters {
   readonly #core: Core;
   readonly #broker: Broker;
   readonly #publisher: Publisher;
@@ -153,23 +153,11 @@ export class DeadLetterOffice implements DeadLetters {
       ];
       const body = changed?.body ?? stored.body;
       const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
-      const message = new PublishOp({
-        hash: this.#publisher.hash(stored.key),
-        to,
-        id: eventId,
-        brokerId: `${eventId}:replay:${replays}`,
-        key: stored.key,
-        replyTo: undefined,
-        notBefore: undefined,
-        expiresAt: undefined,
-        durable: true,
-        priority: 1,
-        headers,
-        body,
-        value: changed?.value,
-        driver: this.#broker.driver.name,
-        storedAs: "broker",
-      });
+      const message = new PublishOp(to, eventId, stored.key, headers, body);
+      message.brokerId = `${eventId}:replay:${replays}`;
+      message.hash = this.#publisher.hash(stored.key);
+      message.value = changed?.value;
+      message.driver = this.#broker.driver.name;
       await this.#outbound.send(message, undefined);
       await this.#ask("removing a dead letter", ({ admin }) => admin.removeLetters([id], token));
       return "replayed";

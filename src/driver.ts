@@ -9,7 +9,10 @@ import type { Clock } from "./clock.ts";
 
 export type { Clock } from "./clock.ts";
 
-/** What a driver really does; runtime guards, the suite's skips and the table in the docs all read this. Plain data. */
+/**
+ * What a driver really does; runtime guards, the suite's skips and the table in the docs all read this. Plain data. What it
+ * declares away it also refuses itself, with BUS_UNSUPPORTED, and a connection may promise less, never more.
+ */
 export interface Capabilities {
   /** Survives the end of every process. */
   readonly durable: boolean;
@@ -314,7 +317,7 @@ export type Settlement =
       readonly attempts: number;
       readonly headers: Headers;
     } // unordered groups only
-  | { readonly how: "release"; readonly message: InMessage; readonly delayMs: number; readonly headers: Headers } // for another member; the headers count the hops
+  | { readonly how: "release"; readonly message: InMessage; readonly delayMs: number; readonly headers: Headers } // for another member: one that has not released it yet may have it at once, the others after the delay; the headers count the hops
   | { readonly how: "dead"; readonly message: InMessage; readonly letter: StoredMessage }; // one letter per group and event id, whatever copies there are
 
 /** Native administration; what a broker lacks is absent here and `BUS_UNSUPPORTED` above. */

@@ -2,7 +2,8 @@ import type { Core } from "./core.ts";
 import type { InMessage } from "./driver.ts";
 import type { FanOut, Receiver } from "./fan-out.ts";
 import type { BaseRunner } from "./handler-runner.ts";
-import { Intake, type Outcomes } from "./intake.ts";
+import { Intake } from "./intake.ts";
+import type { Outcomes } from "./outcomes.ts";
 import { reportDead, reportFailed, reportHandled, reportRetried } from "./report.ts";
 import { Work, type Runner } from "./work.ts";
 
@@ -24,9 +25,8 @@ export class Ephemeral implements Receiver, Outcomes {
     this.patterns = runner.patterns;
     this.#bufferSize = options.bufferSize;
     this.#ordered = options.ordered;
-    this.intake = new Intake(core, this, options.ordered);
+    this.intake = new Intake(core, this, options.ordered, runner);
     runner.resized = () => this.intake.resized();
-    this.intake.add(runner);
   }
 
   get sources(): ReadonlySet<FanOut> {

@@ -1,3 +1,5 @@
+import type { PublishOutcome } from "./receipt.ts";
+
 /** Every code that a `BusError` can carry. What each means, whom it hits and what to do stands in docs/errors.md. */
 export const busErrorCodes = [
   "BUS_CLOSED",
@@ -78,6 +80,21 @@ export class PublishError extends BusError {
 
   static {
     Object.defineProperty(this.prototype, "name", { value: "PublishError", configurable: true, writable: true });
+  }
+}
+
+/** The source given to `publishMany` threw, which is the `cause`. What it had given by then has been published, or not, as `outcomes` say. */
+export class PublishManyError extends BusError {
+  /** One for each item that the source gave, in order. */
+  readonly outcomes: readonly PublishOutcome[];
+
+  constructor(message: string, outcomes: readonly PublishOutcome[], options: BusErrorOptions = {}) {
+    super("BUS_ABORTED", message, options);
+    this.outcomes = outcomes;
+  }
+
+  static {
+    Object.defineProperty(this.prototype, "name", { value: "PublishManyError", configurable: true, writable: true });
   }
 }
 

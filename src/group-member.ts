@@ -1,3 +1,4 @@
+import { checkGroup } from "./check-group.ts";
 import type { Core } from "./core.ts";
 import type { Consumption, DriverConnection, Headers, InMessage, Source, StartAt, Window } from "./driver.ts";
 import { BusError } from "./errors.ts";
@@ -5,9 +6,10 @@ import type { BaseRunner } from "./handler-runner.ts";
 import { decideHandOn } from "./hand-on.ts";
 import type { SubscribeOptions } from "./handler.ts";
 import type { Receiver } from "./fan-out.ts";
-import { Intake, type Outcomes } from "./intake.ts";
+import { Intake } from "./intake.ts";
 import { letterOf } from "./letter.ts";
 import { historyHeaders, noteOf } from "./message-history.ts";
+import type { Outcomes } from "./outcomes.ts";
 import { reportDead, reportFailed, reportHandled, reportRetried, reportUnhandled } from "./report.ts";
 import type { Routing } from "./routing.ts";
 import { RunAhead } from "./run-ahead.ts";
@@ -35,6 +37,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   readonly runners: Set<BaseRunner> = new Set();
   readonly supervisor: Supervisor;
   readonly #core: Core;
+  readonly #broker: Broker;
   readonly #routing: Routing;
   readonly #settler: Settler;
   readonly #runAhead: RunAhead<Work>;
@@ -46,6 +49,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
 
   constructor(core: Core, broker: Broker, routing: Routing, options: MemberOptions) {
     this.#core = core;
+    this.#broker = broker;
     this.#routing = routing;
     this.options = options;
     this.what = `group "${options.group}"`;
@@ -140,11 +144,13 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
 
   async prepare(connection: DriverConnection): Promise<void> {
     const { group, live, order, from } = this.options;
+    const able = connection.capabilities;
+    checkGroup(this.options, this.#broker.driver.name, able);
     const spec = await connection.ensureGroup({
       group,
       live,
       order,
-      from: startAt(from),
+      from: startAt(from ?? (able.replay ? "oldest" : "newest")),
       reads: this.#routing.reads(this.patterns),
     });
     if (this.#intake !== undefined) return;

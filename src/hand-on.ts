@@ -2,8 +2,8 @@ export type HandOn =
   | { readonly kind: "release"; readonly delayMs: number; readonly hops: number; readonly since: number }
   | { readonly kind: "dead" };
 
-/** From 100 ms, doubling, to 30 s: the first hops find the member that can handle it, the later ones wait for a deploy. */
-const delayOf = (hops: number): number => Math.min(100 * 2 ** Math.min(hops, 20), 30_000);
+/** As long as it has waited already, from 100 ms to 30 s. By time and not by hops, which members that never saw it add too. */
+const delayOf = (waitedMs: number): number => Math.min(Math.max(waitedMs, 100), 30_000);
 
 /**
  * An event of the group that no handler here can take is passed to another member, for `handOnMs` since it was first passed
@@ -22,7 +22,7 @@ export function decideHandOn(
   const done = Number.isSafeInteger(count) && count >= 0 ? count : 0;
   return {
     kind: "release",
-    delayMs: Math.min(delayOf(done), Math.max(handOnMs - (now - started), 1)),
+    delayMs: Math.min(delayOf(now - started), Math.max(handOnMs - (now - started), 1)),
     hops: done + 1,
     since: started,
   };

@@ -197,7 +197,7 @@ export class HandlerRunner extends BaseRunner implements RunHost {
     let pending: PromiseLike<unknown> | undefined;
     try {
       if (this.#canHandle !== undefined && !this.#canHandle(event)) result = undefined;
-      else if (core.options.correlateByItself) result = causedBy(event, () => this.#handle(event, run.delivery));
+      else if (core.options.correlateByItself) result = causedBy(event, this.#handle, event, run.delivery);
       else if (ambient() === undefined) result = this.#handle(event, run.delivery);
       else result = forNobody(() => this.#handle(event, run.delivery)); // not in the scope of whoever made it run
       if (result instanceof Promise) pending = result;
@@ -305,7 +305,7 @@ class Run extends WheelTimer implements DeliveryRun, Bagged {
 
   watch(): void {
     this.#watched = true;
-    this.#runner.wheel.start(this, this.#limitMs);
+    this.#runner.wheel.startWithNextTick(this, this.#limitMs);
   }
 
   override fire(): void {

@@ -68,7 +68,7 @@ export interface SubscribeOptions {
   readonly name?: string | undefined;
   /** The group shares load among those connected now and stores nothing. @default false */
   readonly live?: boolean | undefined;
-  /** Where a group that is new starts. @default "oldest" */
+  /** Where a group that is new starts. @default "oldest" where the driver has `replay`, else "newest" */
   readonly from?: "oldest" | "newest" | Date | { readonly positions: Positions } | undefined;
   /** Handlers running at once in this process, whatever the driver. @default 16 */
   readonly concurrency?: number | undefined;

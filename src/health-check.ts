@@ -13,7 +13,7 @@ import { wrapError } from "./wrap-error.ts";
 export async function checkHealth(
   core: Core,
   connector: Connector,
-  subscriptions: Subscriptions,
+  subscriptions: Subscriptions | undefined,
   responders: readonly Subscription[],
   timeoutMs: number,
   signal: AbortSignal | undefined,
@@ -49,7 +49,7 @@ export async function checkHealth(
     }
   }
   const known = new Map(groups?.map((state) => [state.spec.group, state]));
-  const seen = subscriptions.all.map((subscription): SubscriptionHealth => {
+  const seen = (subscriptions?.all ?? []).map((subscription): SubscriptionHealth => {
     const { id, group, state } = subscription;
     const runner = runnerOf(subscription);
     if (state === "recovering" || state === "closed")
@@ -84,9 +84,9 @@ export async function checkHealth(
       waiting: undefined,
     };
   });
-  for (const fanOut of subscriptions.fanOuts)
+  for (const fanOut of subscriptions?.fanOuts ?? [])
     if (fanOut.supervisor.failure !== undefined) reasons.push(fanOut.supervisor.failure.message);
-  for (const member of subscriptions.members)
+  for (const member of subscriptions?.members ?? [])
     if (member.supervisor.failure !== undefined) reasons.push(member.supervisor.failure.message);
   const status = !answered ? "down" : reasons.length > 0 ? "degraded" : "up";
   return {

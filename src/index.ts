@@ -12,7 +12,7 @@ export { connect, createBus } from "./connect.ts";
 export { defineEvent, typed } from "./define-event.ts";
 export { defineRequest } from "./define-request.ts";
 export type { Capabilities, Driver, Member, StreamInfo, StreamOptions } from "./driver.ts";
-export { BusError, isBusError, PublishError, RemoteError, ValidationError } from "./errors.ts";
+export { BusError, isBusError, PublishError, PublishManyError, RemoteError, ValidationError } from "./errors.ts";
 export type { BusErrorCode, BusErrorOptions, ValidationIssue } from "./errors.ts";
 export type {
   BusEvent,

@@ -6,31 +6,11 @@ import { Fifo } from "./internal/fifo.ts";
 import { TopicTrie } from "./internal/topic-trie.ts";
 import { noteFailure, readHistory, readNames } from "./message-history.ts";
 import { OrderGate } from "./order-gate.ts";
+import { decideOutcome, type Outcomes } from "./outcomes.ts";
 import { open } from "./receiving.ts";
-import { decideRetry } from "./retry-decision.ts";
 import { Suspects } from "./suspects.ts";
 import { header } from "./wire-names.ts";
 import type { Runner, Work, WorkOwner } from "./work.ts";
-
-/** What becomes of a work, decided here and carried out by its owner: a group at the broker, or a subscriber on its own. */
-export interface Outcomes {
-  handled(work: Work): void;
-  /** Another attempt after `delayMs`; `attempts` are the runs so far. The owner calls `park`, or `leave` when it gave it back. */
-  again(work: Work, attempts: number, delayMs: number): void;
-  /** No handler here can take it. */
-  unhandled(work: Work, why: string, handOnMs: number): void;
-  /** Not handled, and not its fault: to another member, or dropped. */
-  back(work: Work): void;
-  dead(work: Work, error: unknown): void;
-  dropped(work: Work, error: unknown): void;
-  failed(work: Work, runner: Runner, error: unknown): void;
-  /** Notes durably that a suspect is about to run. Does not reject. */
-  note(work: Work, attempts: number): Promise<"done" | "stale" | "unknown">;
-  /** What waits here, and is not being handled, changed. */
-  load(): void;
-  /** It is no longer here. */
-  gone(work: Work): void;
-}
 
 const noteAgainMs = 1_000;
 
@@ -42,6 +22,7 @@ export class Intake implements WorkOwner {
   readonly #core: Core;
   readonly #outcomes: Outcomes;
   readonly #runners = new TopicTrie<Runner>();
+  readonly #only: readonly Runner[] | undefined;
   readonly #all = new Set<Runner>();
   readonly #gate = new OrderGate<Work>();
   readonly #suspects = new Suspects<Work>();
@@ -54,10 +35,15 @@ export class Intake implements WorkOwner {
   #stopped = false;
   #pumping = false;
 
-  constructor(core: Core, outcomes: Outcomes, ordered: boolean) {
+  /** `only`: everything that comes is for this one, whose patterns were matched before. */
+  constructor(core: Core, outcomes: Outcomes, ordered: boolean, only?: Runner) {
     this.#core = core;
     this.#outcomes = outcomes;
     this.#ordered = ordered;
+    if (only === undefined) return;
+    this.#only = [only];
+    this.#all.add(only);
+    this.#capacity = only.capacity;
   }
 
   /** Everything that is here, in any order. */
@@ -232,7 +218,7 @@ export class Intake implements WorkOwner {
       this.#outcomes.handled(work);
     } else {
       work.state = "settling";
-      this.#judge(work);
+      decideOutcome(work, this.#outcomes, this.#core.clock);
     }
     if (this.#stopped) this.#checkIdle();
     this.pump();
@@ -262,77 +248,46 @@ export class Intake implements WorkOwner {
     }
   }
 
-  /** Of one verdict for all handlers: while one is to be tried again the message stays; at the end one letter names who failed. */
-  #judge(work: Work): void {
-    const attempt = work.attempts + 1;
-    let delayMs = -1;
-    let lastError: unknown;
-    for (const { runner, error } of work.failures ?? []) {
-      this.#outcomes.failed(work, runner, error);
-      lastError = error;
-      const decision = decideRetry(runner.retry, work.envelope?.maxAttempts, attempt, error, this.#core.clock);
-      if (decision.kind === "retry") delayMs = Math.max(delayMs, decision.delayMs);
-      else if (decision.kind === "dead") (work.givenUp ??= new Set()).add(runner.name);
-      else {
-        (work.done ??= new Set()).add(runner.name);
-        this.#outcomes.dropped(work, error);
-      }
-    }
-    if (work.failures !== undefined) {
-      noteFailure(work, lastError, this.#core.clock.now());
-      for (const runner of work.runners)
-        if (!work.failures.some((failure) => failure.runner === runner) && !work.handedBack)
-          (work.done ??= new Set()).add(runner.name);
-    }
-    if (delayMs >= 0) this.#outcomes.again(work, attempt, delayMs);
-    else if (work.handedBack) this.#outcomes.back(work);
-    else if (work.givenUp !== undefined && work.givenUp.size > 0) {
-      work.attempts = attempt;
-      this.#outcomes.dead(
-        work,
-        lastError ?? new BusError("BUS_HANDLER", work.history.at(-1)?.error ?? "a handler gave it up"),
-      );
-    } else this.#outcomes.handled(work);
-  }
-
   #start(work: Work): void {
     this.#running += 1;
     work.state = "running";
     const prepared = this.#prepare(work);
-    if (prepared instanceof Promise) void prepared.then((run) => run && this.#run(work, run));
-    else if (prepared !== undefined) this.#run(work, prepared);
+    if (prepared === true) this.#run(work);
+    else if (prepared !== false) void prepared.then((ready) => ready && this.#run(work));
   }
 
-  #run(work: Work, { runners, event, events }: Prepared): void {
-    if (work.revoked || this.#stopped) return this.#unstart(work, () => this.leave(work));
-    work.begin(runners);
-    for (let index = 0; index < runners.length; index += 1) runners[index]!.start(work, event ?? events![index]!);
+  #run(work: Work): void {
+    if (work.revoked || this.#stopped) return void this.#unstart(work, () => this.leave(work));
+    const { runners, events } = work;
+    work.begin();
+    for (let index = 0; index < runners.length; index += 1)
+      runners[index]!.start(work, events === undefined ? work.event! : events[index]!);
   }
 
   /** Prepared first, so that what is dead already never runs; then noted, so that a crash in it counts. */
   async #runSuspect(work: Work): Promise<void> {
     this.#running += 1;
     work.state = "running";
-    const prepared = await this.#prepare(work);
-    if (prepared === undefined) return;
-    const limit = Math.max(...prepared.runners.map((runner) => work.envelope?.maxAttempts ?? runner.retry.maxAttempts));
+    if (!(await this.#prepare(work))) return;
+    const { runners } = work;
+    const limit = Math.max(...runners.map((runner) => work.envelope?.maxAttempts ?? runner.retry.maxAttempts));
     if (work.attempts >= limit) {
-      for (const runner of prepared.runners) (work.givenUp ??= new Set()).add(runner.name);
+      for (const runner of runners) (work.givenUp ??= new Set()).add(runner.name);
       const error = new BusError("BUS_HANDLER", `the process ended while it was being handled, ${work.attempts} times`);
       noteFailure(work, error, this.#core.clock.now());
-      return this.#unstart(work, () => this.#outcomes.dead(work, error));
+      return void this.#unstart(work, () => this.#outcomes.dead(work, error));
     }
     const noted = await this.#outcomes.note(work, work.attempts + 1);
-    if (noted === "unknown" && !work.revoked) return this.#unstart(work, () => this.park(work, noteAgainMs));
+    if (noted === "unknown" && !work.revoked) return void this.#unstart(work, () => this.park(work, noteAgainMs));
     if (noted === "stale" || work.revoked) {
       work.revoked = true;
-      return this.#unstart(work, () => this.leave(work));
+      return void this.#unstart(work, () => this.leave(work));
     }
-    this.#run(work, prepared);
+    this.#run(work);
   }
 
-  /** Which handlers run, and what they get; undefined when the work ended here. */
-  #prepare(work: Work): Prepared | Promise<Prepared | undefined> | undefined {
+  /** Gives the work the handlers that run and what they get; false when it ended here. */
+  #prepare(work: Work): boolean | Promise<boolean> {
     const { message } = work;
     try {
       work.envelope ??= open(this.#core, message);
@@ -349,7 +304,7 @@ export class Intake implements WorkOwner {
       message.note(header.handlersDone) !== undefined
     )
       readHistory(work);
-    const matching = this.#runners.match(message.topic);
+    const matching = this.#only ?? this.#runners.match(message.topic);
     let runners: readonly Runner[] = matching;
     let newer = false;
     let no = 0;
@@ -374,15 +329,19 @@ export class Intake implements WorkOwner {
       );
       if (left.length === 0)
         return this.#unstart(work, () =>
-          work.givenUp === undefined ? this.#outcomes.handled(work) : this.#judge(work),
+          work.givenUp === undefined
+            ? this.#outcomes.handled(work)
+            : decideOutcome(work, this.#outcomes, this.#core.clock),
         );
       runners = left;
     }
     return this.#views(work, runners);
   }
 
-  #views(work: Work, runners: readonly Runner[]): Prepared | Promise<Prepared | undefined> | undefined {
-    const dead = (error: unknown): undefined =>
+  #views(work: Work, runners: readonly Runner[]): boolean | Promise<boolean> {
+    work.runners = runners;
+    work.events = undefined;
+    const dead = (error: unknown): false =>
       this.#unstart(work, () => {
         for (const runner of runners) (work.givenUp ??= new Set()).add(runner.name);
         this.#outcomes.dead(work, error);
@@ -391,12 +350,16 @@ export class Intake implements WorkOwner {
       const [only] = runners;
       if (runners.length === 1 && only !== undefined) {
         const event = only.view(work.envelope!);
-        if (!(event instanceof Promise)) return new Prepared(runners, event, undefined);
-        return event.then((seen) => new Prepared(runners, seen, undefined), dead);
+        if (event instanceof Promise) return event.then((seen) => work.sees(seen), dead);
+        return work.sees(event);
       }
       const views = runners.map((runner) => this.#view(runner, work));
-      if (!views.some((view) => view instanceof Promise)) return new Prepared(runners, undefined, views as BusEvent[]);
-      return Promise.all(views.map(async (view) => view)).then((all) => new Prepared(runners, undefined, all), dead);
+      const all = (events: readonly BusEvent[]): true => {
+        work.events = events;
+        return true;
+      };
+      if (!views.some((view) => view instanceof Promise)) return all(views as BusEvent[]);
+      return Promise.all(views.map(async (view) => view)).then(all, dead);
     } catch (error) {
       return dead(error);
     }
@@ -412,7 +375,7 @@ export class Intake implements WorkOwner {
   }
 
   /** It was counted as running, but no handler ran. */
-  #unstart(work: Work, instead: () => void): undefined {
+  #unstart(work: Work, instead: () => void): false {
     this.#running -= 1;
     if (work.suspect) this.#suspects.done(work);
     work.state = "settling";
@@ -420,19 +383,6 @@ export class Intake implements WorkOwner {
     else instead();
     if (this.#stopped) this.#checkIdle();
     this.pump();
-  }
-}
-
-/** Who is to run a work, and what each of them gets. */
-class Prepared {
-  readonly runners: readonly Runner[];
-  /** Of the only runner. */
-  readonly event: BusEvent | undefined;
-  readonly events: readonly BusEvent[] | undefined;
-
-  constructor(runners: readonly Runner[], event: BusEvent | undefined, events: readonly BusEvent[] | undefined) {
-    this.runners = runners;
-    this.event = event;
-    this.events = events;
+    return false;
   }
 }

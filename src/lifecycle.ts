@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import type { Bus } from "./bus.ts";
 import { closed, Connector } from "./connector.ts";
 import type { Core } from "./core.ts";
@@ -7,14 +6,13 @@ import type { Driver, DriverConnection } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import type { EventIterator } from "./event-iterator.ts";
 import type { Subscription } from "./handler.ts";
-import { once } from "./lazy-offices.ts";
 import { Outbound } from "./outbound.ts";
 import { Publisher } from "./publisher.ts";
 import type { Requester } from "./requester.ts";
 import type { Responders } from "./responders.ts";
 import { Routing } from "./routing.ts";
 import { errorFields } from "./status-board.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 import type { Broker } from "./supervisor.ts";
 import { wrapError } from "./wrap-error.ts";
 
@@ -25,14 +23,19 @@ export class Lifecycle implements Broker {
   readonly routing: Routing = new Routing();
   readonly outbound: Outbound;
   readonly publisher: Publisher;
-  readonly subscriptions: Subscriptions;
   /** Loops over events that are open. */
   readonly iterators: Set<EventIterator> = new Set();
-  /** Loaded with the first request, and with the first that answers one. */
+  /** Loaded with the first subscription, the first request, and the first that answers one. */
+  readonly loadSubscriptions: () => Promise<Subscriptions>;
   readonly loadRequester: () => Promise<Requester>;
   readonly loadResponders: () => Promise<Responders>;
+  #subscriptions: Subscriptions | undefined;
   #requester: Requester | undefined;
   #responders: Responders | undefined;
+  /** Those that wait for it were declared before what waits for it later. */
+  #subscriptionsLoading: Promise<Subscriptions> | undefined;
+  #respondersLoading: Promise<Responders> | undefined;
+  #requesterLoading: Promise<Requester> | undefined;
   readonly #core: Core;
   #starting: Promise<void> | undefined;
   #closing: Promise<{ readonly unfinished: number }> | undefined;
@@ -51,15 +54,9 @@ export class Lifecycle implements Broker {
     );
     this.outbound = new Outbound(core, driver);
     this.publisher = new Publisher(core, this.outbound, this, this.routing);
-    this.subscriptions = new Subscriptions(core, this, this.routing);
-    this.loadRequester = once(async () => {
-      const { Requester } = await import("./requester.ts");
-      return (this.#requester = new Requester(core, this, this.publisher, this.outbound));
-    });
-    this.loadResponders = once(async () => {
-      const { Responders } = await import("./responders.ts");
-      return (this.#responders = new Responders(core, this.publisher, this.outbound, this.subscriptions));
-    });
+    this.loadSubscriptions = () => (this.#subscriptionsLoading ??= this.#loadSubscriptions());
+    this.loadRequester = () => (this.#requesterLoading ??= this.#loadRequester());
+    this.loadResponders = () => (this.#respondersLoading ??= this.#loadResponders());
   }
 
   get state(): Bus["state"] {
@@ -77,6 +74,10 @@ export class Lifecycle implements Broker {
   }
   get active(): DriverConnection | undefined {
     return this.connector.active;
+  }
+  /** Undefined before the first one. */
+  get subscriptions(): Subscriptions | undefined {
+    return this.#subscriptions;
   }
   get responders(): readonly Subscription[] {
     return this.#responders?.all ?? [];
@@ -123,7 +124,7 @@ export class Lifecycle implements Broker {
     const connection = this.connector.active;
     if (connection === undefined) return;
     this.routing.update(await connection.admin.streams());
-    await this.subscriptions.rerouted(connection);
+    await this.#subscriptions?.rerouted(connection);
   }
 
   close(timeoutMs: number): Promise<{ readonly unfinished: number }> {
@@ -133,8 +134,23 @@ export class Lifecycle implements Broker {
   async #start(): Promise<void> {
     const connection = await this.connector.ready();
     this.outbound.connected(connection);
-    await this.subscriptions.startAll();
-    await this.#responders?.startAll();
+    await (await this.#subscriptionsLoading)?.startAll();
+    await (await this.#respondersLoading)?.startAll();
+  }
+
+  async #loadSubscriptions(): Promise<Subscriptions> {
+    const { Subscriptions } = await import("./subscriptions.ts");
+    return (this.#subscriptions = new Subscriptions(this.#core, this, this.routing));
+  }
+
+  async #loadRequester(): Promise<Requester> {
+    const { Requester } = await import("./requester.ts");
+    return (this.#requester = new Requester(this.#core, this, this.publisher, this.outbound));
+  }
+
+  async #loadResponders(): Promise<Responders> {
+    const [subscriptions, { Responders }] = await Promise.all([this.loadSubscriptions(), import("./responders.ts")]);
+    return (this.#responders = new Responders(this.#core, this.publisher, this.outbound, subscriptions));
   }
 
   async #prepare(connection: DriverConnection): Promise<void> {
@@ -175,9 +191,9 @@ export class Lifecycle implements Broker {
     for (const iterator of this.iterators) iterator.end(undefined).catch(said);
     const connected = this.connector.active !== undefined;
     if (!connected) await inTime(() => this.connector.close(force.signal)); // ends a try that is under way, and whatever waits for it
-    await inTime(() => Promise.all([this.subscriptions.stop(), this.#responders?.stop()]));
-    const unfinished = this.subscriptions.cutOff(closed()) + (this.#responders?.abort(closed()) ?? 0);
-    const closing = this.subscriptions.close(force.signal).catch(said);
+    await inTime(() => Promise.all([this.#subscriptions?.stop(), this.#responders?.stop()]));
+    const unfinished = (this.#subscriptions?.cutOff(closed()) ?? 0) + (this.#responders?.abort(closed()) ?? 0);
+    const closing = Promise.resolve(this.#subscriptions?.close(force.signal)).catch(said);
     await inTime(() => closing);
     if (connected) await inTime(() => this.flush());
     await inTime(async () => this.#requester?.close(force.signal));
@@ -199,7 +215,8 @@ export class Lifecycle implements Broker {
 
 function memberOf({ options, clock, ids }: Core): Parameters<Driver["connect"]>[0]["member"] {
   const now = new Date(clock.now());
-  const [host, { pid }] = [hostname(), process];
+  const { pid } = process;
+  const host = process.getBuiltinModule("node:os").hostname();
   const name = options.member ?? `${options.name}@${host}:${pid}`;
   return { id: ids.next(), name, host, pid, since: now, lastSeen: now, partitions: undefined };
 }

@@ -1,6 +1,5 @@
-import { createRequire, isBuiltin } from "node:module";
 import type { Driver } from "./driver.ts";
-import { BusError } from "./errors.ts";
+import { BusError, isBusError } from "./errors.ts";
 import { checkOptions, invalidOption, nearest, printable } from "./option-check.ts";
 
 /** A driver of this package: loaded when a url names it, so that what is not used costs nothing. */
@@ -19,7 +18,7 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
     load: async (url, options) => {
       const { memory } = await import("./drivers/memory/index.ts");
       const name = restOf(url);
-      return memory(name === "" ? options : { name, ...options });
+      return memory(name === "" ? options : { name, ...without("memory", options, "name") });
     },
   },
   sqlite: {
@@ -29,7 +28,9 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
       const { sqlite } = await import("./drivers/sqlite/index.ts");
       const path = restOf(url);
       if (path === "" && options["path"] === undefined) throw invalidOption("the url needs a path: sqlite:./bus.db");
-      return sqlite({ path: decoded(path), ...options });
+      return sqlite(
+        path === "" ? { path, ...options } : { ...without("sqlite", options, "path"), path: decoded(path) },
+      );
     },
   },
 };
@@ -38,6 +39,17 @@ export const driverNames: readonly string[] = Object.keys(drivers);
 
 /** `sqlite:./bus.db`, `sqlite:/var/bus.db`, `sqlite:///var/bus.db` */
 const restOf = (url: string): string => url.slice(url.indexOf(":") + 1).replace(/^\/\/(?=\/)/, "");
+
+/** What the url says is not said again. */
+function without(
+  driver: string,
+  options: Readonly<Record<string, unknown>>,
+  key: string,
+): Readonly<Record<string, unknown>> {
+  if (options[key] !== undefined)
+    throw invalidOption(`${driver}: "${key}" stands in the url already; leave the option out`);
+  return options;
+}
 
 /**
  * Whether the client package of a driver is installed, so that connecting to it can be tried.
@@ -51,6 +63,7 @@ export function available(driver: string): boolean {
 }
 
 function installed(module: string): boolean {
+  const { createRequire, isBuiltin } = process.getBuiltinModule("node:module");
   if (module.startsWith("node:")) return isBuiltin(module);
   try {
     createRequire(import.meta.url).resolve(module);
@@ -89,13 +102,26 @@ export async function loadDriver(
     section,
     Object.fromEntries(Object.keys(Object(section) as object).map((key) => [key, () => undefined])),
   );
-  const query =
-    question < 0
-      ? {}
-      : Object.fromEntries(
-          [...new URLSearchParams(url.slice(question + 1))].map(([key, value]) => [key, parsed(value)]),
-        );
-  return entry.load(question < 0 ? url : url.slice(0, question), { ...query, ...(section as object | undefined) });
+  const query = question < 0 ? {} : queryOf(url.slice(question + 1));
+  try {
+    return await entry.load(question < 0 ? url : url.slice(0, question), {
+      ...query,
+      ...(section as object | undefined),
+    });
+  } catch (error) {
+    const { code, message } = Object(error) as { readonly code?: unknown; readonly message?: unknown };
+    // what the driver says of its options is said in the form of the bus's already
+    throw code === "BUS_INVALID_OPTION" && !isBusError(error) ? invalidOption(String(message), error) : error;
+  }
+}
+
+function queryOf(text: string): Readonly<Record<string, unknown>> {
+  const query = new Map<string, unknown>();
+  for (const [key, value] of new URLSearchParams(text)) {
+    if (query.has(key)) throw invalidOption(`the url has the option "${printable(key)}" twice`);
+    query.set(key, parsed(value));
+  }
+  return Object.fromEntries(query);
 }
 
 function decoded(path: string): string {

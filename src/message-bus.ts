@@ -7,7 +7,7 @@ import type { Driver } from "./driver.ts";
 import { validateAttribute, validateSource } from "./attribute.ts";
 import { BusError } from "./errors.ts";
 import type { BusEvent, EventDefinition, EventOf, InputOf, Outgoing, PublishOptions } from "./event.ts";
-import { HandlerRunner, type Interest, type PublishCaused } from "./handler-runner.ts";
+import type { Interest, PublishCaused } from "./handler-runner.ts";
 import type {
   BatchHandler,
   BatchOptions,
@@ -33,7 +33,7 @@ import {
   text,
 } from "./option-check.ts";
 import { Lifecycle } from "./lifecycle.ts";
-import { lazyDeadLetters, lazyGroups, lazyStreams, once } from "./lazy-offices.ts";
+import { lazyDeadLetters, lazyGroups, lazyStreams } from "./lazy-admin.ts";
 import type { Pulls } from "./pulls.ts";
 import type { PublishOutcome, Receipt } from "./receipt.ts";
 import type {
@@ -55,24 +55,20 @@ export class MessageBus implements Bus {
   readonly deadLetters: DeadLetters;
   readonly #core: Core;
   readonly #parts: Lifecycle;
-  readonly #loadPulls: () => Promise<Pulls>;
+  #pulls: Promise<Pulls> | undefined;
 
   constructor(core: Core, driver: Driver) {
     const parts = new Lifecycle(core, driver);
     this.#core = core;
     this.#parts = parts;
-    this.#loadPulls = once(async () => new (await import("./pulls.ts")).Pulls(core.wheel));
     this.streams = lazyStreams(
-      once(async () => new (await import("./administration.ts")).StreamOffice(parts, () => parts.refresh())),
+      async () => new (await import("./bus-admin.ts")).BusStreamAdmin(parts, parts.routing, () => parts.refresh()),
     );
     this.groups = lazyGroups(
-      once(async () => new (await import("./administration.ts")).GroupOffice(core, parts, parts.routing)),
+      async () => new (await import("./bus-admin.ts")).BusGroupAdmin(core, parts, parts.routing),
     );
     this.deadLetters = lazyDeadLetters(
-      once(
-        async () =>
-          new (await import("./dead-letters.ts")).DeadLetterOffice(core, parts, parts.publisher, parts.outbound),
-      ),
+      async () => new (await import("./dead-letters.ts")).BusDeadLetters(core, parts, parts.publisher, parts.outbound),
     );
     const { signal } = core.options;
     const abort = (): void => void this.close();
@@ -175,8 +171,12 @@ export class MessageBus implements Bus {
     if (options?.maxSize === undefined || options.maxAgeMs === undefined)
       throw invalidOption('subscribeBatch needs "maxSize" and "maxAgeMs"');
     const interest = interestIn(events);
-    const { BatchRunner } = await import("./batch-runner.ts");
-    const name = this.#parts.subscriptions.nameFor(resolved.group, resolved.name, defaultName(interest));
+    const [subscriptions, { BatchRunner }] = await Promise.all([
+      this.#parts.loadSubscriptions(),
+      import("./batch-runner.ts"),
+    ]);
+    this.#parts.checkOpen();
+    const name = subscriptions.nameFor(resolved.group, resolved.name, defaultName(interest));
     const runner = new BatchRunner(
       this.#core,
       name,
@@ -186,7 +186,7 @@ export class MessageBus implements Bus {
       handler as BatchHandler<BusEvent>,
       this.#publishCaused,
     );
-    return this.#parts.subscriptions.add(runner, resolved, this.#parts.declareOnly);
+    return subscriptions.add(runner, resolved, this.#parts.declareOnly);
   }
 
   async events<const E extends EventDefinition | readonly EventDefinition[]>(
@@ -220,7 +220,12 @@ export class MessageBus implements Bus {
     if (options?.group === undefined) throw invalidOption('pull needs a "group"');
     const interest = interestIn(events);
     await this.#startedFor("pull", options.signal);
-    const [pulls, { PullRunner }] = await Promise.all([this.#loadPulls(), import("./pull-runner.ts")]);
+    const [pulls, { PullRunner }, subscriptions] = await Promise.all([
+      (this.#pulls ??= import("./pulls.ts").then(({ Pulls }) => new Pulls(this.#core.wheel))),
+      import("./pull-runner.ts"),
+      this.#parts.loadSubscriptions(),
+    ]);
+    this.#parts.checkOpen();
     const make = (): {
       readonly runner: InstanceType<typeof PullRunner>;
       readonly subscribed: Promise<Awaited<ReturnType<Subscriptions["add"]>>>;
@@ -234,7 +239,7 @@ export class MessageBus implements Bus {
         this.#publishCaused,
         () => this.#settled(options.group),
       );
-      return { runner, subscribed: this.#parts.subscriptions.add(runner, resolved, false) };
+      return { runner, subscribed: subscriptions.add(runner, resolved, false) };
     };
     return pulls.pull(options.group, defaultName(interest), make, {
       max: options.max ?? 10,
@@ -270,13 +275,15 @@ export class MessageBus implements Bus {
       options.group === false
         ? undefined
         : validateName("group", options.group ?? this.#core.options.group ?? "responders");
+    const { declareOnly } = this.#parts;
     const responders = await this.#parts.loadResponders();
+    this.#parts.checkOpen();
     return responders.add(
       request,
       handler as (data: unknown, context: RequestContext) => unknown,
       group,
       options.concurrency ?? 16,
-      this.#parts.declareOnly,
+      declareOnly,
     );
   }
 
@@ -343,9 +350,10 @@ export class MessageBus implements Bus {
     handler: Handler<BusEvent>,
     resolved: ReturnType<typeof resolveSubscribe>,
   ): ReturnType<Subscriptions["add"]> {
-    const name = this.#parts.subscriptions.nameFor(resolved.group, resolved.name, defaultName(interest));
-    const runner = new HandlerRunner(this.#core, name, interest, resolved, handler, this.#publishCaused);
-    return this.#parts.subscriptions.add(runner, resolved, this.#parts.declareOnly);
+    const { declareOnly } = this.#parts; // as of the call: connecting starts what was declared before it
+    const subscriptions = await this.#parts.loadSubscriptions();
+    this.#parts.checkOpen();
+    return subscriptions.handle(interest, handler, resolved, this.#publishCaused, declareOnly);
   }
 
   /** Connected, unless the caller gives up before. */
@@ -362,6 +370,6 @@ export class MessageBus implements Bus {
   }
 
   async #settled(group: string): Promise<void> {
-    await this.#parts.subscriptions.members.find((member) => member.options.group === group)?.flush();
+    await this.#parts.subscriptions?.members.find((member) => member.options.group === group)?.flush();
   }
 }

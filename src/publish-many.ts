@@ -1,12 +1,15 @@
 import type { Core } from "./core.ts";
-import { PublishError } from "./errors.ts";
+import { isBusError, PublishError, PublishManyError } from "./errors.ts";
 import type { Outgoing } from "./event.ts";
 import type { Outbound } from "./outbound.ts";
 import { invalidOption } from "./option-check.ts";
 import type { Publisher } from "./publisher.ts";
-import type { PublishOutcome } from "./receipt.ts";
+import type { PublishOutcome, Receipt } from "./receipt.ts";
 
-/** Publishes each item, no more at once than may be in flight, and gives one outcome for each, in order. */
+/**
+ * Publishes each item, no more at once than may be in flight, and gives one outcome for each, in order; also for what is no
+ * item. When the source throws it waits for what is under way and rejects with PublishManyError, which has the outcomes so far.
+ */
 export async function publishAll(
   items: Iterable<Outgoing> | AsyncIterable<Outgoing>,
   signal: AbortSignal | undefined,
@@ -14,43 +17,80 @@ export async function publishAll(
   outbound: Outbound,
   core: Core,
 ): Promise<readonly PublishOutcome[]> {
+  if (!iterable(items)) throw invalidOption(`publishMany takes an iterable, or an async one, of ${wanted}`);
   const { maxInFlight } = core.options.publishing;
   const outcomes: PublishOutcome[] = [];
   let pending = 0;
   let fewer: () => void = () => undefined;
+  let closed = false;
   const ended = (index: number, outcome: PublishOutcome): void => {
     outcomes[index] = outcome;
+    if (!outcome.ok && isBusError(outcome.error) && outcome.error.code === "BUS_CLOSED") closed = true;
     pending -= 1;
     fewer();
   };
+  const publish = (item: Outgoing, id: string): Promise<Receipt> =>
+    publisher.publishItem({ ...item, options: { ...item.options, id, signal: item.options?.signal ?? signal } });
   const one = (item: Outgoing, index: number): void => {
-    const id = item.options?.id ?? core.ids.next();
     pending += 1;
-    publisher.publishItem({ ...item, options: { ...item.options, id, signal: item.options?.signal ?? signal } }).then(
-      (receipt) => ended(index, { ok: true, receipt }),
-      (error: Error) => ended(index, { ok: false, id: error instanceof PublishError ? error.id : id, error }),
-    );
+    let id: string | undefined;
+    try {
+      if (typeof item?.topic !== "string") throw invalidOption(`publishMany takes ${wanted}`);
+      id = item.options?.id ?? core.ids.next();
+      const given = id;
+      publish(item, given).then(
+        (receipt) => ended(index, { ok: true, receipt }),
+        (error: Error) => ended(index, { ok: false, id: error instanceof PublishError ? error.id : given, error }),
+      );
+    } catch (error) {
+      ended(index, { ok: false, id: id ?? core.ids.next(), error: error as Error });
+    }
   };
   const below = async (limit: number): Promise<void> => {
     while (pending >= limit) await new Promise<void>((resolve) => (fewer = resolve));
   };
   let index = 0;
-  for await (const item of checked(items)) {
-    if (signal?.aborted === true && Symbol.asyncIterator in items) break; // a source that may never end is left alone
-    if (typeof item !== "object" || item === null || typeof item.topic !== "string")
-      throw invalidOption("publishMany takes items made by a definition's `of` or by `outgoing`");
-    one(item, index++);
-    await outbound.room(); // bytes count there
-    await below(maxInFlight);
+  try {
+    const source = signal !== undefined && Symbol.asyncIterator in items ? untilAborted(items, signal) : items;
+    for await (const item of source) {
+      one(item, index++);
+      await outbound.room(); // bytes count there
+      await below(maxInFlight);
+      if (closed && Symbol.asyncIterator in items) break; // a source that may never end is left alone
+    }
+  } catch (cause) {
+    await below(1);
+    throw new PublishManyError(`publishMany: its source failed after ${index} items`, outcomes, { cause });
   }
   await below(1);
   return outcomes;
 }
 
-function checked(items: Iterable<Outgoing> | AsyncIterable<Outgoing>): Iterable<Outgoing> | AsyncIterable<Outgoing> {
-  if (typeof items === "object" && items !== null && (Symbol.iterator in items || Symbol.asyncIterator in items))
-    return items;
-  throw invalidOption(
-    "publishMany takes an iterable, or an async one, of items made by a definition's `of` or by `outgoing`",
-  );
+const wanted = "items made by a definition's `of` or by `outgoing`";
+const iterable = (items: unknown): boolean =>
+  typeof items === "object" && items !== null && (Symbol.iterator in items || Symbol.asyncIterator in items);
+
+/** Ends when the signal aborts, also while the source lets it wait; what was taken is handed on. */
+async function* untilAborted<Item>(items: AsyncIterable<Item>, signal: AbortSignal): AsyncGenerator<Item> {
+  const iterator = items[Symbol.asyncIterator]();
+  let wake: () => void = () => undefined;
+  const abort = (): void => wake();
+  signal.addEventListener("abort", abort, { once: true });
+  let over = false;
+  try {
+    while (!signal.aborted) {
+      over = true; // a source that throws has ended
+      const next = await new Promise<IteratorResult<Item> | undefined>((resolve, reject) => {
+        wake = () => resolve(undefined);
+        Promise.resolve(iterator.next()).then(resolve, reject);
+      });
+      if (next?.done === true) return;
+      over = false;
+      if (next !== undefined) yield next.value;
+    }
+  } finally {
+    signal.removeEventListener("abort", abort);
+    // not waited for: what lets us wait for an item would let us wait for its end
+    if (!over) Promise.resolve(iterator.return?.()).catch(() => undefined);
+  }
 }

@@ -2,26 +2,6 @@ import type { BusError } from "./errors.ts";
 import type { Address, Headers, OutMessage } from "./driver.ts";
 import type { Receipt } from "./receipt.ts";
 
-/** What an `OutMessage` is made of, beside the event's own id, key and bytes. */
-export interface OutParts {
-  readonly to: Address;
-  readonly id: string;
-  readonly brokerId: string;
-  readonly key: string | undefined;
-  readonly hash: number;
-  readonly replyTo: string | undefined;
-  readonly notBefore: number | undefined;
-  readonly expiresAt: number | undefined;
-  readonly durable: boolean;
-  readonly priority: number;
-  readonly headers: Headers;
-  readonly body: Uint8Array;
-  readonly value: unknown;
-  /** What the receipt says. */
-  readonly driver: string;
-  readonly storedAs: Receipt["stored"];
-}
-
 /** Who hears how one try ended. */
 export interface Completion {
   stored(op: PublishOp, position: string | undefined, duplicate: boolean): void;
@@ -38,19 +18,21 @@ export interface Epoch {
 export class PublishOp implements OutMessage {
   readonly to: Address;
   readonly id: string;
-  readonly brokerId: string;
   readonly key: string | undefined;
-  readonly hash: number;
-  readonly replyTo: string | undefined;
-  readonly notBefore: number | undefined;
-  readonly expiresAt: number | undefined;
-  readonly durable: boolean;
-  readonly priority: number;
   readonly headers: Headers;
   readonly body: Uint8Array;
-  readonly value: unknown;
-  readonly #driver: string;
-  readonly #storedAs: Receipt["stored"];
+  // what may differ is set before it is sent: an object of parts for each publish would cost as much again
+  brokerId: string;
+  hash = 0;
+  replyTo: string | undefined = undefined;
+  notBefore: number | undefined = undefined;
+  expiresAt: number | undefined = undefined;
+  durable = true;
+  priority = 1;
+  value: unknown = undefined;
+  /** What the receipt says. */
+  driver = "";
+  storedAs: Receipt["stored"] = "broker";
   // from here on the outbound's
   completion: Completion | undefined = undefined;
   settle: ((receipt: Receipt) => void) | undefined = undefined;
@@ -69,22 +51,13 @@ export class PublishOp implements OutMessage {
   /** Stops its deadline and its abort listener. */
   release: (() => void) | undefined = undefined;
 
-  constructor(parts: OutParts) {
-    this.to = parts.to;
-    this.id = parts.id;
-    this.brokerId = parts.brokerId;
-    this.key = parts.key;
-    this.hash = parts.hash;
-    this.replyTo = parts.replyTo;
-    this.notBefore = parts.notBefore;
-    this.expiresAt = parts.expiresAt;
-    this.durable = parts.durable;
-    this.priority = parts.priority;
-    this.headers = parts.headers;
-    this.body = parts.body;
-    this.value = parts.value;
-    this.#driver = parts.driver;
-    this.#storedAs = parts.storedAs;
+  constructor(to: Address, id: string, key: string | undefined, headers: Headers, body: Uint8Array) {
+    this.to = to;
+    this.id = id;
+    this.key = key;
+    this.headers = headers;
+    this.body = body;
+    this.brokerId = id;
   }
 
   stored(position?: string, duplicate = false): void {
@@ -99,8 +72,8 @@ export class PublishOp implements OutMessage {
     const { id, to } = this;
     this.settle!({
       id,
-      driver: this.#driver,
-      stored: this.#storedAs,
+      driver: this.driver,
+      stored: this.storedAs,
       stream: to.kind === "topic" ? to.stream : undefined,
       position,
       duplicate,

@@ -1,3 +1,4 @@
+import { isPromise } from "node:util/types";
 import { ambient, type Cause } from "./context.ts";
 import type { Core } from "./core.ts";
 import { encodeEnvelope } from "./codec.ts";
@@ -17,7 +18,6 @@ import { ReceivedEvent } from "./received-event.ts";
 import type { Routing } from "./routing.ts";
 import { check } from "./schema-check.ts";
 import { validateAttribute, validateSource } from "./attribute.ts";
-import { types } from "node:util";
 import { validateName, validateTopic } from "./topic.ts";
 
 /** How the publisher reaches the broker: at once when connected, else by connecting first. */
@@ -43,8 +43,6 @@ type Options = (PublishOptions & { readonly type?: string | undefined }) | undef
 const priorities = { low: 0, normal: 1, high: 2, critical: 3 } as const;
 const noHeaders: Headers = [];
 const none: PartsOptions = {};
-/** Asks no trap of a proxy. */
-const isPromise = (value: unknown): value is Promise<unknown> => types.isPromise(value);
 const attributes = ["id", "key", "type", "correlationId", "causationId"] as const;
 const noBody = new Uint8Array(0);
 
@@ -144,23 +142,18 @@ export class Publisher {
   message(encoded: Encoded, to: Address, durable: boolean, more: PartsOptions = none): PublishOp {
     const { envelope } = encoded;
     const active = this.#link.active;
-    return new PublishOp({
-      to,
-      id: envelope.id,
-      brokerId: envelope.id,
-      key: envelope.key,
-      hash: this.hash(envelope.key),
-      replyTo: more.replyTo,
-      notBefore: more.notBefore,
-      expiresAt: more.expiresAt,
-      durable,
-      priority: priorities[envelope.priority],
-      headers: more.headers === undefined ? encoded.headers : [...encoded.headers, ...more.headers],
-      body: encoded.body,
-      value: active === undefined || active.unencoded ? envelope : undefined,
-      driver: this.#link.driverName,
-      storedAs: durable && active?.capabilities.durable === true ? "broker" : "not-durable",
-    });
+    const headers = more.headers === undefined ? encoded.headers : [...encoded.headers, ...more.headers];
+    const op = new PublishOp(to, envelope.id, envelope.key, headers, encoded.body);
+    op.hash = this.hash(envelope.key);
+    op.replyTo = more.replyTo;
+    op.notBefore = more.notBefore;
+    op.expiresAt = more.expiresAt;
+    op.durable = durable;
+    op.priority = priorities[envelope.priority];
+    if (active === undefined || active.unencoded) op.value = envelope;
+    op.driver = this.#link.driverName;
+    if (!durable || active?.capabilities.durable !== true) op.storedAs = "not-durable";
+    return op;
   }
 
   #envelope(
@@ -247,6 +240,11 @@ export class Publisher {
           `publishing "${envelope.topic}" later: the driver "${this.#link.driverName}" has no delays`,
         );
     }
+    if (group !== undefined && active?.capabilities.groups === false)
+      throw new BusError(
+        "BUS_UNSUPPORTED",
+        `sending to group "${group}": the driver "${this.#link.driverName}" has no durable groups`,
+      );
     let to: Address | undefined;
     if (!durable) to = { kind: "direct", topic: envelope.topic };
     else if (group !== undefined) to = { kind: "queue", group, topic: envelope.topic };

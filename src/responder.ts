@@ -30,7 +30,7 @@ export class Responder implements Receiver {
   readonly #definition: RequestDefinition;
   readonly #answer: Answer;
   readonly #concurrency: number;
-  readonly #waiting = new Fifo<InMessage>();
+  readonly #waiting = new Fifo<{ readonly message: InMessage; readonly until: number | undefined }>();
   readonly #running = new Set<AbortController>();
   readonly #idle: (() => void)[] = [];
   #paused = false;
@@ -66,12 +66,18 @@ export class Responder implements Receiver {
   }
 
   take(message: InMessage): void {
-    if (!this.#stopped) this.#waiting.push(message);
+    if (this.#stopped) return;
+    const waitsMs = Number(message.header(header.waitsMs) ?? Number.NaN);
+    this.#waiting.push({ message, until: waitsMs > 0 ? this.#core.clock.ticks() + waitsMs : undefined });
   }
 
   taken(): void {
-    while (!this.#paused && this.#running.size < this.#concurrency && this.#waiting.length > 0)
-      void this.#respond(this.#waiting.shift()!);
+    while (!this.#paused && this.#running.size < this.#concurrency && this.#waiting.length > 0) {
+      const { message, until } = this.#waiting.shift()!;
+      const leftMs = until === undefined ? undefined : until - this.#core.clock.ticks();
+      if (leftMs === undefined || leftMs > 0) void this.#respond(message, leftMs);
+      else this.#core.board.log("warn", "request dropped, nobody waits for it", { type: this.#definition.type });
+    }
   }
 
   /** Resolves when no request is being answered; those that wait are left to their requesters' time-outs. */
@@ -85,19 +91,22 @@ export class Responder implements Receiver {
     for (const controller of this.#running) controller.abort(reason);
   }
 
-  async #respond(message: InMessage): Promise<void> {
+  async #respond(message: InMessage, leftMs: number | undefined): Promise<void> {
     const controller = new AbortController();
-    const waitsMs = Number(message.header(header.waitsMs) ?? Number.NaN);
     const waiting =
-      waitsMs > 0
-        ? this.#core.wheel.set(waitsMs, () =>
+      leftMs === undefined
+        ? undefined
+        : this.#core.wheel.set(leftMs, () =>
             controller.abort(new BusError("BUS_TIMEOUT", "the requester has stopped waiting")),
-          )
-        : undefined;
+          );
     this.#running.add(controller);
-    this.counters.delivered += 1;
-    this.counters.lastDeliveryAt = this.#core.clock.now();
-    this.#core.counters.delivered += 1;
+    const both = [this.counters, this.#core.counters];
+    const startedAt = (this.counters.delivered & 15) === 0 ? this.#core.clock.ticks() : undefined;
+    for (const counters of both) {
+      counters.delivered += 1;
+      counters.inFlight += 1;
+      counters.lastDeliveryAt = this.#core.clock.now();
+    }
     let request: Envelope | undefined;
     let answer: unknown;
     let failure: { readonly error: unknown } | undefined;
@@ -105,19 +114,24 @@ export class Responder implements Receiver {
       request = open(this.#core, message);
       const event = new ReceivedEvent(request, request.data);
       const data: unknown = await check(this.#definition.request, request.data, `request "${this.#definition.type}"`);
-      answer = await causedBy(event, () => this.#answer(data, { request: event, signal: controller.signal }));
+      answer = await causedBy(event, this.#answer, data, { request: event, signal: controller.signal });
       await check(this.#definition.response, answer, `the answer to "${this.#definition.type}"`);
-      this.counters.handled += 1;
-      this.#core.counters.handled += 1;
+      for (const counters of both) counters.handled += 1;
     } catch (error) {
       failure = { error };
-      this.counters.failed += 1;
-      this.#core.counters.failed += 1;
+      for (const counters of both) {
+        counters.failed += 1;
+        counters.lastErrorAt = this.#core.clock.now();
+      }
       this.#core.board.log("warn", "responder failed", {
         type: this.#definition.type,
         request: request?.id,
         ...errorFields(error),
       });
+    }
+    for (const counters of both) {
+      counters.inFlight -= 1;
+      if (startedAt !== undefined) counters.tookMs(this.#core.clock.ticks() - startedAt);
     }
     await this.#reply(message, request, answer, failure);
     waiting?.cancel();

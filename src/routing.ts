@@ -6,7 +6,7 @@ export interface Route {
   readonly topics: readonly string[];
 }
 
-const cacheLimit = 4_096;
+const cacheLimit = 16_384;
 
 /** Which stream captures a topic: of those that match, the one with the most specific pattern. As the broker's table says it. */
 export class Routing {

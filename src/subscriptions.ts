@@ -5,7 +5,10 @@ import { Ephemeral } from "./ephemeral.ts";
 import { BusError } from "./errors.ts";
 import { FanOut, type FanOutSource, type Receiver } from "./fan-out.ts";
 import { GroupMember } from "./group-member.ts";
-import type { BaseRunner } from "./handler-runner.ts";
+import type { BusEvent } from "./event.ts";
+import { type BaseRunner, HandlerRunner, type Interest, type PublishCaused } from "./handler-runner.ts";
+import type { Handler } from "./handler.ts";
+import { defaultName } from "./interest.ts";
 import type { ResolvedSubscribe } from "./normalise.ts";
 import type { Routing } from "./routing.ts";
 import { BusSubscription } from "./subscription.ts";
@@ -87,6 +90,18 @@ export class Subscriptions {
     while (ordinal > 1 ? taken.has(name) : taken.has(base));
     taken.set(base, ordinal);
     return name;
+  }
+
+  /** A handler of single events. */
+  async handle(
+    interest: Interest,
+    handler: Handler<BusEvent>,
+    options: ResolvedSubscribe,
+    publish: PublishCaused,
+    declareOnly: boolean,
+  ): Promise<BusSubscription> {
+    const name = this.nameFor(options.group, options.name, defaultName(interest));
+    return this.add(new HandlerRunner(this.#core, name, interest, options, handler, publish), options, declareOnly);
   }
 
   /** Declared only while the bus has never connected; else it runs when it resolves. */

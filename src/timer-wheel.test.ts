@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../test/support/manual-clock.ts";
-import { TimerWheel, type WheelTimer } from "./timer-wheel.ts";
+import { TimerWheel, WheelTimer } from "./timer-wheel.ts";
 
 type Command =
-  | { readonly do: "set"; readonly ms: number }
+  | { readonly do: "set"; readonly ms: number; readonly withNextTick: boolean }
   | { readonly do: "cancel"; readonly pick: number }
   | { readonly do: "advance"; readonly ms: number }
   | { readonly do: "clear" };
@@ -16,7 +16,7 @@ const ms = fc.oneof(
 );
 const commands: fc.Arbitrary<readonly Command[]> = fc.array(
   fc.oneof(
-    { weight: 6, arbitrary: fc.record({ do: fc.constant("set" as const), ms }) },
+    { weight: 6, arbitrary: fc.record({ do: fc.constant("set" as const), ms, withNextTick: fc.boolean() }) },
     { weight: 3, arbitrary: fc.record({ do: fc.constant("cancel" as const), pick: fc.nat(1_000) }) },
     { weight: 6, arbitrary: fc.record({ do: fc.constant("advance" as const), ms }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("clear" as const) }) },
@@ -24,9 +24,24 @@ const commands: fc.Arbitrary<readonly Command[]> = fc.array(
   { maxLength: 40 },
 );
 
+class Probe extends WheelTimer {
+  readonly #fired: () => void;
+
+  constructor(fired: () => void) {
+    super();
+    this.#fired = fired;
+  }
+
+  override fire(): void {
+    this.#fired();
+  }
+}
+
 interface Set {
   readonly timer: WheelTimer;
   readonly due: number;
+  /** When it must have been called. */
+  readonly latest: number;
   /** It will not be called any more. */
   off: boolean;
   calls: number;
@@ -43,16 +58,19 @@ function compare(list: readonly Command[], latestMs: number): void {
       const entry: { -readonly [Key in keyof Set]: Set[Key] } = {
         timer: undefined as never,
         due,
+        latest: due + latestMs + (command.withNextTick ? 10 : 0),
         off: false,
         calls: 0,
       };
-      entry.timer = wheel.set(command.ms, () => {
+      entry.timer = new Probe(() => {
         expect(entry.off).toBe(false);
         expect(clock.ticks()).toBeGreaterThanOrEqual(due - 1e-6);
-        expect(clock.ticks()).toBeLessThanOrEqual(due + latestMs + 1e-6);
+        expect(clock.ticks()).toBeLessThanOrEqual(entry.latest + 1e-6);
         entry.calls += 1;
         entry.off = true;
       });
+      if (command.withNextTick) wheel.startWithNextTick(entry.timer, command.ms);
+      else wheel.start(entry.timer, command.ms);
       all.push(entry);
     } else if (command.do === "cancel") {
       const entry = all[command.pick % Math.max(all.length, 1)];
@@ -60,7 +78,7 @@ function compare(list: readonly Command[], latestMs: number): void {
       if (entry !== undefined) entry.off = true;
     } else if (command.do === "advance") {
       clock.advance(command.ms);
-      for (const entry of all) if (!entry.off) expect(clock.ticks()).toBeLessThan(entry.due + latestMs);
+      for (const entry of all) if (!entry.off) expect(clock.ticks()).toBeLessThan(entry.latest + 1e-6);
     } else {
       wheel.clear();
       for (const entry of all) entry.off = true;
@@ -133,6 +151,20 @@ describe("TimerWheel", () => {
     expect(called[1]).toBe("new");
   });
 
+  it("leaves one that a callback begins anew with the next tick until its new time", () => {
+    const clock = new ManualClock();
+    const wheel = new TimerWheel(clock);
+    const calledAt: number[] = [];
+    const other = new Probe(() => calledAt.push(clock.ticks()));
+    const first = new Probe(() => wheel.startWithNextTick(other, 500));
+    wheel.start(other, 10);
+    wheel.start(first, 10); // the newest of a slot is called first
+    clock.advance(400);
+    expect(calledAt).toEqual([]);
+    clock.advance(200);
+    expect(calledAt).toHaveLength(1);
+  });
+
   it("sees what fell due during a pause longer than its round", () => {
     const clock = new ManualClock();
     const wheel = new TimerWheel(clock);
@@ -146,8 +178,11 @@ describe("TimerWheel", () => {
     const clock = new ManualClock();
     const wheel = new TimerWheel(clock);
     let called = 0;
-    for (const each of [Number.NaN, -5, Number.NEGATIVE_INFINITY]) wheel.set(each, () => (called += 1));
+    for (const each of [Number.NaN, -5, Number.NEGATIVE_INFINITY]) {
+      wheel.set(each, () => (called += 1));
+      wheel.startWithNextTick(new Probe(() => (called += 1)), each);
+    }
     clock.advance(50);
-    expect(called).toBe(3);
+    expect(called).toBe(6);
   });
 });

@@ -46,6 +46,8 @@ class Callback extends WheelTimer {
 }
 
 const slots = 512;
+const never = Number.MAX_SAFE_INTEGER;
+const longestMs = 2 ** 50;
 
 /**
  * Many coarse timers on one real one: setting and cancelling cost no timer of the machine. A callback comes at its time or up
@@ -55,6 +57,8 @@ export class TimerWheel {
   readonly #clock: Clock;
   readonly #tickMs: number;
   readonly #heads: WheelTimer[] = Array.from({ length: slots }, () => new WheelTimer());
+  /** Those that get their slot with the next tick; until then `due` is far away by their time in ms. */
+  readonly #fresh = new WheelTimer();
   #tick: number;
   #running: Disposable | undefined;
   #turning = false;
@@ -79,16 +83,28 @@ export class TimerWheel {
     if (this.#closed) return timer.forget();
     const now = this.#clock.ticks() / this.#tickMs;
     if (this.#running === undefined && !this.#turning) this.#tick = Math.floor(now); // it stood still: it was empty
+    this.#place(timer, ms, now);
+    this.#arm();
+  }
+
+  /**
+   * As `start`, but the time begins with the wheel's next tick, so it ends up to a tick later: for what is cancelled long before
+   * most of the time, and should not cost a look at the clock.
+   */
+  startWithNextTick(timer: WheelTimer, ms: number): void {
+    timer.cancel();
+    if (this.#closed) return timer.forget();
+    timer.due = never - Math.ceil(Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, 0), longestMs));
+    link(this.#fresh, timer);
+    if (this.#running === undefined) this.#arm();
+  }
+
+  #place(timer: WheelTimer, ms: number, now: number): void {
     timer.due = Math.min(
       Math.max(Math.ceil(now + Math.max(Number.isNaN(ms) ? 0 : ms, 0) / this.#tickMs), this.#tick + 1),
-      Number.MAX_SAFE_INTEGER,
+      never,
     );
-    const head = this.#heads[timer.due % slots]!;
-    timer.previous = head;
-    timer.next = head.next;
-    if (head.next !== undefined) head.next.previous = timer;
-    head.next = timer;
-    this.#arm();
+    link(this.#heads[timer.due % slots]!, timer);
   }
 
   /** Forgets every timer, and every one that is set from now on. */
@@ -100,7 +116,7 @@ export class TimerWheel {
   /** Forgets every timer. */
   clear(): void {
     const forgotten: WheelTimer[] = [];
-    for (const head of this.#heads) {
+    for (const head of [...this.#heads, this.#fresh]) {
       while (head.next !== undefined) {
         forgotten.push(head.next);
         head.next.cancel();
@@ -114,7 +130,8 @@ export class TimerWheel {
   readonly #turn = (): void => {
     this.#running = undefined;
     this.#turning = true;
-    const until = Math.floor(this.#clock.ticks() / this.#tickMs);
+    const now = this.#clock.ticks() / this.#tickMs;
+    const until = Math.floor(now);
     const from = Math.max(this.#tick, until - slots); // after a long pause one round sees every slot
     const kept: WheelTimer[] = [];
     for (let tick = from + 1; tick <= until; tick += 1) {
@@ -122,13 +139,17 @@ export class TimerWheel {
         if (timer.due <= until) kept.push(timer);
     }
     this.#tick = Math.max(until, this.#tick);
+    for (let timer = this.#fresh.next; timer !== undefined; timer = this.#fresh.next) {
+      timer.cancel();
+      this.#place(timer, never - timer.due, now);
+    }
     for (const timer of kept) {
       if (timer.previous === undefined || timer.due > until) continue; // cancelled or set again by one before it
       timer.cancel();
       timer.fire();
     }
     this.#turning = false;
-    if (this.#heads.some((head) => head.next !== undefined)) this.#arm();
+    if (this.#fresh.next !== undefined || this.#heads.some((head) => head.next !== undefined)) this.#arm();
   };
 
   /** For the next tick's beginning, so that lateness does not add up. */
@@ -139,4 +160,11 @@ export class TimerWheel {
       this.#clock.after((Math.floor(now / this.#tickMs) + 1) * this.#tickMs - now, this.#turn),
     );
   }
+}
+
+function link(head: WheelTimer, timer: WheelTimer): void {
+  timer.previous = head;
+  timer.next = head.next;
+  if (head.next !== undefined) head.next.previous = timer;
+  head.next = timer;
 }

@@ -5,7 +5,7 @@ import { printable } from "./option-check.ts";
 const maxTokens = 16;
 const maxBytes = 255;
 const tooLong = `it is longer than ${maxBytes} bytes`;
-const cacheLimit = 4_096;
+const cacheLimit = 16_384;
 const validTopics = new Set<string>();
 const validPatterns = new Set<string>();
 

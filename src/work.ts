@@ -69,8 +69,12 @@ export class Work implements Tracked, Bagged {
   /** Handler runs before this one. */
   attempts: number;
   envelope: Envelope | undefined = undefined;
-  /** Those that run it now. */
+  /** Those that run it now, or are about to. */
   runners: readonly Runner[] = noRunners;
+  /** What the only one of them gets. */
+  event: BusEvent | undefined = undefined;
+  /** What several get, in their order. */
+  events: readonly BusEvent[] | undefined = undefined;
   #pending = 0;
   failures: { readonly runner: Runner; readonly error: unknown }[] | undefined = undefined;
   handedBack = false;
@@ -94,10 +98,14 @@ export class Work implements Tracked, Bagged {
     this.attempts = message.attempts;
   }
 
+  sees(event: BusEvent): true {
+    this.event = event;
+    return true;
+  }
+
   /** Before its runners start. */
-  begin(runners: readonly Runner[]): void {
-    this.runners = runners;
-    this.#pending = runners.length;
+  begin(): void {
+    this.#pending = this.runners.length;
     this.failures = undefined;
     this.handedBack = false;
   }

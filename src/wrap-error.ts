@@ -8,7 +8,10 @@ import { BusError, busErrorCodes, isBusError, type BusErrorCode } from "./errors
 export function wrapError(driver: Driver, what: string, error: unknown): BusError {
   if (isBusError(error)) return error;
   const { code, retryable } = driver.classify(error);
-  return new BusError(knownCode(code), `${what} (${driver.name}): ${redact(reasonOf(error))}`, {
+  const reason = redact(reasonOf(error));
+  const own = `${driver.name}: `; // drivers begin with their name, which is said here
+  const why = reason.startsWith(own) ? reason.slice(own.length) : reason;
+  return new BusError(knownCode(code), `${what} (${driver.name}): ${why}`, {
     cause: error,
     retryable,
   });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { covers, matchesPattern, overlaps, TopicTrie } from "./topic-trie.ts";
+import { covers, matchesPattern, overlaps, TopicTrie, withoutCovered } from "./topic-trie.ts";
 
 /** By the definition, token by token from the end of the pattern, without a trie. */
 function naive(pattern: readonly string[], topic: readonly string[]): boolean {
@@ -104,5 +104,27 @@ describe("covers", () => {
         expect(covers(outer, inner)).toBe(all);
       }),
     );
+  });
+});
+
+describe("withoutCovered", () => {
+  it("leaves patterns that match what all did, and none that another one covers", () => {
+    fc.assert(
+      fc.property(fc.array(pattern, { maxLength: 8 }), (patterns) => {
+        const left = withoutCovered(patterns);
+        const matched = (those: readonly string[]): readonly string[] =>
+          everyTopic.filter((each) => those.some((one) => reference(one, each)));
+        expect(matched(left)).toEqual(matched(patterns));
+        expect(left.filter((inner) => left.some((outer) => outer !== inner && covers(outer, inner)))).toEqual([]);
+        expect(left).toEqual([...new Set(left)].toSorted());
+        expect(withoutCovered(patterns.toReversed())).toEqual(left);
+      }),
+    );
+  });
+
+  it("does so for ten thousand patterns at once", () => {
+    const many = Array.from({ length: 10_000 }, (_, n) => `orders.o${n}.placed`);
+    expect(withoutCovered(many)).toHaveLength(10_000);
+    expect(withoutCovered([...many, "orders.*.placed"])).toEqual(["orders.*.placed"]);
   });
 });

@@ -8,7 +8,7 @@ interface Node<Value> {
 }
 
 const newNode = <Value>(): Node<Value> => ({ children: new Map(), any: undefined, here: new Set(), below: new Set() });
-const cacheLimit = 4_096;
+const cacheLimit = 16_384;
 
 /**
  * Patterns and what stands behind them, matched against topics. The work of a match grows with the topic's tokens, not with
@@ -134,4 +134,13 @@ export function covers(outer: string, inner: string): boolean {
     if (one === ">") return true;
     if (two === ">" || (one !== "*" && one !== two)) return false;
   }
+}
+
+/** The same topics by as few of these patterns: sorted, each once, none that another one covers. */
+export function withoutCovered(patterns: Iterable<string>): string[] {
+  const trie = new TopicTrie<string>();
+  const all = [...new Set(patterns)];
+  for (const pattern of all) trie.add(pattern, pattern);
+  // Whatever covers a pattern matches it as if it were a topic, so few are compared.
+  return all.filter((inner) => !trie.match(inner).some((outer) => outer !== inner && covers(outer, inner))).toSorted();
 }

@@ -1,0 +1,20 @@
+import type { Capabilities } from "./driver.ts";
+import { BusError } from "./errors.ts";
+import type { SubscribeOptions } from "./handler.ts";
+
+/** What was asked of a group. */
+interface Wish extends Pick<SubscribeOptions, "order" | "from"> {
+  readonly group: string;
+  readonly live: boolean;
+}
+
+/** Throws BUS_UNSUPPORTED at what the driver can't keep: what was asked for is refused, never quietly weakened. */
+export function checkGroup({ group, live, order, from }: Wish, driver: string, able: Capabilities): void {
+  const refuse = (what: string, instead: string): BusError =>
+    new BusError("BUS_UNSUPPORTED", `group "${group}": the driver "${driver}" ${what}; ${instead}`);
+  if (!live && !able.groups) throw refuse("has no durable groups", '"live": true shares load without storing');
+  if (order === "group" && !able.order)
+    throw refuse("keeps no order across members", '"order" may be "process" or "none"');
+  if (!live && from !== undefined && from !== "newest" && !able.replay)
+    throw refuse("can't start a group in the past", '"from" may be "newest"');
+}

@@ -1,0 +1,43 @@
+import type { DeadLetters, GroupAdmin, StreamAdmin } from "./admin.ts";
+
+/** Administration is loaded when it is first asked for: a service that only publishes and handles never does. */
+export function lazyDeadLetters(load: () => Promise<DeadLetters>): DeadLetters {
+  const admin = once(load);
+  return {
+    list: async (query) => (await admin()).list(query),
+    get: async (id) => (await admin()).get(id),
+    count: async (query) => (await admin()).count(query),
+    replay: async (which, options) => (await admin()).replay(which, options),
+    discard: async (which) => (await admin()).discard(which),
+  };
+}
+
+export function lazyStreams(load: () => Promise<StreamAdmin>): StreamAdmin {
+  const admin = once(load);
+  return {
+    ensure: async (stream, options) => (await admin()).ensure(stream, options),
+    list: async () => (await admin()).list(),
+    info: async (name) => (await admin()).info(name),
+    positions: async (name) => (await admin()).positions(name),
+    trim: async (name, before) => (await admin()).trim(name, before),
+    delete: async (name) => (await admin()).delete(name),
+  };
+}
+
+export function lazyGroups(load: () => Promise<GroupAdmin>): GroupAdmin {
+  const admin = once(load);
+  return {
+    list: async (stream) => (await admin()).list(stream),
+    info: async (group) => (await admin()).info(group),
+    update: async (group, patterns) => (await admin()).update(group, patterns),
+    reset: async (group, from) => (await admin()).reset(group, from),
+    recover: async (group, options) => (await admin()).recover(group, options),
+    delete: async (group) => (await admin()).delete(group),
+  };
+}
+
+/** Loads once, whoever asks and however often. */
+function once<Value>(load: () => Promise<Value>): () => Promise<Value> {
+  let loading: Promise<Value> | undefined;
+  return () => (loading ??= load());
+}
