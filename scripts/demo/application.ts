@@ -45,7 +45,8 @@ export async function startProcess(settings: WorkerSettings): Promise<Applicatio
       child.on("message", (message: FromWorker) => message === wanted && resolve());
       void ended.then(() => reject(new Error(why ?? "the worker ended")));
     });
-  const tell = (message: ToWorker): void => void child.send(message);
+  // One that has just ended can't be told anything; its end is heard of in any case.
+  const tell = (message: ToWorker): void => void child.send(message, () => {});
   await answer("ready");
   return {
     pid: child.pid,

@@ -43,6 +43,8 @@ class Demo {
   #bus: Bus | undefined;
   #application: Application | undefined;
   #workers = 0;
+  /** Closing: whatever still waits or starts in the background ends. */
+  #over = false;
 
   constructor(options: DemoOptions, target: Target, directory: string, screen: Screen) {
     this.#options = options;
@@ -87,6 +89,7 @@ class Demo {
   }
 
   async close(): Promise<void> {
+    this.#over = true;
     await this.#application?.stop();
     this.#journals.close();
     if (this.#bus?.state === "connected" && this.#options.url !== undefined && !this.#options.keep)
@@ -108,7 +111,11 @@ class Demo {
   }
 
   #until(done: () => boolean | Promise<boolean>, everyMs?: number): Promise<boolean> {
-    return this.#progress.until(done, () => this.#application, everyMs);
+    return this.#progress.until(
+      async () => this.#over || (await done()),
+      () => this.#application,
+      everyMs,
+    );
   }
 
   async #killHalfWay(): Promise<void> {
@@ -118,12 +125,13 @@ class Demo {
       return;
     }
     const total = this.#options.events * groupNames.length;
-    if (!(await this.#until(() => this.#progress.count >= total / 2, 2))) return;
+    if (!(await this.#until(() => this.#progress.count >= total / 2, 2)) || this.#over) return;
     await worker.kill();
     this.#progress.read();
     const settled = this.#progress.count;
     const killed = performance.now();
     this.#application = await this.#start();
+    if (this.#over) return this.#application.stop();
     const next = `worker ${this.#workers} was ready after ${seconds(performance.now() - killed)}`;
     step(this.#screen, "killed", `worker 1 by SIGKILL, ${whole(settled)} of ${whole(total)} handled; ${next}`);
     if (settled >= total) step(this.#screen, "", "too late to mean anything: take more --events");

