@@ -184,7 +184,7 @@ export function adminTests({ test }: Suite): void {
     },
   );
 
-  test({ name: "verify names what is missing instead of making it", needs: ["verify"] }, async (lab) => {
+  test({ name: "verify names what is missing instead of making it" }, async (lab) => {
     await lab.bus(); // makes what this world's own prefix needs
     const options = { manage: "verify", prefix: "nobodys", connectTimeoutMs: 2_000 } as const;
     const verifying = lab.adopt(createBus(lab.config(options)));

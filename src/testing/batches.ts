@@ -9,7 +9,7 @@ export function batchTests({ test }: Suite): void {
   test(
     {
       name: "gives a batch handler at most maxSize events, each once",
-      needs: ["groups"],
+      needs: ["groups", "replay"],
       short: { messages: 95, maxSize: 10 },
     },
     async (lab, { messages, maxSize }) => {
@@ -78,7 +78,11 @@ export function batchTests({ test }: Suite): void {
   );
 
   test(
-    { name: "retries only the events that a batch handler names", needs: ["groups"], short: { messages: 100 } },
+    {
+      name: "retries only the events that a batch handler names",
+      needs: ["groups", "replay"],
+      short: { messages: 100 },
+    },
     async (lab, { messages }) => {
       const bus = await lab.bus();
       const item = lab.event();
@@ -109,7 +113,7 @@ export function batchTests({ test }: Suite): void {
   );
 
   test(
-    { name: "retries the whole batch whose handler threw", needs: ["groups"], short: { messages: 10 } },
+    { name: "retries the whole batch whose handler threw", needs: ["groups", "replay"], short: { messages: 10 } },
     async (lab, { messages }) => {
       const bus = await lab.bus();
       const item = lab.event();
@@ -187,7 +191,7 @@ export function batchTests({ test }: Suite): void {
   });
 
   test(
-    { name: "passes what was pulled and not settled to another when the bus closes", needs: ["groups"] },
+    { name: "passes what was pulled and not settled to another when the bus closes", needs: ["groups", "replay"] },
     async (lab) => {
       const [bus, other] = [await lab.bus(), await lab.bus()];
       const item = lab.event();
@@ -203,7 +207,7 @@ export function batchTests({ test }: Suite): void {
   test(
     {
       name: "iterates: asking for the next settles the one before, leaving hands back what is open",
-      needs: ["groups"],
+      needs: ["groups", "replay"],
       short: { messages: 10 },
     },
     async (lab, { messages }) => {

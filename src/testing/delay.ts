@@ -66,12 +66,19 @@ export function delayTests({ test }: Suite): void {
     const bus = await lab.bus();
     const item = lab.event();
     const runs = new Runs();
-    await bus.subscribe(item, runs.handler(), { group: lab.group() });
+    await bus.subscribe(item, runs.handler());
+    const later = new Date(Date.now() + 60_000);
     await rejection(bus.publish(item, { n: 1 }, { delayMs: 10 }), "BUS_UNSUPPORTED");
+    await rejection(bus.publish(item, { n: 1 }, { at: later }), "BUS_UNSUPPORTED");
     await bus.publish(item, { n: 2 });
     await runs.until(1);
     await runs.silence(lab.quietMs);
     runs.assertOnce([2]);
+    const end = await lab.driverEnd();
+    await end.refusesToSend(
+      { kind: "topic", stream: "events", topic: lab.topic("late") },
+      { notBefore: later.getTime() },
+    );
   });
 
   test({ name: "refuses a delay that is no delay", needs: ["delay"] }, async (lab) => {
@@ -104,7 +111,7 @@ export function delayTests({ test }: Suite): void {
     {
       name: "carries the priority even though it delivers in the order of publishing",
       lacks: "priorities",
-      needs: ["groups"],
+      needs: ["groups", "replay"],
     },
     async (lab) => {
       const bus = await lab.bus();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Consumption, Driver, DriverConnection, OutMessage, Settlement } from "../driver.ts";
 import { connect } from "../index.ts";
 import type { Bus, BusOptions } from "../index.ts";
+import { changed } from "./changed.ts";
 import type { Lab } from "./lab.ts";
 import { rejection } from "./rejection.ts";
 import { Runs, upTo } from "./runs.ts";
@@ -57,7 +58,7 @@ export function faultTests({ test }: Suite): void {
   test(
     {
       name: "publishes again with the same id when it was refused for now, and only then resolves",
-      needs: ["own driver", "groups"],
+      needs: ["own driver", "groups", "replay"],
     },
     async (lab) => {
       const tries: string[] = [];
@@ -80,7 +81,7 @@ export function faultTests({ test }: Suite): void {
   test(
     {
       name: "says rejected after the last try that was refused, and nothing is stored",
-      needs: ["own driver", "groups"],
+      needs: ["own driver", "groups", "replay"],
     },
     async (lab) => {
       const tries: string[] = [];
@@ -105,7 +106,10 @@ export function faultTests({ test }: Suite): void {
   );
 
   test(
-    { name: "says unknown of a publish whose answer was lost, and never rejected", needs: ["own driver", "groups"] },
+    {
+      name: "says unknown of a publish whose answer was lost, and never rejected",
+      needs: ["own driver", "groups", "replay"],
+    },
     async (lab) => {
       const bus = await faultyBus(
         lab,
@@ -164,17 +168,6 @@ async function faultyBus(
   const config = lab.config(options);
   if (!("driver" in config)) throw new Error("no driver of its own");
   return lab.adopt(await connect({ ...config, driver: between(config.driver, faults, loseAcks) }));
-}
-
-/** Everything of the original but what is changed; methods keep their own `this`. */
-function changed<T extends object>(original: T, changes: Partial<T>): T {
-  return new Proxy(original, {
-    get(target, name) {
-      if (name in changes) return changes[name as keyof T];
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? (value as (...args: unknown[]) => unknown).bind(target) : value;
-    },
-  });
 }
 
 function between(driver: Driver, faults: Faults, loseAcks: () => boolean): Driver {

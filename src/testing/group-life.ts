@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { rejection } from "./rejection.ts";
 import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
@@ -46,17 +47,30 @@ export function groupLifeTests({ test }: Suite): void {
   );
 
   test(
-    { name: "gives a new group that asks for it only what comes later", lacks: "replay", needs: ["groups"] },
+    {
+      name: "refuses to start a group in the past where it can't, and by itself gives it only what comes later",
+      lacks: "replay",
+      needs: ["groups"],
+    },
     async (lab) => {
       const bus = await lab.bus();
       const item = lab.event();
       await bus.publish(item, { n: 1 });
+      for (const from of ["oldest", new Date(0), { positions: {} }] as const)
+        await rejection(
+          bus.subscribe(item, () => undefined, { group: lab.group("past"), from }),
+          "BUS_UNSUPPORTED",
+        );
       const runs = new Runs();
-      await bus.subscribe(item, runs.handler(), { group: lab.group(), from: "newest" });
+      await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await bus.subscribe(item, runs.handler(), { group: lab.group("asked"), from: "newest" });
       await bus.publish(item, { n: 2 });
-      await runs.until(1);
+      await until(() => runs.handled.length >= 2, "both groups to have what came later");
       await runs.silence(lab.quietMs);
-      runs.assertOnce([2]);
+      runs.assertOnce([2, 2]);
+      const end = await lab.driverEnd();
+      for (const from of [{ at: "oldest" }, { time: 0 }, { positions: {} }] as const)
+        await end.refuses(end.ensureGroup(lab.group("driver"), { from }), "it started a group in the past");
     },
   );
 

@@ -161,7 +161,7 @@ export function groupTests({ test }: Suite): void {
   test(
     {
       name: "survives members that subscribe and close at the same moment",
-      needs: ["groups"],
+      needs: ["groups", "replay"],
       short: { members: 10, messages: 50 },
     },
     async (lab, { members, messages }) => {

@@ -37,7 +37,11 @@ export function handlingTests({ test }: Suite): void {
   );
 
   test(
-    { name: "prefetches at most twice the concurrency", needs: ["groups"], short: { messages: 100, concurrency: 4 } },
+    {
+      name: "prefetches at most twice the concurrency",
+      needs: ["groups", "replay"],
+      short: { messages: 100, concurrency: 4 },
+    },
     async (lab, { messages, concurrency }) => {
       const [bus, observer] = [await lab.bus(), await lab.bus()];
       const item = lab.event();
@@ -252,11 +256,11 @@ export function handlingTests({ test }: Suite): void {
     },
   );
 
-  for (const order of ["process", "none"] as const) {
+  for (const order of ["group", "process", "none"] as const) {
     test(
       {
         name: `runs ahead of the oldest unhandled only as far as the bound (order: ${order})`,
-        needs: ["groups"],
+        needs: order === "group" ? ["groups", "order"] : ["groups"],
         short: { messages: 60, runAhead: 10 },
       },
       async (lab, { messages, runAhead }) => {

@@ -7,6 +7,7 @@ import {
   defineEvent,
   typed,
 } from "../index.ts";
+import { DriverEnd } from "./driver-end.ts";
 import { isFull, randomFor } from "./settings.ts";
 import type { DriverUnderTest, World } from "./test-driver.ts";
 import { within } from "./until.ts";
@@ -33,6 +34,7 @@ export class Lab implements AsyncDisposable {
   readonly world: World;
   readonly #id: string;
   readonly #buses: Bus[] = [];
+  readonly #ends: DriverEnd[] = [];
 
   static async open(driver: DriverUnderTest, title: string): Promise<Lab> {
     return new Lab(driver, await within(driver.create(), "create"), title);
@@ -77,7 +79,15 @@ export class Lab implements AsyncDisposable {
     return bus;
   }
 
+  /** A connection of the driver's own, beside those of the buses. */
+  async driverEnd(): Promise<DriverEnd> {
+    const end = await within(DriverEnd.open(this.world.config()), "the driver's connect");
+    this.#ends.push(end);
+    return end;
+  }
+
   async closeAll(): Promise<void> {
+    await within(Promise.all(this.#ends.splice(0).map((end) => end.close())), "closing every connection");
     await within(Promise.all(this.#buses.splice(0).map((bus) => bus.close({ timeoutMs: 2_000 }))), "closing every bus");
   }
 

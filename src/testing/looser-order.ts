@@ -15,13 +15,17 @@ export function looserOrderTests({ test }: Suite): void {
         bus.subscribe(lab.event(), () => undefined, { group: lab.group(), order: "group" }),
         "BUS_UNSUPPORTED",
       );
+      await bus.subscribe(lab.event(), () => undefined, { group: lab.group() });
+      assert.equal((await bus.groups.info(lab.group())).order, "process", "the next best, where nothing was asked");
+      const end = await lab.driverEnd();
+      await end.refuses(end.ensureGroup(lab.group("driver"), { order: "group" }), "it made an ordered group");
     },
   );
 
   test(
     {
       name: "order process: one event of a key at a time in this process, retries included",
-      needs: ["groups"],
+      needs: ["groups", "replay"],
       short: { messages: 160, keys: 8 },
       full: { messages: 8_000, keys: 64 },
     },

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { defineEvent, typed } from "../index.ts";
 import { keyOrder } from "./invariants/key-order.ts";
+import type { Item } from "./lab.ts";
 import { rejection } from "./rejection.ts";
 import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
@@ -7,13 +9,23 @@ import { until } from "./until.ts";
 
 /** DESIGN.md, Groups: the definition at the broker, members that know different events, groups that are live only. */
 export function membershipTests({ test }: Suite): void {
-  test({ name: "refuses a durable group where it has none", lacks: "groups" }, async (lab) => {
-    const bus = await lab.bus();
-    await rejection(
-      bus.subscribe(lab.event(), () => undefined, { group: lab.group() }),
-      "BUS_UNSUPPORTED",
-    );
-  });
+  test(
+    { name: "refuses a durable group, pulling from one and sending to one where it has none", lacks: "groups" },
+    async (lab) => {
+      const bus = await lab.bus();
+      const item = lab.event();
+      await rejection(
+        bus.subscribe(item, () => undefined, { group: lab.group() }),
+        "BUS_UNSUPPORTED",
+      );
+      await rejection(bus.pull(item, { group: lab.group() }), "BUS_UNSUPPORTED");
+      await rejection(bus.send(lab.group(), item, { n: 1 }), "BUS_UNSUPPORTED");
+      assert.deepEqual(await bus.groups.list(), []);
+      const end = await lab.driverEnd();
+      await end.refuses(end.ensureGroup(lab.group()), "it made a group");
+      await end.refusesToSend({ kind: "queue", group: lab.group(), topic: item.pattern });
+    },
+  );
 
   test(
     { name: "grows a group's patterns by subscribing, and delivers what they add", needs: ["groups", "replay"] },
@@ -95,7 +107,7 @@ export function membershipTests({ test }: Suite): void {
       await older.subscribe(known, runs.handler("older"), options);
       await newer.subscribe([known, added], runs.handler("newer"), options);
       let [published, handedOn] = [0, 0];
-      using _ = older.onStatus(({ type }) => (handedOn += Number(type === "unhandled")));
+      older.onStatus(({ type }) => (handedOn += Number(type === "unhandled")));
       // Until the member that can't handle it got one: nobody says whom an event goes to first.
       await until(
         async () => {
@@ -110,6 +122,35 @@ export function membershipTests({ test }: Suite): void {
       runs.assertOnce(upTo(published));
       const wrong = runs.by("older").filter((run) => run.event.type === added.type);
       assert.equal(wrong.length, 0);
+      assert.equal(await publisher.deadLetters.count({ group: lab.group() }), 0);
+    },
+  );
+
+  test(
+    {
+      name: "hands an event of a newer version to the member that knows it",
+      needs: ["groups"],
+      short: { messages: 20 },
+      full: { messages: 200 },
+    },
+    async (lab, { messages }) => {
+      const [older, newer, publisher] = [await lab.bus(), await lab.bus(), await lab.bus()];
+      const first = lab.event();
+      const upcast = { 1: (data: unknown) => data as Item };
+      const second = defineEvent(first.type, { schema: typed<Item>(), topic: first.pattern, version: 2, upcast });
+      const runs = new Runs();
+      const options = { group: lab.group(), order: "none" } as const;
+      let handedOn = 0;
+      older.onStatus(({ type }) => (handedOn += Number(type === "unhandled")));
+      await older.subscribe(first, runs.handler("older"), options);
+      for (const n of upTo(messages)) await publisher.publish(second, { n });
+      await until(() => handedOn > 0, "one to be handed on");
+      await newer.subscribe(second, runs.handler("newer"), options);
+      await publisher.publish(first, { n: messages }); // which both of them know
+      await runs.until(messages + 1);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce(upTo(messages + 1));
+      assert.ok(runs.by("older").every((run) => run.event.version === 1));
       assert.equal(await publisher.deadLetters.count({ group: lab.group() }), 0);
     },
   );

@@ -11,7 +11,7 @@ export function orderTests({ test }: Suite): void {
   test(
     {
       name: "keeps the order of publishes awaited one after another, per key",
-      needs: ["groups"],
+      needs: ["groups", "replay"],
       short: { messages: 100, keys: 4 },
       full: { messages: 1_000, keys: 16 },
     },
@@ -26,7 +26,7 @@ export function orderTests({ test }: Suite): void {
   test(
     {
       name: "keeps the order of publishes of one turn, per key",
-      needs: ["groups"],
+      needs: ["groups", "replay"],
       short: { messages: 200, keys: 4 },
       full: { messages: 4_000, keys: 16 },
     },

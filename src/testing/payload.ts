@@ -8,18 +8,21 @@ import { until } from "./until.ts";
 
 /** DESIGN.md, Publishing: what an event may be, and that it arrives as it was. */
 export function payloadTests({ test }: Suite): void {
-  test({ name: "refuses data that breaks its schema, names the field, and stores nothing of it" }, async (lab) => {
-    const bus = await lab.bus();
-    const strict = defineEvent(lab.topic("strict"), { schema: itemsWhere((n) => n % 2 === 0, "is odd") });
-    const runs = new Runs();
-    await bus.subscribePattern(strict.type, runs.handler() as never, { group: lab.group() });
-    const error = await rejection(bus.publish(strict, { n: 3 }), "BUS_INVALID_DATA");
-    assert.match(JSON.stringify((error as { issues?: unknown }).issues), /"n"/);
-    await bus.publish(strict, { n: 4 });
-    await runs.until(1);
-    await runs.silence(lab.quietMs);
-    runs.assertOnce([4]);
-  });
+  test(
+    { name: "refuses data that breaks its schema, names the field, and stores nothing of it", needs: ["groups"] },
+    async (lab) => {
+      const bus = await lab.bus();
+      const strict = defineEvent(lab.topic("strict"), { schema: itemsWhere((n) => n % 2 === 0, "is odd") });
+      const runs = new Runs();
+      await bus.subscribePattern(strict.type, runs.handler() as never, { group: lab.group() });
+      const error = await rejection(bus.publish(strict, { n: 3 }), "BUS_INVALID_DATA");
+      assert.match(JSON.stringify((error as { issues?: unknown }).issues), /"n"/);
+      await bus.publish(strict, { n: 4 });
+      await runs.until(1);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce([4]);
+    },
+  );
 
   test(
     { name: "refuses a topic that could not be told from a pattern or a command, before anything is sent" },
@@ -44,36 +47,40 @@ export function payloadTests({ test }: Suite): void {
     },
   );
 
-  test({ name: "carries ten metadata keys, unicode, empty values and awkward names unchanged" }, async (lab) => {
-    const bus = await lab.bus();
-    const item = lab.event();
-    const metadata = {
-      constructor: "c",
-      toString: "t",
-      a: "",
-      b: "ü日本\u{1f680}",
-      c: " lead ",
-      d: null,
-      e: [1, 2],
-      f: { g: true },
-      "x-h": "\r\n",
-      é: 0,
-    };
-    const runs = new Runs();
-    await bus.subscribe(item, runs.handler(), { group: lab.group() });
-    await bus.publish(item, { n: 1, text: "\u0000\u2028\u{1f680}é" }, { metadata, key: "ключ 🔑" });
-    await runs.until(1);
-    const { event } = runs.all[0] as (typeof runs.all)[0];
-    assert.equal(
-      JSON.stringify(Object.entries(event.metadata).toSorted()),
-      JSON.stringify(Object.entries(metadata).toSorted()),
-    );
-    assert.deepEqual([event.data.text, event.key], ["\u0000\u2028\u{1f680}é", "ключ 🔑"]);
-  });
+  test(
+    { name: "carries ten metadata keys, unicode, empty values and awkward names unchanged", needs: ["groups"] },
+    async (lab) => {
+      const bus = await lab.bus();
+      const item = lab.event();
+      const metadata = {
+        constructor: "c",
+        toString: "t",
+        a: "",
+        b: "ü日本\u{1f680}",
+        c: " lead ",
+        d: null,
+        e: [1, 2],
+        f: { g: true },
+        "x-h": "\r\n",
+        é: 0,
+      };
+      const runs = new Runs();
+      await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await bus.publish(item, { n: 1, text: "\u0000\u2028\u{1f680}é" }, { metadata, key: "ключ 🔑" });
+      await runs.until(1);
+      const { event } = runs.all[0] as (typeof runs.all)[0];
+      assert.equal(
+        JSON.stringify(Object.entries(event.metadata).toSorted()),
+        JSON.stringify(Object.entries(metadata).toSorted()),
+      );
+      assert.deepEqual([event.data.text, event.key], ["\u0000\u2028\u{1f680}é", "ключ 🔑"]);
+    },
+  );
 
   test(
     {
       name: "carries bytes from 0x00 to 0xFF, no bytes at all, and many",
+      needs: ["groups"],
       short: { bytes: 262_144 },
       full: { bytes: 1_048_576 },
     },
@@ -100,15 +107,18 @@ export function payloadTests({ test }: Suite): void {
     },
   );
 
-  test({ name: "refuses an event above the size limit and takes one just below it" }, async (lab) => {
-    const bus = await lab.bus({ maxMessageBytes: 4_096 });
-    const item = lab.event();
-    const runs = new Runs();
-    await bus.subscribe(item, runs.handler(), { group: lab.group() });
-    await rejection(bus.publish(item, { n: 1, text: "x".repeat(4_097) }), "BUS_TOO_LARGE");
-    await bus.publish(item, { n: 2, text: "x".repeat(3_000) });
-    await runs.until(1);
-    await runs.silence(lab.quietMs);
-    runs.assertOnce([2]);
-  });
+  test(
+    { name: "refuses an event above the size limit and takes one just below it", needs: ["groups"] },
+    async (lab) => {
+      const bus = await lab.bus({ maxMessageBytes: 4_096 });
+      const item = lab.event();
+      const runs = new Runs();
+      await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await rejection(bus.publish(item, { n: 1, text: "x".repeat(4_097) }), "BUS_TOO_LARGE");
+      await bus.publish(item, { n: 2, text: "x".repeat(3_000) });
+      await runs.until(1);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce([2]);
+    },
+  );
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { defineEvent, outgoing } from "../index.ts";
+import { defineEvent, outgoing, type PublishOptions } from "../index.ts";
 import type { PublishOutcome } from "../receipt.ts";
 import { itemsWhere } from "./items-where.ts";
 import { codeOf, rejection } from "./rejection.ts";
@@ -63,7 +63,10 @@ export function publishTests({ test }: Suite): void {
   });
 
   test(
-    { name: "stores a second publish of one id once, and says that it is a duplicate", needs: ["dedupe", "groups"] },
+    {
+      name: "stores a second publish of one id once, and says that it is a duplicate",
+      needs: ["dedupe", "groups", "replay"],
+    },
     async (lab) => {
       const bus = await lab.bus();
       const item = lab.event();
@@ -82,51 +85,75 @@ export function publishTests({ test }: Suite): void {
     const bus = await lab.bus();
     const item = lab.event();
     const runs = new Runs();
-    await bus.subscribe(item, runs.handler(), { group: lab.group() });
+    await bus.subscribe(item, runs.handler());
     for (const _ of [1, 2]) assert.equal((await bus.publish(item, { n: 1 }, { id: "twice" })).duplicate, false);
     await until(() => runs.handled.length === 2, "both copies");
     assert.deepEqual(new Set(runs.all.map((run) => run.event.id)), new Set(["twice"]));
   });
 
-  test({ name: "gives publishMany one outcome for each item, in order, and stores the good ones" }, async (lab) => {
-    const bus = await lab.bus();
-    const strict = defineEvent(lab.topic("strict"), { schema: itemsWhere((n) => n % 2 === 0, "is odd") });
-    const runs = new Runs();
-    await bus.subscribe(strict, runs.handler(), { group: lab.group() });
-    async function* items(): AsyncGenerator<ReturnType<typeof outgoing>> {
-      for (const n of upTo(10))
-        yield outgoing(strict.type, { n }, { id: `${lab.topic("id")}-${n}`, type: strict.type });
-    }
-    const typedItems = [strict.of({ n: 12 }), strict.of({ n: 13 }), strict.of({ n: 14 })];
-    const outcomes = [...(await bus.publishMany(items())), ...(await bus.publishMany(typedItems))];
-    assert.deepEqual(
-      outcomes.map((outcome) => (outcome.ok ? "ok" : codeOf(outcome.error))),
-      [...Array<string>(10).fill("ok"), "ok", "BUS_INVALID_DATA", "ok"],
-    );
-    assert.deepEqual(
-      outcomes.slice(0, 10).map(idOf),
-      upTo(10).map((n) => `${lab.topic("id")}-${n}`),
-    );
-    await runs.until(7); // odd untyped ones fail on receipt
-    await runs.silence(lab.quietMs);
-    runs.assertOnce([0, 2, 4, 6, 8, 12, 14]);
-  });
+  test(
+    { name: "refuses to publish inside a transaction where it can't, and stores nothing", lacks: "transactions" },
+    async (lab) => {
+      const bus = await lab.bus();
+      const item = lab.event();
+      const runs = new Runs();
+      await bus.subscribe(item, runs.handler());
+      const inside = { tx: { query: () => undefined } } as object as PublishOptions;
+      // BUS_INVALID_OPTION as long as no driver has it and the bus does not know the option
+      await rejection(bus.publish(item, { n: 1 }, inside), "BUS_UNSUPPORTED", "BUS_INVALID_OPTION");
+      await bus.publish(item, { n: 2 });
+      await runs.until(1);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce([2]);
+    },
+  );
 
-  test({ name: "stores nothing of a publish whose signal was aborted before it began" }, async (lab) => {
-    const bus = await lab.bus();
-    const item = lab.event();
-    const runs = new Runs();
-    await bus.subscribe(item, runs.handler(), { group: lab.group() });
-    await rejection(bus.publish(item, { n: 1 }, { signal: AbortSignal.abort() }), "BUS_ABORTED");
-    await bus.publish(item, { n: 2 });
-    await runs.until(1);
-    await runs.silence(lab.quietMs);
-    runs.assertOnce([2]);
-  });
+  test(
+    { name: "gives publishMany one outcome for each item, in order, and stores the good ones", needs: ["groups"] },
+    async (lab) => {
+      const bus = await lab.bus();
+      const strict = defineEvent(lab.topic("strict"), { schema: itemsWhere((n) => n % 2 === 0, "is odd") });
+      const runs = new Runs();
+      await bus.subscribe(strict, runs.handler(), { group: lab.group() });
+      async function* items(): AsyncGenerator<ReturnType<typeof outgoing>> {
+        for (const n of upTo(10))
+          yield outgoing(strict.type, { n }, { id: `${lab.topic("id")}-${n}`, type: strict.type });
+      }
+      const typedItems = [strict.of({ n: 12 }), strict.of({ n: 13 }), strict.of({ n: 14 })];
+      const outcomes = [...(await bus.publishMany(items())), ...(await bus.publishMany(typedItems))];
+      assert.deepEqual(
+        outcomes.map((outcome) => (outcome.ok ? "ok" : codeOf(outcome.error))),
+        [...Array<string>(10).fill("ok"), "ok", "BUS_INVALID_DATA", "ok"],
+      );
+      assert.deepEqual(
+        outcomes.slice(0, 10).map(idOf),
+        upTo(10).map((n) => `${lab.topic("id")}-${n}`),
+      );
+      await runs.until(7); // odd untyped ones fail on receipt
+      await runs.silence(lab.quietMs);
+      runs.assertOnce([0, 2, 4, 6, 8, 12, 14]);
+    },
+  );
+
+  test(
+    { name: "stores nothing of a publish whose signal was aborted before it began", needs: ["groups"] },
+    async (lab) => {
+      const bus = await lab.bus();
+      const item = lab.event();
+      const runs = new Runs();
+      await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await rejection(bus.publish(item, { n: 1 }, { signal: AbortSignal.abort() }), "BUS_ABORTED");
+      await bus.publish(item, { n: 2 });
+      await runs.until(1);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce([2]);
+    },
+  );
 
   test(
     {
       name: "never says of a publish aborted on the way that it was certainly not stored, when it was",
+      needs: ["groups"],
       short: { messages: 100 },
       full: { messages: 2_000 },
     },
@@ -177,7 +204,7 @@ export function publishTests({ test }: Suite): void {
   test(
     {
       name: "stores what many publishers publish at once, each once",
-      needs: ["groups"],
+      needs: ["groups", "replay"],
       short: { messages: 400, publishers: 4 },
       full: { messages: 10_000, publishers: 20 },
     },

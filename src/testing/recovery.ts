@@ -63,7 +63,7 @@ export function recoveryTests({ test }: Suite): void {
       const [runs, tail] = [new Runs(), new Runs()];
       const history: HistoryRecord[] = [];
       const disconnects: string[] = [];
-      using _ = consumer.onStatus(({ type }) => disconnects.push(type));
+      consumer.onStatus(({ type }) => disconnects.push(type));
       await consumer.subscribe(item, runs.handler(), { group: lab.group() });
       await consumer.subscribe(item, tail.handler());
       let published = 0;

@@ -94,7 +94,7 @@ export function retryTests({ test }: Suite): void {
   test(
     {
       name: "goes on after members that failed and left, and keeps counting their attempts",
-      needs: ["groups"],
+      needs: ["groups", "replay"],
       short: { messages: 50, members: 2, failures: 5 },
       full: { messages: 50, members: 3, failures: 100 },
     },

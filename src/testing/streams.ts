@@ -37,6 +37,44 @@ export function streamTests({ test }: Suite): void {
   });
 
   test(
+    { name: "reads a pattern from every stream that it overlaps, each event once", needs: ["groups", "replay"] },
+    async (lab) => {
+      const bus = await lab.bus({
+        streams: [
+          { name: lab.group("a"), topics: [lab.topic("a.>")] },
+          { name: lab.group("b"), topics: [lab.topic("b.*")] },
+          { name: "events", topics: [">"] },
+        ],
+      });
+      const [group, tail, narrow] = [new Runs(), new Runs(), new Runs()];
+      const items = ["a.x", "b.x", "c.x", "b.x.y"].map((topic) => lab.event(topic));
+      await bus.subscribePattern(lab.topic(">"), tail.handler("tail") as never);
+      const streams = await Promise.all(items.map(async (item, n) => (await bus.publish(item, { n })).stream));
+      assert.deepEqual(streams, [lab.group("a"), lab.group("b"), "events", "events"]);
+      await bus.subscribePattern(lab.topic(">"), group.handler("group") as never, { group: lab.group("all") });
+      await bus.subscribePattern(lab.topic("*.x"), narrow.handler() as never, { group: lab.group("narrow") });
+      await Promise.all([group.until(4), tail.until(4), narrow.until(3)]);
+      await group.silence(lab.quietMs);
+      group.assertOnce(upTo(4));
+      tail.assertOnce(upTo(4));
+      narrow.assertOnce(upTo(3));
+    },
+  );
+
+  test({ name: "refuses what no stream captures, and stores nothing of it" }, async (lab) => {
+    const streams = [{ name: lab.group("known"), topics: [lab.topic("known.>")] }];
+    const bus = await lab.bus({ streams, prefix: lab.group("own") });
+    const [known, unknown] = [lab.event("known.item"), lab.event("unknown.item")];
+    const seen = new Runs();
+    await bus.subscribe(known, seen.handler());
+    const error = await rejection(bus.publish(unknown, { n: 1 }), "BUS_NOT_FOUND");
+    assert.match(error.message, /no stream captures/);
+    assert.equal((await bus.publish(known, { n: 2 })).stream, lab.group("known"));
+    await seen.until(1);
+    assert.equal((await bus.streams.info(lab.group("known"))).messages, 1);
+  });
+
+  test(
     { name: "a group reads a stream that was added later from its oldest", needs: ["groups", "replay"] },
     async (lab) => {
       const [bus, other] = [await lab.bus(), await lab.bus()];
@@ -103,7 +141,7 @@ export function streamTests({ test }: Suite): void {
       const item = lab.event();
       const runs = new Runs();
       const said: string[] = [];
-      using _ = bus.onStatus((status) => status.type === "messages-lost" && said.push(status.reason));
+      bus.onStatus((status) => status.type === "messages-lost" && said.push(status.reason));
       const subscription = await bus.subscribe(item, runs.handler(), { group: lab.group() });
       await subscription.unsubscribe();
       for (const n of upTo(5)) await bus.publish(item, { n });
@@ -155,6 +193,33 @@ export function streamTests({ test }: Suite): void {
 
   test(
     {
+      name: "a group without a member for long enough holds nothing back any more",
+      needs: ["groups"],
+      short: { idleGroupMs: 100, maxMessages: 10 },
+      full: { idleGroupMs: 1_000, maxMessages: 1_000 },
+    },
+    async (lab, { idleGroupMs, maxMessages }) => {
+      const name = lab.group("forgotten");
+      const stream = { name, topics: [lab.topic(">")], maxMessages, partitions: 1 } as const;
+      const item = lab.event();
+      const bus = await lab.bus({ streams: [{ ...stream, idleGroupMs }] });
+      const subscription = await bus.subscribe(item, () => undefined, { group: lab.group() });
+      await subscription.unsubscribe();
+      for (const n of upTo(maxMessages)) await bus.publish(item, { n });
+      await until(
+        () =>
+          bus.publish(item, { n: maxMessages }, { timeoutMs: 50 }).then(
+            () => true,
+            () => false,
+          ),
+        "room for one more",
+      );
+      assert.ok((await bus.streams.info(name)).messages <= maxMessages);
+    },
+  );
+
+  test(
+    {
       name: "drops the oldest above its size where that was asked, and says so",
       needs: ["groups"],
       short: { messages: 30, maxMessages: 10 },
@@ -167,7 +232,7 @@ export function streamTests({ test }: Suite): void {
       const item = lab.event();
       const runs = new Runs();
       let lost = 0;
-      using _ = bus.onStatus((status) => {
+      bus.onStatus((status) => {
         if (status.type === "messages-lost") lost += status.count ?? 1;
       });
       const subscription = await bus.subscribe(item, runs.handler(), { group: lab.group() });

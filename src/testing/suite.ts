@@ -11,11 +11,13 @@ export type Need =
   | "delay"
   | "dedupe"
   | "no-responder"
+  | "fencing"
+  | "transactions"
+  | "state"
   | "priorities"
   | "trim"
   | "reset"
   | "recover"
-  | "verify"
   | "restart"
   | "own driver";
 
@@ -49,10 +51,14 @@ export function lack(need: Need, { capabilities, unsupported, restart, ownDriver
     case "groups":
     case "replay":
     case "order":
+    case "fencing":
+    case "transactions":
     case "priorities":
       return capabilities[need] ? undefined : declares(need);
     case "delay":
       return capabilities.delay === "none" ? declares("delay") : undefined;
+    case "state":
+      return capabilities.state === "none" ? declares("state") : undefined;
     case "dedupe":
       return capabilities.dedupeWindowMs === 0 ? declares("dedupeWindowMs") : undefined;
     case "no-responder":
@@ -60,7 +66,6 @@ export function lack(need: Need, { capabilities, unsupported, restart, ownDriver
     case "trim":
     case "reset":
     case "recover":
-    case "verify":
       return unsupported?.includes(need) ? `has no ${need}` : undefined;
     case "restart":
       return restart === true ? undefined : "has no broker to restart";

@@ -63,7 +63,7 @@ export function tailTests({ test }: Suite): void {
     const item = lab.event();
     const runs = new Runs();
     const reported: BusStatus[] = [];
-    using _ = bus.onStatus((status) => reported.push(status));
+    bus.onStatus((status) => reported.push(status));
     const work = ({ n }: Run): void => {
       if (n === 1) throw new Error("always");
     };
@@ -93,7 +93,7 @@ export function tailTests({ test }: Suite): void {
       const item = lab.event();
       const runs = new Runs();
       let lost = 0;
-      using _ = bus.onStatus((status) => {
+      bus.onStatus((status) => {
         if (status.type === "messages-lost") lost += status.count ?? 0;
       });
       const gate = Promise.withResolvers<void>();

@@ -1,8 +1,9 @@
+import assert from "node:assert/strict";
 import type { BusConfig } from "../index.ts";
 import type { Capabilities } from "../driver.ts";
 import { Lab } from "./lab.ts";
 import { isFull, seed } from "./settings.ts";
-import { lack, type Parameters, type TestSpec } from "./suite.ts";
+import { lack, type Need, type Parameters, type TestSpec } from "./suite.ts";
 import { topics } from "./topics.ts";
 import { within } from "./until.ts";
 
@@ -26,8 +27,8 @@ export interface DriverUnderTest {
   readonly restart?: boolean | undefined;
   /** Whether `config()` has a `driver`, so that a test can stand between it and the bus. @default false */
   readonly ownDriver?: boolean | undefined;
-  /** Administration that the broker lacks: the bus must refuse it. `verify`: there is nothing to verify. @default none */
-  readonly unsupported?: readonly ("trim" | "reset" | "recover" | "verify")[] | undefined;
+  /** Administration that the broker lacks: the bus must refuse it. @default none */
+  readonly unsupported?: readonly ("trim" | "reset" | "recover")[] | undefined;
   /** How long a delivery is kept for a member that fell silent: what a world is configured with. @default 10_000 */
   readonly leaseMs?: number | undefined;
 }
@@ -82,7 +83,8 @@ function skipReason(spec: TestSpec<Parameters>, driver: DriverUnderTest): string
   return undefined;
 }
 
-async function runTest<P extends Parameters>(
+/** One test of the suite, in a world of its own. */
+export async function runTest<P extends Parameters>(
   driver: DriverUnderTest,
   spec: TestSpec<P>,
   body: (lab: Lab, parameters: P) => Promise<void>,
@@ -92,6 +94,7 @@ async function runTest<P extends Parameters>(
   let failure: unknown;
   const lab = await Lab.open(driver, spec.name);
   try {
+    if (spec.lacks !== undefined) await assertLacking(lab, spec.lacks);
     await within(body(lab, parameters), `the whole of "${spec.name}"`, timeoutMs - 10_000);
   } catch (error) {
     failure = error;
@@ -101,4 +104,14 @@ async function runTest<P extends Parameters>(
   if (failure instanceof Error)
     failure.message += `\nrepeat with OMNIBUS_SEED=${seed}${isFull ? " OMNIBUS_FULL=1" : ""}`;
   if (failure !== undefined) throw failure;
+}
+
+/** A connection promises what its driver declares, or less. */
+async function assertLacking(lab: Lab, need: Need): Promise<void> {
+  const { capabilities } = (await lab.driverEnd()).connection;
+  assert.notEqual(
+    lack(need, { ...lab.driver, capabilities }),
+    undefined,
+    `the driver declares that it lacks ${need}, and connected it promises it`,
+  );
 }

@@ -1,3 +1,4 @@
+import { abilityTests } from "./abilities.ts";
 import { adminTests } from "./admin.ts";
 import { batchTests } from "./batches.ts";
 import { closingTests } from "./closing.ts";
@@ -6,10 +7,13 @@ import { delayTests } from "./delay.ts";
 import { directTests } from "./direct.ts";
 import { faultTests } from "./faults.ts";
 import { givingUpTests } from "./giving-up.ts";
+import { groupInfoTests } from "./group-info.ts";
 import { groupLifeTests } from "./group-life.ts";
 import { groupTests } from "./groups.ts";
+import { handOnTests } from "./hand-on.ts";
 import { handlingTests } from "./handling.ts";
 import { looserOrderTests } from "./looser-order.ts";
+import { lossTests } from "./losses.ts";
 import { membershipTests } from "./membership.ts";
 import { orderTests } from "./order.ts";
 import { payloadTests } from "./payload.ts";
@@ -18,8 +22,10 @@ import { recoveryTests } from "./recovery.ts";
 import { replayTests } from "./replay.ts";
 import { requestTests } from "./request.ts";
 import { retryTests } from "./retry.ts";
+import { statisticsTests } from "./statistics.ts";
 import { streamTests } from "./streams.ts";
 import type { Suite } from "./suite.ts";
+import { takeoverTests } from "./takeover.ts";
 import { tailTests } from "./tails.ts";
 
 /** The suite's parts, by the heading they run under. */
@@ -30,7 +36,9 @@ export const topics: Readonly<Record<string, (suite: Suite) => void>> = {
   groups: groupTests,
   "the life of a group": groupLifeTests,
   membership: membershipTests,
+  "handing on": handOnTests,
   handling: handlingTests,
+  "taking over": takeoverTests,
   retry: retryTests,
   "giving up": givingUpTests,
   "batches, pull and iterators": batchTests,
@@ -42,8 +50,12 @@ export const topics: Readonly<Record<string, (suite: Suite) => void>> = {
   request: requestTests,
   tails: tailTests,
   streams: streamTests,
+  losses: lossTests,
   admin: adminTests,
+  "what a group has before it": groupInfoTests,
+  statistics: statisticsTests,
   closing: closingTests,
   recovery: recoveryTests,
   faults: faultTests,
+  "what is declared": abilityTests,
 };

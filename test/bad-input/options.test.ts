@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { connect, createBus, type BusOptions, type SubscribeOptions } from "../../src/index.ts";
+import { memory } from "../../src/drivers/memory/index.ts";
+import { sqlite } from "../../src/drivers/sqlite/index.ts";
 import { failureOf, onMemory, stillWorks as works, Tick, Tock } from "../support/events.ts";
 
 describe("wrong urls", () => {
@@ -31,6 +33,53 @@ describe("wrong urls", () => {
 
   it("a name with a percent sign that encodes nothing is refused, not crashed on", async () => {
     expect(await failureOf(connect("sqlite:./100%.db"))).toMatchObject({ code: "BUS_INVALID_OPTION" });
+  });
+});
+
+describe("wrong options of a driver", () => {
+  const limits = "must be a whole number from 300 to 3600000";
+  const sqliteOptions = '"path", "leaseMs", "pollMs", "busyTimeoutMs", "maxFileBytes"';
+  const wrong: readonly [url: string, section: object | undefined, message: string][] = [
+    ["memory:?encoed=false", undefined, 'memory has no option "encoed"; did you mean "encode"?'],
+    ["memory:", { memory: { encoed: false } }, 'memory has no option "encoed"; did you mean "encode"?'],
+    ["memory:?encode=7", undefined, 'memory: "encode" must be true or false'],
+    ["memory:?maxMessages=", undefined, 'memory: "maxMessages" must be a whole number from 1 to 2^53'],
+    ["memory:", { memory: { maxBytes: 0.5 } }, 'memory: "maxBytes" must be a whole number from 1 to 2^53'],
+    ["memory:?maxLetters=NaN", undefined, 'memory: "maxLetters" must be a whole number from 1 to 2^53'],
+    ["memory:?whenFull=drop", undefined, 'memory: "whenFull" must be one of "reject", "drop-oldest", "wait"'],
+    [`memory:${"x".repeat(300)}`, undefined, 'memory: "name" must be a text of 1 to 255 characters'],
+    ["memory:a?name=b", undefined, 'memory: "name" stands in the url already; leave the option out'],
+    ["memory:", { memory: 7 }, 'the bus: "memory" must be an object'],
+    ["sqlite:./x.db?leasMs=5000", undefined, 'sqlite has no option "leasMs"; did you mean "leaseMs"?'],
+    ["sqlite:./x.db", { sqlite: { leasMs: 5_000 } }, 'sqlite has no option "leasMs"; did you mean "leaseMs"?'],
+    ["sqlite:./x.db?lease=5", undefined, 'sqlite has no option "lease"; did you mean "leaseMs"?'],
+    ["sqlite:./x.db?synchronous=off", undefined, `sqlite has no option "synchronous"; there are ${sqliteOptions}`],
+    ["sqlite:./x.db?__proto__=1", undefined, `sqlite has no option "__proto__"; there are ${sqliteOptions}`],
+    ["sqlite:./x.db?leaseMs=5", undefined, `sqlite: "leaseMs" ${limits}`],
+    ["sqlite:./x.db?leaseMs=5s", undefined, `sqlite: "leaseMs" ${limits}`],
+    ["sqlite:./x.db", { sqlite: { leaseMs: "500" } }, `sqlite: "leaseMs" ${limits}`],
+    ["sqlite:./x.db?leaseMs=500&leaseMs=600", undefined, 'the url has the option "leaseMs" twice'],
+    ["sqlite:./x.db?path=y.db", undefined, 'sqlite: "path" stands in the url already; leave the option out'],
+    ["sqlite::memory:", undefined, 'sqlite: "path" must be a file; a bus in memory is memory:'],
+    ["sqlite:", { sqlite: { path: 7 } }, 'sqlite: "path" must be a string that is not empty'],
+  ];
+  for (const [url, section, message] of wrong) {
+    it(`${url.slice(0, 40)}${section === undefined ? "" : ` ${JSON.stringify(section)}`}: ${message}`, async () => {
+      const refused = { code: "BUS_INVALID_OPTION", retryable: false, message };
+      expect(await failureOf((async () => connect(url, section as BusOptions))())).toMatchObject(refused);
+    });
+  }
+
+  it("are told in the same words by its factory", () => {
+    expect(() => memory({ encoed: false } as never)).toThrow('memory has no option "encoed"; did you mean "encode"?');
+    expect(() => memory(null as never)).toThrow("memory must be an object");
+    expect(() => sqlite({ path: "./x.db", leaseMs: 5 })).toThrow(`sqlite: "leaseMs" ${limits}`);
+    expect(() => sqlite(undefined as never)).toThrow('sqlite needs a "path"');
+  });
+
+  it("name the driver once, also when it refuses later", async () => {
+    const { message } = await failureOf(connect("sqlite:./never-made.db", { prefix: "sqlite" }));
+    expect(message).toBe('connecting (sqlite): "prefix" must not begin with "sqlite"');
   });
 });
 

@@ -8,7 +8,6 @@ testDriver(
     name: "memory",
     capabilities: memory().capabilities,
     ownDriver: true,
-    unsupported: ["verify"], // a store belongs to its process
     leaseMs: 200, // there are none: members leave by closing
     async create() {
       const driver = memory();

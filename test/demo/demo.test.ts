@@ -1,4 +1,7 @@
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
@@ -48,6 +51,17 @@ describe("npm run demo", () => {
     expect(output).toMatch(/^audit +NOT OK/mu);
     expect(output).toContain(problem);
     expect(output).toContain("Something is missing or out of order.");
+    expect(code).toBe(1);
+  });
+
+  it("ends at once, and leaves no worker behind, when publishing fails", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "omnibus-demo-full-"));
+    const url = `sqlite:${join(directory, "bus.db")}?maxFileBytes=2500000`;
+    const { code, output } = await demo(["--events", "3000", "--url", url]); // 60 s when it waits for what never comes
+    rmSync(directory, { recursive: true, force: true });
+    const kept = /^kept +(\S+)$/mu.exec(output)?.[1];
+    if (kept !== undefined) rmSync(kept, { recursive: true, force: true });
+    expect(output).toMatch(/^demo: BUS_FULL: publishing to /mu);
     expect(code).toBe(1);
   });
 

@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import { connect, type Bus } from "../../src/index.ts";
+import type { Driver } from "../../src/driver.ts";
+import { memory } from "../../src/drivers/memory/index.ts";
+import { fresh } from "../support/events.ts";
+
+/** The store that others use, too; what changes there is not said here in time. */
+function unaware(name: string): Driver {
+  const inner = memory({ name });
+  return {
+    name: inner.name,
+    capabilities: inner.capabilities,
+    classify: (error) => inner.classify(error),
+    connect: (context) =>
+      inner.connect({
+        ...context,
+        status: (status) => context.status(status),
+        changed: () => undefined,
+      }),
+  };
+}
+
+async function twoBuses(): Promise<{ readonly here: Bus; readonly there: Bus } & AsyncDisposable> {
+  const name = fresh("following");
+  const here = await connect({ driver: unaware(name), streams: [] });
+  const there = await connect({ driver: memory({ name }), streams: [] });
+  const close = async (): Promise<void> => void (await Promise.all([here.close(), there.close()]));
+  return { here, there, [Symbol.asyncDispose]: close };
+}
+
+describe("a stream that another process has just made", () => {
+  const stream = { name: "orders", topics: ["orders.>"] };
+
+  it("takes publishes once it was listed", async () => {
+    await using buses = await twoBuses();
+    await buses.there.streams.ensure(stream);
+    await expect(buses.here.publishTopic("orders.a", 1)).rejects.toMatchObject({ code: "BUS_NOT_FOUND" });
+    expect(await buses.here.streams.list()).toMatchObject([{ name: "orders" }]);
+    expect(await buses.here.publishTopic("orders.a", 1)).toMatchObject({ stream: "orders" });
+  });
+
+  it("takes publishes once it was ensured, though that changed nothing", async () => {
+    await using buses = await twoBuses();
+    await buses.there.streams.ensure(stream);
+    expect(await buses.here.streams.ensure(stream)).toBe("unchanged");
+    expect(await buses.here.publishTopic("orders.a", 1)).toMatchObject({ stream: "orders" });
+  });
+});
