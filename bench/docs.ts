@@ -22,7 +22,7 @@ export function benchmarksPage(reports: readonly DriverReport[], facts: DocsFact
 Written by \`${facts.command}\` on ${facts.day}: ${facts.machine}. The machine was shared, so read the ratios and the CPU time
 rather than the rates. Do not choose a broker by them.
 
-*Ours* and *bare* are medians of interleaved rounds, each side in a process of its own after a round to warm up; the ratio is
+*Ours* and *bare* are medians of interleaved rounds, each side in a process of its own after three rounds to warm up; the ratio is
 that of each pair (median, and from the lowest to the highest), and above 1 ours is better, latency included. *Bare* is the
 shortest program that does the same: as many bytes encoded and parsed, the same durability and window, an awaited handler; none
 has 60 lines (\`bench/bare\`). An event's data has 250 bytes of JSON. CPU is microseconds of a message, user and system, of all

@@ -40,7 +40,12 @@ function notesOf(samples: readonly Sample[]): Record<string, number> {
   );
 }
 
-/** Both sides in turn: one round of each to warm up, then pairs, of which every other one begins with the bare side. */
+const warmUps = 3;
+
+/**
+ * Both sides in turn: rounds of each to warm up, since services run for days and a compiler takes a million messages to settle;
+ * then pairs, of which every other one begins with the bare side.
+ */
 export async function measure(scenario: Scenario, options: MeasureOptions): Promise<Measured> {
   const { driver, bytes, shorter } = options;
   const rounds = scenario.rounds ?? options.rounds;
@@ -59,7 +64,7 @@ export async function measure(scenario: Scenario, options: MeasureOptions): Prom
     const ours = await start(`ours/${scenario.ours}`, "ours");
     const bare = await start(`bare/${scenario.bare}`, "bare");
     const pairs: { ours: Sample; bare: Sample }[] = [];
-    for (let round = -1; round < rounds; round++) {
+    for (let round = rounds === 1 ? -1 : -warmUps; round < rounds; round++) {
       const first = round % 2 === 0 ? await ours.round() : undefined;
       const second = await bare.round();
       const pair = { ours: first ?? (await ours.round()), bare: second };

@@ -12,6 +12,8 @@ export interface Settings {
   readonly encode?: boolean;
   readonly correlate?: "auto" | "explicit";
   readonly subscriptions?: number;
+  /** To which is published in turn. @default one for each subscription */
+  readonly topics?: number;
   /** That the stream keeps; beyond it what was handled is forgotten, and publishers wait for the handlers. */
   readonly maxMessages?: number;
   /** Between two messages, for latencies. */

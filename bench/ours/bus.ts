@@ -40,6 +40,5 @@ export async function withBus<T>(settings: Settings, work: (bus: Bus) => Promise
   } finally {
     await bus.close();
     remove();
-    globalThis.gc?.();
   }
 }

@@ -4,7 +4,7 @@ import { withBus } from "./bus.ts";
 
 /** Publishes among many subscriptions without a group, each to a topic of its own: what a match costs. */
 export const open: Open = (settings) => {
-  const { messages, window, bytes, subscriptions = 1 } = settings;
+  const { messages, window, bytes, subscriptions = 1, topics = subscriptions } = settings;
   const order = orders(bytes);
   return {
     round: () =>
@@ -18,9 +18,7 @@ export const open: Open = (settings) => {
         for (let at = 0; at < subscriptions; at++)
           await bus.subscribePattern(`bench.session.${at}.>`, handler, { group: false });
         return rate(messages, async () => {
-          await inWindows(messages, window, (at) =>
-            bus.publishTopic(`bench.session.${at % subscriptions}.order`, order(at)),
-          );
+          await inWindows(messages, window, (at) => bus.publishTopic(`bench.session.${at % topics}.order`, order(at)));
           await all.promise;
         });
       }),
