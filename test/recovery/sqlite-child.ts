@@ -4,11 +4,11 @@ import { systemClock } from "../../src/clock.ts";
 import type { Consumption, DriverConnection, InMessage, OutMessage, Sink } from "../../src/driver.ts";
 import { sqlite } from "../../src/drivers/sqlite/index.ts";
 import { type ChildSide, runChild } from "../../src/testing/child-side.ts";
-import { RecordingSink, groupSpec, outgoing, publish, textOf } from "../support/driver-harness.ts";
+import { RecordingSink, groupSpec, joinGroup, letterOf, outgoing, publish, textOf } from "../support/driver-harness.ts";
 
 export interface ChildInput {
   readonly path: string;
-  readonly role: "publish" | "member" | "respond" | "receipt";
+  readonly role: "publish" | "member" | "respond" | "receipt" | "settle";
   readonly order?: "group" | "none" | undefined;
   /** What its group reads. @default everything */
   readonly patterns?: readonly string[] | undefined;
@@ -142,6 +142,31 @@ async function receipts({ input }: ChildSide<ChildInput>): Promise<void> {
   await connection.close(AbortSignal.timeout(5_000));
 }
 
+/** Settles and notes one message after another, and writes a line on its output before each and for each answer. */
+async function settlements({ input }: ChildSide<ChildInput>): Promise<void> {
+  const connection = await connect(input);
+  const { order = "none" } = input;
+  await connection.ensureGroup(groupSpec("g", { order }));
+  const { sink, consumption } = await joinGroup(connection, "g");
+  const asks: readonly ((message: InMessage) => Promise<readonly string[]>)[] = [
+    (message) => consumption.settle([{ how: "dead", message, letter: letterOf(message, "g") }]),
+    (message) => consumption.record([{ message, attempts: 1, notBefore: undefined, headers: [] }]),
+    (message) => consumption.settle([{ how: "retry", message, delayMs: 60_000, attempts: 1, headers: [] }]),
+  ];
+  for (let n = 0; n < (input.count ?? 1); n += 1) {
+    const [sent] = publish(connection, [String(n)]);
+    await stored(sent!);
+    while (sink.messages.length <= n) await new Promise((resolve) => setImmediate(resolve));
+    const ask = asks[n % (order === "none" ? asks.length : 2)]!; // an ordered group retries in its place
+    writeSync(1, "begin\n");
+    const [result] = await ask(sink.messages[n]!);
+    writeSync(1, `receipt ${n} ${result}\n`);
+    consumption.ack(sink.messages.slice(n)); // the noted one
+    await consumption.flush();
+  }
+  await connection.close(AbortSignal.timeout(5_000));
+}
+
 await runChild<ChildInput>((child) => {
   switch (child.input.role) {
     case "publish":
@@ -152,5 +177,7 @@ await runChild<ChildInput>((child) => {
       return responder(child);
     case "receipt":
       return receipts(child);
+    case "settle":
+      return settlements(child);
   }
 });

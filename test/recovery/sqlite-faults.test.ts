@@ -16,6 +16,7 @@ import {
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { sqlite } from "../../src/drivers/sqlite/index.ts";
+import { silence } from "../../src/testing/until.ts";
 import { groupSpec, joinGroup, numbered, publish, until, type Sent } from "../support/driver-harness.ts";
 import { newWorld, type SqliteWorld } from "../support/sqlite-world.ts";
 import type { DriverConnection } from "../../src/driver.ts";
@@ -185,8 +186,7 @@ describe("a full disk", () => {
       .settle([{ how: "retry", message: sink.messages[0]!, delayMs: 0, attempts: 1, headers }])
       .then((results) => (settled = results));
     consumption.ack(sink.messages.slice(1));
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    expect(settled).toBeUndefined();
+    await silence(() => Number(settled !== undefined), "settled without room", 400);
     client.exec("PRAGMA max_page_count = 1000000");
     await until(() => settled !== undefined, "the settlement");
     expect(settled).toEqual(["done"]);

@@ -1,8 +1,9 @@
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { type Child, type Line, spawnChild } from "../../src/testing/index.ts";
+import { silence } from "../../src/testing/until.ts";
 import {
   consume,
   groupSpec,
@@ -11,6 +12,7 @@ import {
   outgoing,
   publish,
   toDirect,
+  turns,
   until,
 } from "../support/driver-harness.ts";
 import { newWorld, type SqliteWorld } from "../support/sqlite-world.ts";
@@ -25,13 +27,17 @@ const start = async (world: SqliteWorld, input: Omit<ChildInput, "path">): Promi
 };
 const noted = (child: Child, op: string): readonly Line[] => child.lines.filter((line) => line["op"] === op);
 const texts = (child: Child, op: string): readonly unknown[] => noted(child, op).map((line) => line["text"]);
+/** The letter behind the program's name, which may hold anything. */
+function stateOf(pid: number): string {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  return stat.charAt(stat.lastIndexOf(")") + 2);
+}
 /** Stops it outside of a transaction, or it would keep the lock of the file, and nobody could go on without it. */
 async function freeze(world: SqliteWorld, child: Child): Promise<void> {
   const database = world.raw();
   database.exec("BEGIN IMMEDIATE");
   process.kill(child.pid, "SIGSTOP");
-  const state = (): string => execFileSync("ps", ["-o", "state=", "-p", String(child.pid)], { encoding: "utf8" });
-  await until(() => state().startsWith("T"), "it to stand still");
+  await until(() => stateOf(child.pid) === "T", "it to stand still");
   database.exec("ROLLBACK");
   database.close();
 }
@@ -94,9 +100,8 @@ describe("several processes on one file", () => {
       const { sink } = await joinGroup(connection, "g");
       await child.kill();
       const killed = performance.now();
-      await until(() => sink.messages.length === 5, "what it held");
+      await until(() => sink.messages.length === 5, "what it held"); // its deadline is 5 s, the lease a minute
       console.info(`taken over after ${(performance.now() - killed).toFixed(0)} ms`);
-      expect(performance.now() - killed).toBeLessThan(4_000);
       expect(sink.messages.map(({ deliveries, attempts }) => [deliveries, attempts])).toEqual(
         Array.from({ length: 5 }, () => [2, 1]),
       );
@@ -142,8 +147,7 @@ describe("several processes on one file", () => {
     await freeze(world, child);
     let grown = false;
     const growing = connection.ensureGroup(groupSpec("g", { patterns: ["another"] })).then(() => (grown = true));
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    expect(grown).toBe(false);
+    await silence(() => Number(grown), "grown before every member knew it", 150);
     process.kill(child.pid, "SIGCONT");
     await growing;
     await until(() => noted(child, "spec").length === 2, "it to be told");
@@ -187,22 +191,17 @@ describe("several processes on one file", () => {
       const database = new DatabaseSync(process.argv[1]);
       database.exec("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE");
       process.stdout.write("locked");
-      setTimeout(() => { database.exec("COMMIT"); database.close(); }, 1200);`;
-    const holder = spawn(process.execPath, ["-e", script, world.path], { stdio: ["ignore", "pipe", "ignore"] });
+      process.stdin.once("data", () => { database.exec("COMMIT"); database.close(); process.exit(); });`;
+    const holder = spawn(process.execPath, ["-e", script, world.path], { stdio: ["pipe", "pipe", "ignore"] });
     await once(holder.stdout, "data");
-    const delay = monitorEventLoopDelay({ resolution: 5 });
-    delay.enable();
     const [sent] = publish(connection, ["1"]);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(sent!.outcome).toBe("waiting");
+    await until(() => statuses.length > 0, "it to be said");
+    await turns(200); // a driver that stood still would take the lock's own time for each
+    expect([sent!.outcome, statuses.map(({ type }) => type)]).toEqual(["waiting", ["blocked"]]);
+    holder.stdin.write("go"); // which the loop has to get round to
     await until(() => sent!.outcome !== "waiting", "the lock");
-    delay.disable();
     expect(sent!.outcome).toBe("stored");
     expect(statuses.map(({ type }) => type)).toEqual(["blocked", "unblocked"]);
-    console.info(
-      `event loop while waiting for a lock: p50 ${(delay.percentile(50) / 1e6).toFixed(1)} ms, worst ${(delay.max / 1e6).toFixed(1)} ms`,
-    );
-    expect(delay.percentile(50) / 1e6).toBeLessThan(40);
   });
 
   it("answer each other's requests", async () => {

@@ -151,6 +151,56 @@ describe("an unordered group", () => {
     expect(one.sink.messages.map(({ deliveries }) => deliveries)).toEqual([1, 1, 1]);
   });
 
+  it.each([
+    ["paused", { messages: 0, bytes: 0 }],
+    ["full", { messages: 1, bytes: 1_000 }],
+  ])("gives what others must wait for to a member that was %s, as soon as it has room", async (_what, window) => {
+    const { connection, other, clock } = await start();
+    const able = await joinGroup(other, "g", window);
+    if (window.messages > 0) {
+      publish(connection, ["busy"]);
+      await until(() => able.sink.messages.length === 1, "it to be busy");
+    }
+    const one = await joinGroup(connection, "g");
+    publish(connection, ["1"]);
+    const refuse = async (runs: number): Promise<void> => {
+      await until(() => one.sink.messages.length === runs, `run ${runs} of the first`);
+      await one.consumption.settle([
+        { how: "release", message: one.sink.messages[runs - 1]!, delayMs: 8_000, headers: [] },
+      ]);
+      await turns();
+      expect(one.sink.messages).toHaveLength(runs);
+    };
+    await refuse(1);
+    clock.advance(8_000);
+    await turns();
+    if (window.messages === 0) await refuse(2); // nobody else could have it
+    clock.advance(1);
+    able.consumption.window({ messages: 10, bytes: 1_000 });
+    await until(() => able.sink.texts.includes("1"), "the other to have it");
+    able.consumption.ack(able.sink.messages);
+    clock.advance(20_000);
+    await turns();
+    expect(one.sink.messages).toHaveLength(window.messages === 0 ? 2 : 1);
+    expect((await connection.admin.groups())[0]).toMatchObject({ waiting: 0, scheduled: 0, inFlight: 0 });
+  });
+
+  it("lets who released a message wait for its delay even when somebody joins and leaves", async () => {
+    const { connection, other, clock } = await start();
+    const one = await joinGroup(connection, "g");
+    publish(connection, ["1"]);
+    await until(() => one.sink.messages.length === 1, "it");
+    await one.consumption.settle([{ how: "release", message: one.sink.messages[0]!, delayMs: 500, headers: [] }]);
+    const two = await joinGroup(other, "g", { messages: 0, bytes: 0 });
+    await turns();
+    await two.consumption.close(live);
+    clock.advance(499);
+    await turns();
+    expect(one.sink.messages).toHaveLength(1);
+    clock.advance(1);
+    await until(() => one.sink.messages.length === 2, "it again");
+  });
+
   it("goes past what one member's partition window holds back, to others", async () => {
     const { connection, other } = await start();
     const one = await joinGroup(connection, "g");

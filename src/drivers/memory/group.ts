@@ -226,18 +226,14 @@ export class Group implements TurnTaker, Reader {
     if (!this.woken) this.wake();
   }
 
-  /** It goes out again after the delay; what `by` gave up, first to those who have not, without one. */
+  /** It goes out again after the delay; what `by` gave up, to those who have not without one. */
   again(lane: GroupLane, message: MemoryMessage, delayMs: number, by: GroupMember | undefined): void {
     lane.hold(message);
-    const released = by !== undefined && !this.ordered;
-    const rests = !released || this.#releases.refuse(message, by, this.members);
-    const end = (): void => {
-      if (!released) lane.release(message);
-      else if (lane.releaseTo(message)) this.#releases.add(message);
-      this.wake();
-    };
-    if (delayMs === 0 || !rests) end();
-    else this.time.after(delayMs, released ? this.#releases.rest(end) : end);
+    const over =
+      by === undefined || this.ordered ? () => lane.release(message) : this.#releases.add(message, by, this.members);
+    if (delayMs === 0) over();
+    else this.time.after(delayMs, () => (over(), this.wake()));
+    this.wake();
   }
 
   /** It is no more: nothing is handed out again. */

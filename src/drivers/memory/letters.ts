@@ -17,7 +17,8 @@ export class Letters {
   #order = 0;
 
   /** A second one of an id takes the first one's place. How many old ones of the group had to go. */
-  keep(message: StoredMessage, limit: number): number {
+  keep(letter: StoredMessage, limit: number): number {
+    const message = { ...letter, body: new Uint8Array(letter.body) }; // it may stay for long: with bytes of its own
     const known = this.#letters.get(message.id);
     if (known !== undefined) {
       known.message = message;
@@ -28,8 +29,8 @@ export class Letters {
     this.#letters.set(message.id, { message, order: this.#order++, claim: undefined });
     this.#perGroup.set(group, this.count(group) + 1);
     let dropped = 0;
-    for (const [id, letter] of this.count(group) > limit ? this.#letters : []) {
-      if ((letter.message.group ?? "") !== group) continue;
+    for (const [id, other] of this.count(group) > limit ? this.#letters : []) {
+      if ((other.message.group ?? "") !== group) continue;
       this.#remove(id);
       dropped += 1;
       if (this.count(group) <= limit) break;

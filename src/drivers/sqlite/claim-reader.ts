@@ -78,15 +78,13 @@ export class ClaimReader {
     this.#said = database.query("UPDATE {cursor} SET lost = 0 WHERE grp = ? AND lost > 0");
     this.#setCursor = database.query("UPDATE {cursor} SET seq = ?, lost = 0 WHERE grp = ? AND stream = ?");
     this.#raise = database.query("UPDATE {cursor} SET seq = max(seq, ?) WHERE grp = ? AND stream = ? AND start = ?");
-    this.#returned = database.query(
-      `SELECT 1 FROM {claim} WHERE grp = ?1 AND member IS NULL
-       UNION ALL SELECT 1 FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2 LIMIT 1`,
-    );
+    this.#returned = database.query("SELECT 1 FROM {claim} WHERE grp = ? AND member IS NULL LIMIT 1");
   }
 
   /** Whether a claim would find something, as far as a look without a lock can tell. */
   anything(): boolean {
-    if (this.#returned.get(this.#group, this.#store.clock.now()) !== undefined) return true;
+    const { held, clock, self } = this.#store;
+    if (this.#returned.get(this.#group) !== undefined || held.anyDue(this.#group, clock.now(), self)) return true;
     return this.#sources.all(this.#group).some((source) => this.#anythingNew(source));
   }
 
@@ -185,7 +183,8 @@ export class ClaimReader {
 
   #claimDue(claimed: Claimed, member: number, room: Room): void {
     const { held, clock, self } = this.#store;
-    const rows = held.due(this.#group, clock.now(), self, room.messages);
+    const now = clock.now();
+    const rows = held.due(this.#group, now, self, room.messages);
     for (const row of rows) {
       const stream = this.#store.streams.byId(row.stream);
       const found = stream === undefined ? undefined : this.#store.streams.log(stream.id).one(row.seq);
@@ -199,7 +198,7 @@ export class ClaimReader {
       room.take(found.body.byteLength);
       if (!room.open) return;
     }
-    claimed.nextDue = held.next(this.#group, self);
+    claimed.nextDue = held.next(this.#group, now, self);
   }
 
   #held(stream: StreamRow, found: LogRow, row: HeldRow): Message {
@@ -211,7 +210,7 @@ export class ClaimReader {
       {
         deliveries: row.deliveries + 1,
         attempts: row.attempts,
-        notBefore: row.not_before ?? undefined,
+        notBefore: row.avoid === null ? (row.not_before ?? undefined) : undefined,
         notes: row.headers,
       },
     );

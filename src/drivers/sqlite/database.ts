@@ -2,6 +2,7 @@ import { closeSync, constants, lstatSync, openSync, realpathSync, statSync } fro
 import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { DriverError } from "../../internal/driver-error.ts";
+import { LogFile } from "./log-file.ts";
 
 /** One prepared statement; `Row` is what the caller says its columns are, or with `tuples` their values in order. */
 export class Query<Row = unknown> {
@@ -39,8 +40,11 @@ export interface DatabaseSettings {
   readonly maxFileBytes?: number | undefined;
 }
 
-/** A commit that brings the log to so many pages copies it into the file. */
+/** A log of so many pages is copied into the file. */
 const checkpointPages = 500;
+
+/** SQLite's own code for it. */
+const busy = 5;
 
 /** One SQLite file, in WAL mode, only for us (0600). Synchronous; waits at most a few milliseconds for a lock. */
 export class Database {
@@ -50,8 +54,11 @@ export class Database {
   readonly raw: DatabaseSync;
   readonly #inode: string;
   readonly #synchronous: DatabaseSettings["synchronous"];
-  /** The transaction that is open won't be synced. */
-  #unsynced = false;
+  /** Commits are not synced now: the transaction that is open won't be, or going back failed. */
+  #relaxed = false;
+  /** A transaction that could not be rolled back. */
+  #stuck = false;
+  readonly #log: LogFile;
   readonly #queries = new Map<string, Query>();
   readonly #tuples = new Map<string, Query>();
   readonly #begin: Query;
@@ -59,6 +66,7 @@ export class Database {
   readonly #commit: Query;
   readonly #rollback: Query;
   readonly #dataVersion: Query<{ readonly data_version: number }>;
+  readonly #changes: Query<readonly [number]>;
 
   constructor(settings: DatabaseSettings) {
     this.path = locate(settings.path, settings.create);
@@ -79,22 +87,29 @@ export class Database {
       this.raw.exec(`PRAGMA synchronous = ${settings.synchronous}`);
       this.raw.exec("PRAGMA cell_size_check = ON");
       this.raw.exec("PRAGMA temp_store = MEMORY");
-      this.raw.exec(`PRAGMA wal_autocheckpoint = ${checkpointPages}`);
+      // SQLite says nothing of an error of its own checkpoint, which concerns only a file that is synced.
+      this.raw.exec(`PRAGMA wal_autocheckpoint = ${settings.synchronous === "OFF" ? checkpointPages : 0}`);
       this.raw.exec("PRAGMA journal_size_limit = 67108864");
-      if (settings.maxFileBytes !== undefined) {
-        const { page_size } = this.raw.prepare("PRAGMA page_size").get() as { readonly page_size: number };
+      const { page_size } = this.raw.prepare("PRAGMA page_size").get() as { readonly page_size: number };
+      this.#log = new LogFile(`${this.path}-wal`, page_size);
+      if (settings.maxFileBytes !== undefined)
         this.raw.exec(`PRAGMA max_page_count = ${Math.floor(settings.maxFileBytes / page_size)}`);
-      }
       this.#begin = this.query("BEGIN IMMEDIATE");
       this.#read = this.query("BEGIN");
       this.#commit = this.query("COMMIT");
       this.#rollback = this.query("ROLLBACK");
       this.#dataVersion = this.query("PRAGMA data_version");
+      this.#changes = this.tuples("SELECT total_changes()");
       this.#inode = inodeOf(this.path) ?? "";
     } catch (error) {
       this.raw.close();
       throw error;
     }
+  }
+
+  /** False for a file that may be lost at any time. */
+  get syncs(): boolean {
+    return this.#synchronous === "FULL";
   }
 
   /** Prepared once, kept. */
@@ -122,10 +137,11 @@ export class Database {
    * the last of them, in their order; a crash of the process takes nothing.
    */
   begin(synced = true): void {
-    if (!synced && this.#synchronous === "FULL") {
-      this.#unsynced = true;
-      // Copying the log would sync it too, and nobody would hear if that fails.
-      this.raw.exec("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0");
+    if (this.#stuck) this.rollback();
+    if (synced) this.#restore();
+    else if (this.syncs) {
+      this.#relaxed = true;
+      this.raw.exec("PRAGMA synchronous = NORMAL");
     }
     try {
       this.#begin.run();
@@ -142,14 +158,23 @@ export class Database {
 
   /** Some errors have rolled back already. */
   rollback(): void {
+    if (!this.raw.isOpen) return;
+    this.#stuck = true; // unless the next line ends
     if (this.raw.isTransaction) this.#rollback.run();
+    this.#stuck = false;
     this.#ended();
   }
 
-  /** Copies all of the log into the file, synced, so that the log begins anew. Throws when that fails or another's read is in the way. */
+  /** Copies what it can of a long log into the file, synced; nothing of a short one. Throws when that fails. */
+  checkpoint(): void {
+    if (this.syncs && this.#log.reaches(checkpointPages)) this.query("PRAGMA wal_checkpoint(PASSIVE)").get();
+  }
+
+  /** Copies all of the log into the file, synced, so that the log begins anew. Throws when that fails, as busy when another reads or writes. */
   restartLog(): void {
     const result = this.query<{ readonly busy: number }>("PRAGMA wal_checkpoint(RESTART)").get();
-    if (result?.busy !== 0) throw new Error(`${this.path}: another process holds the log`);
+    if (result?.busy !== 0)
+      throw Object.assign(new Error(`${this.path}: another process holds the log`), { errcode: busy });
   }
 
   /** All of it or nothing; rejects with SQLite's own error, that of a lock included. */
@@ -175,6 +200,11 @@ export class Database {
     }
   }
 
+  /** Moves with each row that this connection writes. */
+  changes(): number {
+    return this.#changes.get()![0];
+  }
+
   /** Moves when another connection has committed. */
   dataVersion(): number {
     return this.#dataVersion.get()!.data_version;
@@ -188,6 +218,7 @@ export class Database {
   close(): void {
     this.#queries.clear();
     this.#tuples.clear();
+    this.#log.close();
     if (this.raw.isOpen) this.raw.close();
   }
 
@@ -201,10 +232,19 @@ export class Database {
     return query as Query<Row>;
   }
 
+  /** The transaction is over, whatever comes of this: the next that must be synced tries it again before it begins. */
   #ended(): void {
-    if (!this.#unsynced) return;
-    this.#unsynced = false;
-    this.raw.exec(`PRAGMA synchronous = ${this.#synchronous}; PRAGMA wal_autocheckpoint = ${checkpointPages}`);
+    try {
+      this.#restore();
+    } catch {
+      // It is tried again.
+    }
+  }
+
+  #restore(): void {
+    if (!this.#relaxed) return;
+    this.raw.exec(`PRAGMA synchronous = ${this.#synchronous}`);
+    this.#relaxed = false;
   }
 
   #named(sql: string): string {

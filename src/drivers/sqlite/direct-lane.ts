@@ -292,6 +292,7 @@ export class DirectLane {
       blocked: () => undefined,
       unblocked: () => undefined,
       trouble: () => undefined,
+      mark: () => undefined,
       left: () => undefined,
     });
   }

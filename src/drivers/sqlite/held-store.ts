@@ -5,6 +5,7 @@ export interface HeldRow {
   readonly seq: number;
   readonly due: number;
   readonly attempts: number;
+  /** With `avoid`: those may not have it before, while anybody else may once it is due. */
   readonly not_before: number | null;
   readonly deliveries: number;
   readonly headers: string | null;
@@ -33,20 +34,27 @@ const preferOthersMs = 1_000;
 export class HeldStore {
   readonly #put: Query;
   readonly #due: Query<HeldRow>;
+  readonly #any: Query;
   readonly #claim: Query;
   readonly #remove: Query;
   readonly #move: Query;
   readonly #drop: Query;
-  readonly #next: Query<{ readonly due: number; readonly avoid: string | null }>;
+  readonly #passed: Query<{ readonly due: number | null }>;
+  readonly #coming: Query<{ readonly due: number }>;
   readonly #notes: Query<HeldRow>;
 
   constructor(database: Database) {
     const columns = "stream, seq, due, attempts, not_before, deliveries, headers, avoid";
+    const passed = "FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2";
+    const own = `CASE WHEN instr(avoid, ?3) > 0 THEN max(due + ${preferOthersMs}, coalesce(not_before, 0)) ELSE due END`;
     this.#put = database.query(
       "INSERT OR REPLACE INTO {held} (grp, stream, seq, member, due, attempts, not_before, deliveries, headers, avoid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );
-    this.#due = database.query(
-      `SELECT ${columns} FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2 AND (avoid IS NULL OR instr(avoid, ?3) = 0 OR due <= ?2 - ${preferOthersMs}) ORDER BY due LIMIT ?4`,
+    this.#due = database.query(`SELECT ${columns} ${passed} AND ${own} <= ?2 ORDER BY due LIMIT ?4`);
+    this.#any = database.query(`SELECT 1 ${passed} AND ${own} <= ?2 LIMIT 1`);
+    this.#passed = database.query(`SELECT min(${own}) AS due ${passed}`);
+    this.#coming = database.query(
+      "SELECT due FROM {held} WHERE grp = ? AND member IS NULL AND due > ? ORDER BY due LIMIT 1",
     );
     this.#claim = database.query(
       "UPDATE {held} SET member = ?, deliveries = deliveries + 1 WHERE grp = ? AND stream = ? AND seq = ?",
@@ -55,7 +63,6 @@ export class HeldStore {
     this.#move = database.query(
       "UPDATE {held} SET member = ?, due = ?, attempts = coalesce(?, attempts), not_before = ?, deliveries = ?, headers = coalesce(?, headers), avoid = ? WHERE grp = ? AND stream = ? AND seq = ? AND member = ?",
     );
-    this.#next = database.query("SELECT due, avoid FROM {held} WHERE grp = ? AND member IS NULL ORDER BY due LIMIT 16");
     this.#drop = database.query("DELETE FROM {held} WHERE grp = ? AND stream = ? AND seq = ?");
     this.#notes = database.query(`SELECT ${columns} FROM {held} WHERE grp = ? AND stream = ? AND seq > ? AND seq <= ?`);
   }
@@ -96,9 +103,13 @@ export class HeldStore {
     );
   }
 
-  /** What is due and in nobody's hands. */
+  /** What the member may have now. */
   due(group: number, now: number, self: string, limit: number): HeldRow[] {
     return this.#due.all(group, now, self, limit);
+  }
+
+  anyDue(group: number, now: number, self: string): boolean {
+    return this.#any.get(group, now, self) !== undefined;
   }
 
   claim(group: number, row: HeldRow, member: number): void {
@@ -109,14 +120,11 @@ export class HeldStore {
     return this.#remove.run(group, stream, seq, member) === 1;
   }
 
-  /** When the next one is due. */
-  next(group: number, self: string): number | undefined {
-    let next: number | undefined;
-    for (const { due, avoid } of this.#next.all(group)) {
-      const from = avoid?.includes(self) === true ? due + preferOthersMs : due;
-      if (next === undefined || from < next) next = from;
-    }
-    return next;
+  /** When the member may have the next one, or is to look again. */
+  next(group: number, now: number, self: string): number | undefined {
+    const passed = this.#passed.get(group, now, self)?.due ?? undefined;
+    const coming = this.#coming.get(group, now)?.due;
+    return passed === undefined || (coming !== undefined && coming < passed) ? coming : passed;
   }
 
   /** Of an ordered group, whose owner was asked already. */

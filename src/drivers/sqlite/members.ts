@@ -138,8 +138,8 @@ export class Members {
   }
 
   /**
-   * Who is to have a released message only after others: those who released it, until all have. `rest`: nobody is left who has
-   * not seen it, or nobody of them takes it.
+   * Who is to have a released message only after its delay: those who released it. `rest`: all have, so everybody is, and the
+   * next round begins.
    */
   avoiding(group: number, before: string, self: string): { readonly avoid: string; readonly rest: boolean } {
     const all = this.#database
@@ -147,10 +147,9 @@ export class Members {
         "SELECT member FROM {process} WHERE id IN (SELECT process FROM {member} WHERE grp = ?)",
       )
       .all(group);
-    const again = before.includes(self);
-    const avoid = again ? before : `${before}${self}|`;
-    if (all.every(({ member }) => avoid.includes(member))) return { avoid: `${self}|`, rest: true };
-    return { avoid, rest: again };
+    const avoid = before.includes(self) ? before : `${before}${self}|`;
+    const rest = all.every(({ member }) => avoid.includes(member));
+    return { avoid: rest ? `${self}|` : avoid, rest };
   }
 
   /** How many messages its members hold. */

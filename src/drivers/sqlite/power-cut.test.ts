@@ -9,6 +9,10 @@ interface Cut {
   readonly bytes: number;
 }
 
+/**
+ * What order commits have in the log, and what a bus makes of a log that ends at one of them. That they are synced is for
+ * test/recovery/sqlite-fsync.test.ts: the length of the log is taken here for what is on the disk.
+ */
 describe.each(["group", "none"] as const)("a power cut, in a group of order %s", (order) => {
   it("takes no publish that was acknowledged; what was settled since is delivered again", async () => {
     const world = newWorld();

@@ -69,6 +69,7 @@ const statements = [
   "CREATE INDEX {claim_free} ON {claim} (grp) WHERE member IS NULL",
   "CREATE INDEX {claim_member} ON {claim} (member)",
   // A single message beside its log: retried, released or noted. Of an ordered group only the note; its place is in `own`.
+  // Of a released one `avoid` has the members that may have it from `not_before` on only, everybody else from `due` on.
   `CREATE TABLE {held} (
     grp INTEGER, stream INTEGER, seq INTEGER, member INTEGER, due INTEGER NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER,
     deliveries INTEGER NOT NULL, headers TEXT, avoid TEXT, PRIMARY KEY (grp, stream, seq)) WITHOUT ROWID`,

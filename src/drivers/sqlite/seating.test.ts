@@ -1,3 +1,4 @@
+import { renameSync, rmSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
   groupSpec,
@@ -8,8 +9,13 @@ import {
   until,
   type TestConsumption,
 } from "../../../test/support/driver-harness.ts";
+import { ManualClock } from "../../../test/support/manual-clock.ts";
 import { newWorld, type SqliteWorld } from "../../../test/support/sqlite-world.ts";
 import type { DriverConnection } from "../../driver.ts";
+import { Database } from "./database.ts";
+import { Seating } from "./seating.ts";
+import type { Store } from "./store.ts";
+import { Turn } from "./turn.ts";
 
 const soon = (): AbortSignal => AbortSignal.timeout(5_000);
 const ghosts = "SELECT * FROM omnibus_member WHERE process NOT IN (SELECT id FROM omnibus_process)";
@@ -136,5 +142,66 @@ describe("a process that others took for dead", () => {
     expect(await joining).toBeInstanceOf(Error);
     expect(world.rows("SELECT id FROM omnibus_process")).toEqual([{ id: 2 }]);
     expect(world.count("member")).toBe(0);
+  });
+});
+
+describe("the first row of a process", () => {
+  /** The file is another one, whose lock somebody holds: the connection is open and has no row there. */
+  async function rowless(): Promise<{
+    readonly world: SqliteWorld;
+    readonly connection: DriverConnection;
+    readonly free: () => void;
+  }> {
+    const { world, connection } = await taken();
+    const backup = `${world.path}-backup`;
+    const database = world.raw();
+    database.exec(`VACUUM INTO '${backup}'`);
+    database.close();
+    rmSync(`${world.path}-wal`);
+    rmSync(`${world.path}-shm`);
+    renameSync(backup, world.path);
+    const lock = world.raw();
+    lock.exec("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE");
+    const client = connection.client;
+    await until(() => connection.client !== client, "the other file");
+    return {
+      world,
+      connection,
+      free: () => {
+        lock.exec("COMMIT");
+        lock.close();
+      },
+    };
+  }
+
+  it("is there before it takes a seat in the same transaction", async () => {
+    const { world, connection, free } = await rowless();
+    const joining = joinGroup(connection, "g");
+    await turns(20);
+    free();
+    await joining;
+    expect(world.rows(ghosts)).toEqual([]);
+    expect(world.count("member")).toBe(1);
+  });
+
+  it("is made once, however often it is asked for before it is committed", async () => {
+    const database = new Database({ path: newWorld().path, prefix: "t", synchronous: "FULL", create: true });
+    const nothing = (): void => undefined;
+    const events = { entered: nothing, blocked: nothing, unblocked: nothing, trouble: nothing, mark: nothing };
+    const turn = new Turn(database, new ManualClock(), 1_000, { ...events, left: nothing });
+    const joined: number[] = [];
+    let fails = true;
+    const join = (): number => {
+      if (fails) throw new Error("refused");
+      return joined.push(7) + 6;
+    };
+    const seating = new Seating({ turn, members: { join, renew: () => true } } as unknown as Store);
+    await expect(Promise.all([seating.renew(), seating.renew()])).rejects.toThrow("refused");
+    expect(seating.process).toBe(0);
+    fails = false;
+    await Promise.all([seating.renew(), seating.renew()]);
+    await seating.renew();
+    expect([seating.process, joined]).toEqual([7, [7]]);
+    database.close();
   });
 });

@@ -18,6 +18,8 @@ export class Seating {
   readonly #store: Store;
   #process = 0;
   #evicted = false;
+  /** The first row, on its way. */
+  #joining: Promise<void> | undefined;
   #seats: Seats | undefined;
   #waiting: (() => void)[] = [];
 
@@ -25,7 +27,7 @@ export class Seating {
     this.#store = store;
   }
 
-  /** Our row; 0 before the first `renew`. */
+  /** Our row; 0 before that of the first `renew` is committed. */
   get process(): number {
     return this.#process;
   }
@@ -36,15 +38,10 @@ export class Seating {
   }
 
   /** Our row, made or renewed. */
-  async renew(): Promise<void> {
+  renew(): Promise<void> {
     const { members, turn } = this.#store;
-    const before = this.#process;
-    const process = await turn.do(() => {
-      if (before === 0) return members.join();
-      members.renew(before);
-      return before;
-    }, "settle");
-    if (before === 0) this.#process = process;
+    if (this.#process === 0) return (this.#joining ??= this.#join());
+    return turn.do(() => void members.renew(this.#process));
   }
 
   /** Others may have taken us for dead. */
@@ -57,14 +54,39 @@ export class Seating {
   /** A transaction that takes a seat for our row; waits while there is none: a seat of nobody would never be given up. */
   async take<Result extends object>(body: (process: number) => Result): Promise<Result> {
     for (;;) {
-      const taken = await this.#store.turn.do(() => (this.#evicted ? undefined : body(this.#process)));
+      const taken = await this.#store.turn.do(() => (this.#rowless ? undefined : body(this.#process)));
       if (taken !== undefined) return taken;
-      if (this.#evicted) await new Promise<void>((resolve) => void this.#waiting.push(resolve));
+      if (this.#rowless) await new Promise<void>((resolve) => void this.#waiting.push(resolve));
     }
   }
 
   close(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  get #rowless(): boolean {
+    return this.#evicted || this.#process === 0;
+  }
+
+  /** Believed in within the commit, before anything else of that turn is: what a rollback leaves is somebody else's. */
+  #join(): Promise<void> {
+    const { members, turn } = this.#store;
+    let process = 0;
+    return new Promise((resolve, reject) => {
+      const job: Job = {
+        run: () => void (process = members.join()),
+        committed: () => {
+          this.#process = process;
+          resolve();
+          this.close();
+        },
+        failed: (error) => {
+          this.#joining = undefined; // the next `renew` tries again
+          reject(error);
+        },
+      };
+      turn.add(job, "settle", true);
+    });
   }
 
   /** What we held is others' now; with a new row and new seats we go on. */

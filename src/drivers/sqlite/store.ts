@@ -97,6 +97,7 @@ export class Store {
       blocked: () => context.status({ type: "blocked" }),
       unblocked: () => context.status({ type: "unblocked" }),
       trouble: (error) => this.trouble(error),
+      mark: () => void this.members.renew(this.seating.process),
       left: (committed) => this.#left(committed),
     });
     this.streams = new Streams(database);

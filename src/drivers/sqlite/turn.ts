@@ -15,8 +15,10 @@ export interface Job {
 /** Settlements come before publishes, publishes before claims: so one commit serves a message from publisher to consumer. */
 export type Phase = "settle" | "write" | "claim";
 
-/** While turns follow each other one is synced this often, whatever is in it. */
+/** What was committed unsynced is synced with the first turn after so long, whatever is in that; */
 const syncEveryMs = 100;
+/** and by itself after so long when no turn comes. */
+const syncIdleMs = 500;
 
 export interface TurnEvents {
   /** Just after BEGIN: what another process did since is seen from here on. */
@@ -25,6 +27,8 @@ export interface TurnEvents {
   unblocked(): void;
   /** Neither a lock nor a full disk. */
   trouble(error: unknown): void;
+  /** Within a transaction, to write anything at all: a commit without is not synced. */
+  mark(): void;
   /** The transaction is over; committed: whatever was the trouble is over too. */
   left(committed: boolean): void;
 }
@@ -32,7 +36,7 @@ export interface TurnEvents {
 /**
  * Group commit: everything asked for in one turn of the event loop goes into one transaction. A job that throws is rolled back
  * with the others, and each is then tried by itself. While another process holds the lock the turn waits by the event loop.
- * A turn that only claims and settles need not be synced: what a power cut takes of it is handled again.
+ * A turn that only claims and settles need not be synced at once: what a power cut takes of it is handled again.
  */
 export class Turn {
   readonly #database: Database;
@@ -44,7 +48,9 @@ export class Turn {
   readonly #single: Job[] = [];
   /** Something waits that must be synced. */
   #lasting = false;
-  #syncedAt = Number.NEGATIVE_INFINITY;
+  /** When the first of what was committed unsynced was. */
+  #unsyncedSince: number | undefined;
+  #syncTimer: Disposable | undefined;
   /** A sync failed, and what was written unsynced before it may be missing on the disk for ever. */
   #doubtful = false;
   #scheduled = false;
@@ -98,7 +104,8 @@ export class Turn {
   close(reason: Error = closedError()): void {
     this.#closed = reason;
     this.#timer?.[Symbol.dispose]();
-    for (const job of this.#take()) job.failed(reason, "no");
+    this.#syncTimer?.[Symbol.dispose]();
+    this.#fail(reason);
     this.#emptied();
   }
 
@@ -120,14 +127,14 @@ export class Turn {
     while (this.#closed === undefined && this.#waiting()) {
       const synced = this.#mustSync();
       try {
+        if (this.#doubtful) this.#mend();
         this.#database.begin(synced);
       } catch (error) {
         if (isBusy(error)) return this.#later();
         this.#events.trouble(error);
-        for (const job of this.#take()) job.failed(error, "no");
+        this.#fail(error);
         break;
       }
-      this.#begun();
       const next = this.#single.shift();
       const jobs = next === undefined ? this.#take() : [next];
       const ended = this.#together(jobs, synced);
@@ -138,9 +145,14 @@ export class Turn {
       if (ended === "thrown") this.#single.push(...jobs);
       else if (this.#single.length === 0) break;
     }
+    if (this.#closed !== undefined) this.#fail(this.#closed);
     if (this.#waiting()) this.#schedule();
     else this.#emptied();
   };
+
+  #fail(error: unknown): void {
+    for (const job of this.#take()) job.failed(error, "no");
+  }
 
   #take(): readonly Job[] {
     const { settle, write, claim } = this.#jobs;
@@ -152,43 +164,100 @@ export class Turn {
     return jobs;
   }
 
-  /** What is tried again is not asked whether it had to be. */
+  /** Of what waits now. What is tried again is not asked whether it had to be. */
   #mustSync(): boolean {
-    if (this.#lasting || this.#doubtful || this.#single.length > 0) return true;
-    return this.#clock.ticks() - this.#syncedAt >= syncEveryMs;
+    if (!this.#database.syncs) return true;
+    if (this.#unsyncedFor() >= syncEveryMs) {
+      this.#jobs.settle.add(this.#mark);
+      return true;
+    }
+    return this.#lasting || this.#doubtful || this.#single.length > 0;
   }
 
   /** `thrown`, by one of several, and `busy`: nothing was done, nobody was told. */
   #together(jobs: readonly Job[], synced: boolean): "done" | "thrown" | "busy" {
     let committing = false;
+    let wrote = false;
     try {
+      this.#begun(); // whatever is added now comes with the next turn, which asks whether it must be synced
+      if (this.#closed !== undefined) throw this.#closed;
       this.#events.entered();
+      const before = this.#database.changes();
       for (const job of jobs) job.run();
+      wrote = this.#database.changes() !== before;
       committing = true;
       this.#database.commit();
-      if (synced) this.#synced();
     } catch (error) {
-      this.#database.rollback();
-      this.#events.left(false);
+      this.#undo();
       if (isBusy(error)) return "busy";
       const full = isFull(error);
-      this.#doubtful ||= committing && !full;
+      this.#doubtful ||= committing && !full && this.#database.syncs;
       if ((!committing || full) && jobs.length > 1) return "thrown";
       if (!full) this.#events.trouble(error);
       for (const job of jobs) job.failed(error, committing && !full ? "unknown" : "no");
       return "done";
     }
+    if (wrote) this.#wrote(synced);
     this.#events.left(true);
     for (const job of jobs) job.committed();
+    if (wrote && synced) this.#checkpoint();
     return "done";
   }
 
-  /** A log with a hole would end there after a power cut: a new one is begun before anything more is acknowledged. */
-  #synced(): void {
-    if (this.#doubtful) this.#database.restartLog();
-    this.#doubtful = false;
-    this.#syncedAt = this.#clock.ticks();
+  #undo(): void {
+    try {
+      this.#database.rollback();
+    } catch (error) {
+      this.#events.trouble(error); // it is tried again before the next transaction
+    }
+    this.#events.left(false);
   }
+
+  /** A log with a hole would end there after a power cut: a new one is begun before anything more is written. */
+  #mend(): void {
+    this.#database.restartLog();
+    this.#doubtful = false;
+    this.#unsyncedSince = undefined;
+  }
+
+  /** What was just committed is acknowledged, and synced. */
+  #checkpoint(): void {
+    if (this.#closed !== undefined) return;
+    try {
+      this.#database.checkpoint();
+    } catch (error) {
+      if (isBusy(error) || isFull(error)) return; // the log stays as it is
+      this.#doubtful = true;
+      this.#events.trouble(error);
+    }
+  }
+
+  #wrote(synced: boolean): void {
+    if (synced) this.#unsyncedSince = undefined;
+    else this.#unsyncedSince ??= this.#clock.ticks();
+    this.#syncIn(syncIdleMs);
+  }
+
+  #unsyncedFor(): number {
+    return this.#unsyncedSince === undefined ? -1 : this.#clock.ticks() - this.#unsyncedSince;
+  }
+
+  /** No timer while there is nothing to sync, and not one a turn. */
+  #syncIn(ms: number): void {
+    if (this.#unsyncedSince === undefined || this.#syncTimer !== undefined || this.#closed !== undefined) return;
+    this.#syncTimer = this.#clock.after(ms, () => {
+      this.#syncTimer = undefined;
+      const since = this.#unsyncedFor();
+      if (since >= syncIdleMs) this.add(this.#mark, "settle", true);
+      else this.#syncIn(syncIdleMs - since);
+    });
+  }
+
+  readonly #mark: Job = {
+    run: () => void (this.#unsyncedSince !== undefined && this.#events.mark()),
+    committed: () => this.#syncIn(syncIdleMs),
+    failed: () => this.#syncIn(syncIdleMs),
+  };
 
   #later(): void {
     const now = this.#clock.ticks();

@@ -74,7 +74,7 @@ export class UnorderedGroup implements Consumption {
     if (this.#state !== "open" || this.#credit.messages === 0) return;
     if (this.#reader.anything()) this.wake();
     this.#sweepLater();
-    const due = this.#store.held.next(this.group, this.#store.self);
+    const due = this.#store.held.next(this.group, this.#store.clock.now(), this.#store.self);
     if (due !== undefined) this.#store.dueAt(due);
   }
 
