@@ -1,4 +1,4 @@
-/** The direction of imports in src/, and what oxlint has no rule for. DESIGN.md: internal ← core ← features. */
+/** The direction of imports in src/, and what oxlint has no rule for. docs/design.md, Layers: internal ← core ← features. */
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { type Import, importsOf, lineOf, readSource, report, resolveImport, sourceFiles, walk } from "./source.ts";

@@ -1,67 +1,63 @@
 /**
- * The full tier: every test with its full parameters and three seeds, once on the oldest Node, the mutants; writes a report,
- * anew after each of these. `--seeds 1` and `--skip-oldest` do less, which the report then shows.
+ * The full tier: every test with its full parameters and three seeds, once on the oldest Node, the soak, the mutants. It works in clones
+ * of the last commit, two side by side, the mutants alone; writes a report, anew after each of these.
+ *
+ * npm run test:full -- [--lanes 2] [--seeds 1,2,3] [--skip-oldest] [--skip-soak] [--soak-minutes 10] [--skip-mutants]
+ *   [--only test/package] [--report docs/test-report.md]
+ *
+ * What is left out stands in the report. `--only` is for trying: the test files whose path has it.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { inLanes, type Job, started } from "./lanes.ts";
 import { type Ran, run } from "./run.ts";
+import { type Row, testReport } from "./test-report.ts";
 
-const page = "docs/test-report.md";
 const oldestNode = "22.22.0";
+const allSeeds = "1,2,3";
+const soakMinutes = "10";
 
-export interface Row {
-  readonly what: string;
-  readonly node: string;
+interface Result {
+  readonly ran: Ran;
   readonly outcome: string;
-  readonly seconds: number;
-  readonly ok: boolean;
 }
 
-export interface Setting {
-  readonly date: string;
-  readonly commit: string;
-  readonly machine: string;
-}
+const { values } = parseArgs({
+  options: {
+    lanes: { type: "string", default: String(Math.min(2, availableParallelism())) },
+    seeds: { type: "string", default: allSeeds },
+    "skip-oldest": { type: "boolean", default: false },
+    "skip-soak": { type: "boolean", default: false },
+    "soak-minutes": { type: "string", default: soakMinutes },
+    "skip-mutants": { type: "boolean", default: false },
+    only: { type: "string" },
+    report: { type: "string", default: "docs/test-report.md" },
+  },
+});
 
-export function testReport(setting: Setting, rows: readonly Row[]): string {
-  const line = ({ what, node, outcome, seconds, ok }: Row): string =>
-    `| ${what} | ${node} | ${outcome} | ${seconds} s | ${ok ? "passed" : "**failed**"} |`;
-  return [
-    "# Test report",
-    "",
-    "Written by `npm run test:full`: all tests with their full parameters, and the mutants.",
-    "",
-    `- date: ${setting.date}`,
-    `- commit: ${setting.commit}`,
-    `- machine: ${setting.machine}`,
-    "",
-    "| run | Node | outcome | took | |",
-    "| --- | --- | --- | --- | --- |",
-    ...rows.map(line),
-    "",
-  ].join("\n");
-}
-
-function timed(what: string, node: string, work: () => { ran: Ran; outcome: string }): Row {
-  console.log(`${what} (Node ${node}) …`);
-  const from = performance.now();
-  const { ran, outcome } = work();
-  if (!ran.ok) console.error(ran.output);
-  const row = { what, node, outcome, seconds: Math.round((performance.now() - from) / 1000), ok: ran.ok };
-  console.log(`  ${outcome}, ${row.seconds} s`);
-  return row;
+/** A number that an option gives. */
+function positive(name: string, text: string): number {
+  if (!(Number(text) > 0)) throw new Error(`--${name} is a number above 0, and not ${text}`);
+  return Number(text);
 }
 
 /** One run of the whole suite, by the given Node. */
-function suite(node: string, seed: number): { ran: Ran; outcome: string } {
-  const closing = `.tmp/closing-line-full.txt`;
+async function suite(folder: string, node: string, seed: number): Promise<Result> {
+  const closing = join(folder, ".tmp", "closing-line-full.txt");
   writeFileSync(closing, "no tests ran\n");
   const env = { OMNIBUS_FULL: "1", OMNIBUS_SEED: String(seed), OMNIBUS_CLOSING_LINE: closing };
-  const ran = run(node, ["node_modules/vitest/vitest.mjs", "run"], ".", env);
+  const filter = values.only === undefined ? [] : [values.only];
+  const ran = await started(node, ["node_modules/vitest/vitest.mjs", "run", ...filter], folder, env);
   return { ran, outcome: readFileSync(closing, "utf8").trim() };
+}
+
+/** What a command says at its end. */
+async function told(command: string, args: readonly string[], folder: string): Promise<Result> {
+  const ran = await started(command, args, folder);
+  const lines = ran.output.split("\n");
+  return { ran, outcome: lines.findLast((line) => /^(?:soak|mutants): /.test(line)) ?? lines.at(-1) ?? "" };
 }
 
 /** The oldest Node that we promise to run on, put into a folder that git ignores. */
@@ -76,38 +72,70 @@ function installOldestNode(): string {
   return binary;
 }
 
-function setting(): Setting {
-  const commit = run("git", ["rev-parse", "--short=12", "HEAD"]);
-  const changed = run("git", ["status", "--porcelain", "--untracked-files=no"]);
-  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
+const head = run("git", ["rev-parse", "HEAD"]);
+if (!head.ok) throw new Error(`git knows no commit to test: ${head.output}`);
+const differing = run("git", ["status", "--porcelain"]).output.split("\n");
+const changed = differing.some((line) => line !== "" && !line.endsWith(values.report));
+if (changed) console.error("the tree has changes: the last commit is tested, without them");
+const lanes = positive("lanes", values.lanes);
+const minutes = positive("soak-minutes", values["soak-minutes"]);
+const leftOut = [
+  ...(values.only === undefined ? [] : [`all test files but ${values.only}`]),
+  ...(values.seeds === allSeeds ? [] : [`seeds other than ${values.seeds}`]),
+  ...(values["skip-oldest"] ? [`Node ${oldestNode}`] : []),
+  ...(values["skip-soak"] ? ["the soak"] : minutes < Number(soakMinutes) ? [`a soak longer than ${minutes} min`] : []),
+  ...(values["skip-mutants"] ? ["mutants"] : []),
+];
+const setting = {
+  date: new Date().toISOString().slice(0, 10),
+  commit: `${head.output.slice(0, 12)}${changed ? ", without the changes in the tree" : ""}`,
+  machine: `${availableParallelism()} × ${cpus()[0]?.model.trim() ?? "unknown"}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${platform()} ${release()}`,
+  lanes,
+  leftOut,
+};
+
+const rows: Row[] = [];
+const written = (): void => writeFileSync(values.report, testReport(setting, rows));
+
+/** A row of the report, in the order of these calls, and what fills it. */
+function planned(what: string, node: string, weight: number, work: (folder: string) => Promise<Result>): Job {
+  const at = rows.push({ what, node, outcome: "", seconds: undefined, ok: undefined }) - 1;
   return {
-    date: new Date().toISOString().slice(0, 10),
-    commit: `${commit.ok ? commit.output : "none yet"}${changed.output === "" ? "" : ", with changes"}`,
-    machine: `${availableParallelism()} × ${cpus()[0]?.model.trim() ?? "unknown"}, ${memory}, ${platform()} ${release()}`,
+    weight,
+    work: async (folder) => {
+      console.log(`${what} (Node ${node}) …`);
+      const from = performance.now();
+      const failed = (error: unknown): Result => ({
+        ran: { ok: false, output: String(error) },
+        outcome: String(error),
+      });
+      const { ran, outcome } = await work(folder).catch(failed);
+      const seconds = Math.round((performance.now() - from) / 1_000);
+      if (!ran.ok) console.error(ran.output);
+      rows[at] = { what, node, outcome: outcome.split("\n")[0] ?? "", seconds, ok: ran.ok };
+      console.log(`  ${what} (Node ${node}): ${outcome}, ${seconds} s`);
+      written();
+    },
   };
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  mkdirSync(".tmp", { recursive: true });
-  const { values } = parseArgs({
-    options: { seeds: { type: "string", default: "1,2,3" }, "skip-oldest": { type: "boolean" } },
-  });
-  const current = process.versions.node;
-  const at = setting();
-  const rows: Row[] = [];
-  const done = (row: Row): void => {
-    rows.push(row);
-    writeFileSync(page, testReport(at, rows));
-  };
-  for (const seed of values.seeds.split(",").map(Number))
-    done(timed(`tests, seed ${seed}`, current, () => suite(process.execPath, seed)));
-  if (values["skip-oldest"] !== true) done(timed("tests, seed 1", oldestNode, () => suite(installOldestNode(), 1)));
-  done(
-    timed("mutants", current, () => {
-      const ran = run("npm", ["run", "--silent", "mutants"]);
-      return { ran, outcome: ran.output.split("\n").at(-1) ?? "" };
-    }),
-  );
-  console.log(`${page} written`);
-  if (rows.some((row) => !row.ok)) process.exitCode = 1;
+mkdirSync(".tmp", { recursive: true });
+const current = process.versions.node;
+const side: Job[] = values.seeds
+  .split(",")
+  .map((seed) => positive("seeds", seed))
+  .map((seed) => planned(`tests, seed ${seed}`, current, 2, (folder) => suite(folder, process.execPath, seed)));
+if (!values["skip-oldest"])
+  side.push(planned("tests, seed 1", oldestNode, 3, (folder) => suite(folder, installOldestNode(), 1)));
+if (!values["skip-soak"]) {
+  const args = ["test/soak/soak.ts", "--minutes", String(minutes)];
+  side.push(planned(`soak, ${minutes} min`, current, 1, (folder) => told(process.execPath, args, folder)));
 }
+const alone: Job[] = values["skip-mutants"]
+  ? []
+  : [planned("mutants", current, 1, (folder) => told("npm", ["run", "--silent", "mutants"], folder))];
+written();
+await inLanes(lanes, head.output, side);
+await inLanes(1, head.output, alone);
+console.log(`${resolve(values.report)} written`);
+if (rows.some((row) => row.ok !== true)) process.exitCode = 1;

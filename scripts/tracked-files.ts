@@ -3,7 +3,9 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { run } from "./run.ts";
 
 const unfinished = /\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK|T[B]D|W[I]P)\b/;
-const machinePath = /(?<![\w.])(?:\/work\/(?:main|shared|\.library)|\/home\/\w+|\/root\/|\/Users\/\w+|[A-Z]:\\Users\\)/;
+/** A home folder and all in it; a folder below one for work or temporary files. */
+const machinePath =
+  /(?<![\w.])(?:\/(?:home|Users|work|workspaces?|builds?)\/[\w.-]+|\/root\/|\/(?:var\/)?tmp\/[\w.-]+\/|[A-Z]:\\Users\\)/;
 const registry = /registry\.(?:npmjs|yarnpkg|npmmirror)\.|npm\.pkg\.github|\/_?artifactory\/|\/-\/[\w.-]+\.tgz/;
 
 /** `hosts`: those of this machine's registry, which have no place in a file either. */

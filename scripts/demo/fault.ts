@@ -1,17 +1,23 @@
 import type { Entry } from "./journal.ts";
 
-/** For the demo's own test: it must notice when something is wrong. `OMNIBUS_DEMO_FAULT` says what. */
+/** For the demo's own test: it must notice when something is wrong. `OMNIBUS_DEMO_FAULT` says what; a fault that can't be made throws. */
 export function injectFault(
   entries: readonly Entry[],
   fault: string | undefined = process.env["OMNIBUS_DEMO_FAULT"],
 ): readonly Entry[] {
+  if (fault === undefined) return entries;
   const audited = (entry: Entry): boolean => entry.group === "audit";
-  const at = entries.findLastIndex((last, lastAt) => audited(last) && before(last, lastAt) >= 0);
-  if (fault === undefined || at < 0) return entries;
+  const last = entries.findLastIndex(audited);
+  const lastEntry = entries[last];
+  if (lastEntry === undefined) throw new Error(`OMNIBUS_DEMO_FAULT=${fault}: nothing was handled that could go wrong`);
+  // All its runs: after the kill another worker may have handled it again.
+  if (fault === "lose") return entries.filter((entry) => !audited(entry) || entry.id !== lastEntry.id);
   const broken = [...entries];
-  if (fault === "lose") broken.splice(at, 1);
-  else if (fault === "twice") broken.splice(at, 0, entries[at]!);
+  if (fault === "twice") broken.splice(last, 0, lastEntry);
   else if (fault === "swap") {
+    const at = entries.findLastIndex((entry, end) => audited(entry) && before(entry, end) >= 0);
+    if (at < 0)
+      throw new Error("OMNIBUS_DEMO_FAULT=swap: no worker handled two events of one repository: take more --events");
     const other = before(entries[at]!, at);
     [broken[at], broken[other]] = [entries[other]!, entries[at]!];
   } else throw new TypeError(`OMNIBUS_DEMO_FAULT must be lose, twice or swap, not ${fault}`);

@@ -69,6 +69,7 @@ describe("figures", () => {
       "100 µs",
       "0.70 (0.50–0.90)",
       "7.00 / 3.00",
+      "1",
       "p50 < 2 ms: 0.11 ms met; p50 < 50 µs added: 10 µs met",
     ]);
     expect(markdownTable([cells(found)]).split("\n")).toHaveLength(3);

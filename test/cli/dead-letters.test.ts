@@ -1,5 +1,6 @@
 import { connect, Reject } from "../../src/index.ts";
 import { describe, expect, it } from "vitest";
+import { until } from "../../src/testing/until.ts";
 import { inProcess } from "./in-process.ts";
 import { cli, jsonLines, temporaryBus } from "./run-cli.ts";
 
@@ -14,9 +15,7 @@ async function makeLetters(url: string): Promise<void> {
   await bus.publishTopic("orders.placed", { orderId: "o-1" }, { id: "event-1", key: "o-1" });
   await bus.publishTopic("orders.placed", { orderId: "o-2" }, { id: "event-2", key: "o-1" });
   await bus.publishTopic("mails.sent", "m");
-  const deadline = Date.now() + 10_000;
-  while ((await bus.deadLetters.count()) < 3 && Date.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  await until(async () => (await bus.deadLetters.count()) === 3, "three letters");
 }
 
 describe("dead-letters", () => {

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { connect, createBus, defineEvent, defineRequest, typed } from "../../src/index.ts";
+import { connect, createBus, defineEvent, defineRequest, typed, type BusError } from "../../src/index.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { silence, until, within } from "../../src/testing/until.ts";
 import { failureOf, fresh, gate, onMemory, Seen, stillWorks, Tick } from "../support/events.ts";
@@ -80,6 +80,73 @@ describe("closing", () => {
     expect(await within(bus.close({ timeoutMs: 50 }), "the end", 3_000)).toEqual({ unfinished: 1 });
     await within(aborted.opened, "the handler's signal", 500);
     expect(await within(unsubscribed, "the end of unsubscribe", 1_000)).toBe(true);
+  });
+
+  it("waits until what a subscription that is being unsubscribed has settled is at the broker", async () => {
+    const calls: string[] = [];
+    const settled = gate();
+    const driver = tapped({
+      connection: (connection) => ({
+        close: (signal) => {
+          calls.push("connection closed");
+          return connection.close(signal);
+        },
+      }),
+      consumption: (consumption) => ({
+        flush: async () => {
+          calls.push("flushing");
+          await settled.opened;
+          await consumption.flush();
+        },
+      }),
+    });
+    const bus = await connect({ driver });
+    const seen = new Seen();
+    const subscription = await bus.subscribe(Tick, seen.handle, { group: "g" });
+    await bus.publish(Tick, { n: 1 });
+    await until(() => seen.count === 1, "the event");
+    const unsubscribed = subscription.unsubscribe();
+    await until(() => calls.includes("flushing"), "the settlement under way");
+    const closed = bus.close();
+    await silence(() => calls.filter((call) => call === "connection closed").length, "closed too soon", 100);
+    settled.open();
+    expect(await within(unsubscribed, "the end of unsubscribe", 5_000)).toBe(true);
+    expect(await within(closed, "closing", 5_000)).toEqual({ unfinished: 0 });
+    expect(calls.at(-1)).toBe("connection closed");
+  });
+
+  it("starts no handler of a subscription that opens meanwhile", async () => {
+    const asked = gate();
+    const answered = gate();
+    const name = fresh("closing");
+    const driver = tapped(
+      {
+        connection: (connection) => ({
+          ensureGroup: async (spec) => {
+            asked.open();
+            await answered.opened;
+            return connection.ensureGroup(spec);
+          },
+        }),
+      },
+      memory({ name }),
+    );
+    await using other = await connect({ driver: memory({ name }) });
+    await other.publish(Tick, { n: 1 });
+    const bus = await connect({ driver });
+    const seen = new Seen();
+    const subscribing = bus.subscribe(Tick, seen.handle, { group: "g" }).then(
+      () => "subscribed",
+      (error: unknown) => (error as BusError).code,
+    );
+    await asked.opened;
+    const closed = bus.close();
+    answered.open();
+    expect(await within(closed, "closing", 5_000)).toEqual({ unfinished: 0 });
+    await within(subscribing, "the end of subscribe", 5_000);
+    expect(seen.count).toBe(0);
+    await other.subscribe(Tick, seen.handle, { group: "g" });
+    await until(() => seen.count === 1, "the event, by another bus");
   });
 
   it("lets the handler of a subscription that is being unsubscribed finish, in time", async () => {

@@ -45,4 +45,24 @@ describe("a stream that another process has just made", () => {
     expect(await buses.here.streams.ensure(stream)).toBe("unchanged");
     expect(await buses.here.publishTopic("orders.a", 1)).toMatchObject({ stream: "orders" });
   });
+
+  it("takes publishes of the topics that it has got since", async () => {
+    await using buses = await twoBuses();
+    await buses.there.streams.ensure(stream);
+    await buses.here.streams.list();
+    await buses.there.streams.ensure({ name: "orders", topics: ["orders.>", "refunds.>"] });
+    await expect(buses.here.publishTopic("refunds.a", 1)).rejects.toMatchObject({ code: "BUS_NOT_FOUND" });
+    await buses.here.streams.info("orders");
+    expect(await buses.here.publishTopic("refunds.a", 1)).toMatchObject({ stream: "orders" });
+  });
+
+  it("is gone once it was listed no more, and what it captured goes to the next", async () => {
+    await using buses = await twoBuses();
+    await buses.there.streams.ensure({ name: "all", topics: [">"] });
+    await buses.there.streams.ensure(stream);
+    await buses.here.streams.list();
+    await buses.there.streams.delete("orders");
+    expect(await buses.here.streams.list()).toMatchObject([{ name: "all" }]);
+    expect(await buses.here.publishTopic("orders.a", 1)).toMatchObject({ stream: "all" });
+  });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { connect, defineEvent, defineRequest, typed, type BusEvent } from "../../src/index.ts";
+import { connect, defineEvent, defineRequest, Reject, typed, type BusEvent } from "../../src/index.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { until, within } from "../../src/testing/until.ts";
 import { atOnce, failureOf, gate, LogBook, onMemory, Seen, Tick, Tock } from "../support/events.ts";
@@ -225,5 +225,37 @@ describe("events that come to a member in a rolling deploy", () => {
     for (let n = 0; n < 10; n += 1) await old.publish(Tock, { n });
     await until(() => new Set(seen.numbers).size === 10, "all of them");
     expect(await old.deadLetters.count()).toBe(0);
+  });
+});
+
+describe("an event whose handlers have gone", () => {
+  it("becomes a dead letter of the one that gave it up, with the attempts that ran, at once", async () => {
+    await using bus = await onMemory();
+    let runs = 0;
+    const tried = gate();
+    const leaving = await bus.subscribe(
+      Tick,
+      () => {
+        runs += 1;
+        tried.open();
+        throw new Error("once more");
+      },
+      { group: "g", name: "leaving", retry: { maxAttempts: 4, backoff: () => 100 } },
+    );
+    await bus.subscribe(
+      Tick,
+      () => {
+        throw new Reject("no");
+      },
+      { group: "g", name: "refusing" },
+    );
+    await bus.publish(Tick, { n: 1 }, { key: "k" });
+    await tried.opened;
+    await leaving.unsubscribe();
+    await until(async () => (await bus.deadLetters.count()) === 1, "the letter");
+    const [letter] = (await bus.deadLetters.list()).items;
+    expect(letter).toMatchObject({ attempts: 1, handlers: ["refusing"] });
+    expect(runs).toBe(1);
+    expect(bus.stats().failed).toBe(2);
   });
 });

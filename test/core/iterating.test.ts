@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { BusError } from "../../src/index.ts";
 import { silence, until, within } from "../../src/testing/until.ts";
 import { atOnce, failureOf, onMemory, Seen, stillWorks, Tick } from "../support/events.ts";
 
@@ -55,5 +56,20 @@ describe("a loop over events", () => {
     await events.return!();
     expect((await last).done).toBe(true);
     await stillWorks(bus);
+  });
+});
+
+describe("a loop over events that opens while the bus closes", () => {
+  it("ends, or is refused, at whatever step closing meets it", async () => {
+    for (let steps = 0; steps < 40; steps += 1) {
+      const bus = await onMemory();
+      const opening = bus.events(Tick).then(
+        (events) => events.next().then(({ done }) => done),
+        (error: unknown) => (error as BusError).code,
+      );
+      for (let step = 0; step < steps; step += 1) await Promise.resolve();
+      await bus.close();
+      expect([true, "BUS_CLOSED"], `after ${steps} steps`).toContain(await within(opening, "the loop", 5_000));
+    }
   });
 });

@@ -51,6 +51,29 @@ describe("publishes of one key", () => {
   });
 });
 
+describe("publishes of one key behind one that has used up its tries", () => {
+  const publishing = { retry: { maxAttempts: 2, backoff: () => 20 } };
+
+  for (const publishOrder of ["prefix", "best-effort"] as const) {
+    it(`${publishOrder === "prefix" ? "fail with it, and later ones don't" : "are stored"} (${publishOrder})`, async () => {
+      const { bus, driver } = await onFaulty({ publishing }, new FaultyDriver(undefined, { publishOrder }));
+      await using _ = bus;
+      driver.sendFault = ({ id }) => (id === "1" || driver.sent.length <= 3 ? "no" : undefined);
+      const results = await Promise.allSettled([1, 2, 3].map((n) => keyed(bus, n)));
+      const stored = publishOrder === "prefix" ? "rejected" : "fulfilled";
+      expect(results.map(({ status }) => status)).toEqual(["rejected", stored, stored]);
+      if (publishOrder === "prefix")
+        for (const result of results) expect(result).toMatchObject({ reason: { outcome: "rejected" } });
+      await keyed(bus, 4);
+      const seen = new Seen();
+      await bus.subscribe(Keyed, seen.handle, { group: "g" });
+      const wanted = publishOrder === "prefix" ? [4] : [2, 3, 4];
+      await until(() => seen.count === wanted.length, "what was stored");
+      expect(seen.numbers).toEqual(wanted);
+    });
+  }
+});
+
 type Validated = { readonly value: unknown } | { readonly issues: readonly { readonly message: string }[] };
 const validatedBy = (name: string, validate: (value: unknown) => Validated | Promise<Validated>) =>
   defineEvent(name, {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, expect, it } from "vitest";
 import { until } from "../../src/testing/until.ts";
 import { defineRequest, typed } from "../../src/index.ts";
@@ -97,3 +98,32 @@ for (const correlate of ["auto", "explicit"] as const) {
     });
   });
 }
+
+describe("the stores of other libraries", () => {
+  const theirs = new AsyncLocalStorage<string>();
+
+  it("are nobody's in a handler, whoever published, and in what it awaits", async () => {
+    await using bus = await onMemory();
+    const seen: (string | undefined)[] = [];
+    await bus.subscribe(
+      Tick,
+      async () => {
+        seen.push(theirs.getStore());
+        await Promise.resolve();
+        seen.push(theirs.getStore());
+      },
+      { group: "g" },
+    );
+    await bus.subscribeBatch(Tock, async () => void seen.push(theirs.getStore()), {
+      group: "batches",
+      maxSize: 10,
+      maxAgeMs: 20,
+    });
+    await theirs.run("a request", async () => {
+      await bus.publishMany([Tick.of({ n: 1 }), Tock.of({ n: 1 }), Tock.of({ n: 2 })]);
+      expect(theirs.getStore()).toBe("a request");
+    });
+    await until(() => seen.length === 3, "all handlers");
+    expect(seen).toEqual([undefined, undefined, undefined]);
+  });
+});

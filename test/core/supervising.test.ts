@@ -206,7 +206,21 @@ describe("subscribing", () => {
 });
 
 describe("a group that was deleted behind its members", () => {
-  it("shows in the health, and starts again", async () => {
+  it("shows in the health within 10 s while it can't be started again", async () => {
+    const name = fresh("store");
+    await using bus = await connect({ driver: memory({ name }), reconnect: { minMs: 60_000, maxMs: 60_000 } });
+    await bus.subscribe(Tick, () => undefined, { group: "g" });
+    expect((await bus.health()).status).toBe("up");
+    const { connection } = await connectTo(memory({ name }));
+    await connection.admin.deleteGroup("g");
+    const shows = async (): Promise<boolean> => {
+      const { status, reasons } = await bus.health();
+      return status === "degraded" && reasons.includes('group "g" does not exist at the broker');
+    };
+    await until(shows, "the health to show it", 10_000);
+  });
+
+  it("starts again", async () => {
     const name = fresh("store");
     const driver = new FaultyDriver(memory({ name }));
     await using bus = await connect({ driver, ...soon });

@@ -88,6 +88,9 @@ describe("the options of a stream", () => {
   });
 
   it("option: StreamOptions.idleGroupMs is how long a group without a member holds anything back", async () => {
+    await using patient = await onStream({ maxMessages: 3 });
+    await heldBack(patient);
+    await fill(patient, 3);
     await using bus = await onStream({ maxMessages: 3, idleGroupMs: 60 });
     await heldBack(bus);
     await fill(bus, 3);
@@ -99,10 +102,7 @@ describe("the options of a stream", () => {
         ),
       "room",
     );
-    await using patient = await onStream({ maxMessages: 3 });
-    await heldBack(patient);
-    await fill(patient, 3);
-    await new Promise((resolve) => setTimeout(resolve, 150)); // longer than the other needed
+    // its group has been away for longer
     expect(await failureOf(patient.publish(Tick, { n: 4 }, { timeoutMs: 50 }))).toMatchObject({ outcome: "rejected" });
   });
 

@@ -10,6 +10,7 @@ export const declarations: { readonly [N in Need]?: Partial<Capabilities> } = {
   groups: { groups: false },
   replay: { replay: false },
   order: { order: false },
+  "publish order": { publishOrder: "best-effort" },
   delay: { delay: "none" },
   dedupe: { dedupeWindowMs: 0 },
   "no-responder": { noResponder: false },

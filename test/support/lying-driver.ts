@@ -10,6 +10,24 @@ type Lie = (connection: DriverConnection) => Partial<DriverConnection>;
 const lies: { readonly [N in Need]?: Lie } = {
   durable: ({ capabilities }) => ({ capabilities: { ...capabilities, durable: true } }),
   transactions: ({ capabilities }) => ({ capabilities: { ...capabilities, transactions: true } }),
+  "publish order": (connection) => ({
+    send: (batch) => {
+      const failed = new Map<string | undefined, unknown>();
+      for (const message of batch) {
+        const { key } = message;
+        if (key !== undefined && failed.has(key)) message.failed("no", failed.get(key));
+        else
+          connection.send([
+            changed(message, {
+              failed: (stored, error) => {
+                failed.set(key, error);
+                message.failed(stored, error);
+              },
+            }),
+          ]);
+      }
+    },
+  }),
   priorities: (connection) => ({
     consume: (source, sink, window) =>
       connection.consume(
