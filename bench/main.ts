@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fdatasyncMs } from "./disk.ts";
 import { benchmarksPage, type DriverReport } from "./docs.ts";
+import { insertRates } from "./insert-rate.ts";
 import { machine } from "./machine.ts";
 import { type Measured, measure } from "./measure.ts";
 import { type BenchDriver, type BenchOptions, benchOptions, usage } from "./options.ts";
@@ -57,6 +58,7 @@ async function main(options: BenchOptions): Promise<void> {
       day,
       fdatasyncMs: disk,
       slowDisk: slowDisk !== undefined,
+      inserts: insertRates(options.directory, options.bytes),
     });
     writeFileSync(join("docs", "benchmarks.md"), page);
   }

@@ -40,7 +40,8 @@ function notesOf(samples: readonly Sample[]): Record<string, number> {
   );
 }
 
-const warmUps = 3;
+/** Rounds of each side that don't count; one where the row has one run. */
+export const warmUps = 3;
 
 /**
  * Both sides in turn: rounds of each to warm up, since services run for days and a compiler takes a million messages to settle;

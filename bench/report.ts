@@ -6,7 +6,7 @@ function figure(value: number): string {
   return value >= 100 ? whole.format(value) : value.toPrecision(3);
 }
 
-export const titles = ["what", "ours", "bare", "ratio", "CPU µs ours / bare", "budget"] as const;
+export const titles = ["what", "ours", "bare", "ratio", "CPU µs ours / bare", "runs", "budget"] as const;
 
 /** One row for people: medians, and after them each budget with its figure. */
 export function cells({ scenario, row, pairs }: Measured): string[] {
@@ -26,6 +26,7 @@ export function cells({ scenario, row, pairs }: Measured): string[] {
     bare!,
     `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})`,
     `${cpuMicros.ours.toFixed(2)} / ${cpuMicros.bare.toFixed(2)}`,
+    String(row.runs),
     verdicts.join("; ") || "-",
   ];
 }

@@ -10,8 +10,9 @@ const publish = {
 } as const;
 
 /**
- * Every receipt means an fdatasync on both sides: WAL, synchronous=FULL, one transaction for a window. SQLite has no client
- * that asks and answers, so the bare side of a request is there for scale.
+ * Every receipt means an fdatasync on both sides: WAL, synchronous=FULL, one transaction for a window. What only settles
+ * commits with synchronous=NORMAL on both. SQLite has no client that asks and answers, so the bare side of a request is there
+ * for scale.
  */
 export const scenarios: readonly Scenario[] = [
   {
@@ -29,7 +30,9 @@ export const scenarios: readonly Scenario[] = [
     bare: "sqlite-consume.ts",
     settings: { messages: 100_000, window: 256 },
     budgets: [atLeast(50_000), ratioOf(0.6)],
-    about: "a backlog, by a new group; bare: a window read, parsed, handled one by one, the cursor committed",
+    about:
+      "a backlog, by a new group; bare: a window read, parsed, handled one by one, the cursor committed; on both sides " +
+      "settlements commit with synchronous=NORMAL and are synced at most 100 ms later",
   },
   {
     name: "publish and handle",
@@ -39,7 +42,7 @@ export const scenarios: readonly Scenario[] = [
     bare: "sqlite-publish-and-handle.ts",
     settings: { messages: 100_000, window: 1_024 },
     budgets: [cpuAdded(3)],
-    about: "in one process; bare: both of the above in turn",
+    about: "in one process; bare: both of the above in turn, where each window's publish syncs the cursor before it",
   },
   {
     name: "latency, publish to handler, idle",
@@ -50,7 +53,8 @@ export const scenarios: readonly Scenario[] = [
     settings: { messages: 100, window: 1, idleMs: 10 },
     rounds: 10,
     budgets: [latencyBelow(2), latencyAdded(50)],
-    about: "one each 10 ms, in one process; bare: insert, commit, read back, handle",
+    about:
+      "one each 10 ms, in one process; bare: insert, commit, read back, handle, move the cursor with synchronous=NORMAL",
   },
   {
     name: "request, one after the other, two processes",

@@ -8,6 +8,7 @@ import { boolean, checkOptions, invalidOption, milliseconds } from "./option-che
 import type { Routing } from "./routing.ts";
 import { startAt } from "./group-member.ts";
 import type { Broker } from "./supervisor.ts";
+import { errorFields, type StatusBoard } from "./status-board.ts";
 import { validateName, validatePattern } from "./topic.ts";
 import { wrapError } from "./wrap-error.ts";
 
@@ -36,10 +37,12 @@ class Asker {
 export class BusStreamAdmin implements StreamAdmin {
   readonly #broker: Asker;
   readonly #routing: Routing;
+  readonly #board: StatusBoard;
   readonly #refresh: () => Promise<void>;
 
   /** `refresh`: reads the routing table again. */
-  constructor(broker: Broker, routing: Routing, refresh: () => Promise<void>) {
+  constructor(core: Core, broker: Broker, routing: Routing, refresh: () => Promise<void>) {
+    this.#board = core.board;
     this.#broker = new Asker(broker);
     this.#routing = routing;
     this.#refresh = refresh;
@@ -55,22 +58,18 @@ export class BusStreamAdmin implements StreamAdmin {
     const result = await this.#broker.ask(`stream "${stream.name}"`, (connection) =>
       connection.ensureStream(stream, dryRun),
     );
-    if (dryRun) return result;
-    if (result === "unchanged") await this.#follow([stream]);
-    else await this.#refresh();
+    if (!dryRun) await this.#refresh(); // also when it is unchanged: another process may have made it so
     return result;
   }
 
   async list(): Promise<readonly StreamInfo[]> {
     const streams = await this.#broker.ask("listing streams", ({ admin }) => admin.streams());
-    await this.#follow(streams);
+    // Who is told of another process's stream may publish to it, though the driver has not said so yet.
+    if (this.#routing.differsFrom(streams))
+      await this.#refresh().catch((error: unknown) =>
+        this.#board.log("warn", "reading the routing table", errorFields(error)),
+      );
     return streams;
-  }
-
-  /** What another process has just made: who is told of it may publish to it, though the driver has not said so yet. */
-  async #follow(streams: readonly { readonly name: string }[]): Promise<void> {
-    const known = this.#routing.streams;
-    if (streams.some(({ name }) => !known.includes(name))) await this.#refresh();
   }
 
   async info(name: string): Promise<StreamInfo> {

@@ -50,9 +50,13 @@ export interface RespondOptions {
 
 /** Of everything published inside `within`; an inner scope adds to the outer one. */
 export interface Scope {
+  /** A URI-reference. @default that of the scope around it, else the bus's name */
   readonly source?: string | undefined;
+  /** @default that of the scope around it, else none */
   readonly session?: string | undefined;
+  /** JSON; of one key the inner scope's counts, and a publish's own over both. @default that of the scope around it */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  /** @default that of the scope around it, else of the event that is being handled, else the new event's id */
   readonly correlationId?: string | undefined;
 }
 

@@ -15,7 +15,7 @@ const storage = new AsyncLocalStorage<Ambient | undefined>();
 
 export const ambient = (): Ambient | undefined => storage.getStore();
 
-/** What it runs is in the context that this module was loaded in. */
+/** What it runs is in the context that this module was loaded in: in nobody's, unless somebody imports it within his own. */
 const nobody = new AsyncResource("omnibus");
 
 /** Everything that `work` publishes, however deep, is caused by this event, and by nothing else that is going on. */
@@ -37,11 +37,14 @@ function entered<A, B, T>(within: Ambient, work: (a: A, b: B) => T, a: A, b: B):
  */
 const leavesNothing = ((): boolean => {
   nobody.runInAsyncScope(() => storage.enterWith({ cause: undefined, scope: undefined }));
-  return nobody.runInAsyncScope(() => storage.getStore()) === undefined;
+  const nothing = nobody.runInAsyncScope(() => storage.getStore()) === undefined;
+  if (!nothing) storage.disable(); // until it is used: there it makes every promise of the process dearer
+  return nothing;
 })();
 
 /** For what is started now and runs for everybody: it belongs to no caller. */
 export function forNobody<T>(work: () => T): T {
+  if (leavesNothing) return nobody.runInAsyncScope(work);
   return storage.getStore() === undefined ? work() : storage.run(undefined, work);
 }
 

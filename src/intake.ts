@@ -6,7 +6,7 @@ import { Fifo } from "./internal/fifo.ts";
 import { TopicTrie } from "./internal/topic-trie.ts";
 import { noteFailure, readHistory, readNames } from "./message-history.ts";
 import { OrderGate } from "./order-gate.ts";
-import { decideOutcome, type Outcomes } from "./outcomes.ts";
+import { decideOutcome, giveUp, type Outcomes } from "./outcomes.ts";
 import { open } from "./receiving.ts";
 import { Suspects } from "./suspects.ts";
 import { header } from "./wire-names.ts";
@@ -329,9 +329,7 @@ export class Intake implements WorkOwner {
       );
       if (left.length === 0)
         return this.#unstart(work, () =>
-          work.givenUp === undefined
-            ? this.#outcomes.handled(work)
-            : decideOutcome(work, this.#outcomes, this.#core.clock),
+          work.givenUp === undefined ? this.#outcomes.handled(work) : giveUp(work, this.#outcomes, undefined),
         );
       runners = left;
     }

@@ -15,6 +15,16 @@ const wideFrom = 24;
 const nothing = {};
 const knownKeys = 2_048;
 
+let markAsUntransferable: ((bytes: ArrayBuffer) => void) | undefined;
+
+/** Nobody who moves one message to another thread may take the others of its slab along; Node's own pool is guarded likewise. */
+function slab(): Buffer {
+  markAsUntransferable ??= process.getBuiltinModule("node:worker_threads").markAsUntransferable;
+  const bytes = Buffer.allocUnsafeSlow(slabBytes);
+  markAsUntransferable(bytes.buffer as ArrayBuffer);
+  return bytes;
+}
+
 /** Keys with quotes and colon. */
 const keys = new Map<string, Uint8Array>();
 const idle: JsonWriter[] = [];
@@ -24,7 +34,7 @@ const idle: JsonWriter[] = [];
  * path, nothing becomes `null` or `{}` silently. Each property is read once.
  */
 export class JsonWriter {
-  #bytes: Buffer = Buffer.allocUnsafeSlow(slabBytes);
+  #bytes: Buffer = slab();
   /** Where what is being written begins; what lies before it has been given away. */
   #start = 0;
   #length = 0;
@@ -54,7 +64,7 @@ export class JsonWriter {
     const fits =
       size === slabBytes ? size - this.#start >= sharedBytes : this.#length > sharedBytes && size <= keptBytes;
     if (!fits) {
-      this.#bytes = Buffer.allocUnsafeSlow(slabBytes);
+      this.#bytes = slab();
       this.#start = 0;
     }
     this.#length = this.#start;

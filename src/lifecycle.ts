@@ -119,12 +119,16 @@ export class Lifecycle implements Broker {
     await this.outbound.flush();
   }
 
-  /** Reads the routing table again; groups and tails follow. */
+  /** Reads the routing table again; groups and tails follow. Rejects with BusError. */
   async refresh(): Promise<void> {
     const connection = this.connector.active;
     if (connection === undefined) return;
-    this.routing.update(await connection.admin.streams());
-    await this.#subscriptions?.rerouted(connection);
+    try {
+      this.routing.update(await connection.admin.streams());
+      await this.#subscriptions?.rerouted(connection);
+    } catch (error) {
+      throw wrapError(this.connector.driver, "reading the routing table", error);
+    }
   }
 
   close(timeoutMs: number): Promise<{ readonly unfinished: number }> {
@@ -168,10 +172,9 @@ export class Lifecycle implements Broker {
   }
 
   #rerouted(): void {
-    this.refresh().catch((error: unknown) => {
-      const failure = wrapError(this.connector.driver, "reading the routing table", error);
-      this.#core.board.say({ type: "error", driver: this.connector.driver.name, error: failure });
-    });
+    this.refresh().catch((error: unknown) =>
+      this.#core.board.say({ type: "error", driver: this.connector.driver.name, error: error as BusError }),
+    );
   }
 
   /** Stop fetching; let handlers finish, who may still publish; flush; hand back; close. By force when the time is up. */

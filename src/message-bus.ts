@@ -62,7 +62,8 @@ export class MessageBus implements Bus {
     this.#core = core;
     this.#parts = parts;
     this.streams = lazyStreams(
-      async () => new (await import("./bus-admin.ts")).BusStreamAdmin(parts, parts.routing, () => parts.refresh()),
+      async () =>
+        new (await import("./bus-admin.ts")).BusStreamAdmin(core, parts, parts.routing, () => parts.refresh()),
     );
     this.groups = lazyGroups(
       async () => new (await import("./bus-admin.ts")).BusGroupAdmin(core, parts, parts.routing),
@@ -198,8 +199,13 @@ export class MessageBus implements Bus {
     await this.#startedFor("events", resolved.signal);
     const { EventIterator } = await import("./event-iterator.ts");
     const iterator = new EventIterator(resolved.timeoutMs);
-    const subscription = await this.#run(interestIn(events), iterator.handle, { ...resolved, signal: undefined });
-    this.#parts.iterators.add(iterator);
+    this.#parts.iterators.add(iterator); // before it is subscribed: closing ends it from now on
+    const subscription = await this.#run(interestIn(events), iterator.handle, { ...resolved, signal: undefined }).catch(
+      (error: unknown) => {
+        this.#parts.iterators.delete(iterator);
+        throw error;
+      },
+    );
     const abort = (): void => void iterator.end(new BusError("BUS_ABORTED", "events: aborted by the caller"));
     iterator.whenDone(async () => {
       this.#parts.iterators.delete(iterator);

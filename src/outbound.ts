@@ -39,6 +39,7 @@ export class Outbound implements Completion {
   #flushed: Promise<void> = Promise.resolve();
   #roomWaiters: (() => void)[] = [];
   #closed: BusError | undefined;
+  readonly #closeListeners = new Set<() => void>();
 
   constructor(core: Core, driver: Driver) {
     this.#core = core;
@@ -83,6 +84,12 @@ export class Outbound implements Completion {
     return new Promise((resolve) => void this.#roomWaiters.push(resolve));
   }
 
+  /** Calls back when it is closed. The result takes that back. */
+  onClose(callback: () => void): () => void {
+    this.#closeListeners.add(callback);
+    return () => this.#closeListeners.delete(callback);
+  }
+
   /** Resolves when everything sent so far has ended, well or badly. */
   flush(): Promise<void> {
     const epoch = this.#epoch;
@@ -106,6 +113,7 @@ export class Outbound implements Completion {
     ];
     for (const op of outstanding) this.#reject(op, reason, outcomeOf(op));
     this.#lanes.clear();
+    for (const callback of this.#closeListeners) callback();
   }
 
   stored(op: PublishOp, position: string | undefined, duplicate: boolean): void {
@@ -132,7 +140,7 @@ export class Outbound implements Completion {
         : undefined;
     if (decision?.kind !== "retry") {
       this.#reject(op, wrapped, op.doubtful ? "unknown" : "rejected");
-      this.#advance(op);
+      this.#advance(op, wrapped);
       return;
     }
     op.state = "held";
@@ -161,12 +169,19 @@ export class Outbound implements Completion {
     });
   }
 
-  /** The retry that a key waited for has ended: those behind it go out together, in order. */
-  #advance(op: PublishOp): void {
+  /** The retry that a key waited for has ended: those behind it go out together, in order, or fail with it (`publishOrder`). */
+  #advance(op: PublishOp, failure?: BusError): void {
     const lane = op.key === undefined ? undefined : this.#lanes.get(op.key);
     if (lane?.head !== op) return;
     this.#lanes.delete(op.key!);
-    for (const each of lane.queue) if (each.state === "held") this.#transmit(each);
+    const held = lane.queue.filter(({ state }) => state === "held");
+    if (failure === undefined || this.#connection?.capabilities.publishOrder !== "prefix")
+      for (const each of held) this.#transmit(each);
+    else
+      for (const each of held) {
+        const why = `publishing to "${nameOf(each.to)}": the one of its key before it failed (${failure.code})`;
+        this.#reject(each, new BusError(failure.code, why, { retryable: failure.retryable }), outcomeOf(each));
+      }
   }
 
   #limit(op: PublishOp, { timeoutMs, signal }: SendLimits): void {
@@ -174,12 +189,10 @@ export class Outbound implements Completion {
     const giveUp = (code: BusErrorCode, why: string) => (): void => {
       if (op.state === "done") return;
       const last = op.failure === undefined ? "" : `; the last try said: ${op.failure.message}`;
-      this.#reject(
-        op,
-        new BusError(code, `publishing to "${nameOf(op.to)}": ${why}${last}`, { retryable: true, cause: op.failure }),
-        outcomeOf(op),
-      );
-      this.#advance(op);
+      const message = `publishing to "${nameOf(op.to)}": ${why}${last}`;
+      const error = new BusError(code, message, { retryable: true, cause: op.failure });
+      this.#reject(op, error, outcomeOf(op));
+      this.#advance(op, error);
     };
     const abort = giveUp("BUS_ABORTED", "aborted by the caller");
     const timer =

@@ -50,6 +50,11 @@ export function decideOutcome(work: Work, outcomes: Outcomes, clock: Clock): voi
   else if (work.handedBack) outcomes.back(work);
   else if (work.givenUp !== undefined && work.givenUp.size > 0) {
     work.attempts = attempt;
-    outcomes.dead(work, lastError ?? new BusError("BUS_HANDLER", work.history.at(-1)?.error ?? "a handler gave it up"));
+    giveUp(work, outcomes, lastError);
   } else outcomes.handled(work);
+}
+
+/** Some handler gave it up, and none is left to run. */
+export function giveUp(work: Work, outcomes: Outcomes, lastError: unknown): void {
+  outcomes.dead(work, lastError ?? new BusError("BUS_HANDLER", work.history.at(-1)?.error ?? "a handler gave it up"));
 }

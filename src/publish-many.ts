@@ -51,12 +51,12 @@ export async function publishAll(
   };
   let index = 0;
   try {
-    const source = signal !== undefined && Symbol.asyncIterator in items ? untilAborted(items, signal) : items;
+    const source = Symbol.asyncIterator in items ? untilOver(items, signal, outbound) : items;
     for await (const item of source) {
       one(item, index++);
       await outbound.room(); // bytes count there
       await below(maxInFlight);
-      if (closed && Symbol.asyncIterator in items) break; // a source that may never end is left alone
+      if ((closed || signal?.aborted === true) && !isCollection(items)) break; // a source that may never end is left alone
     }
   } catch (cause) {
     await below(1);
@@ -70,15 +70,27 @@ const wanted = "items made by a definition's `of` or by `outgoing`";
 const iterable = (items: unknown): boolean =>
   typeof items === "object" && items !== null && (Symbol.iterator in items || Symbol.asyncIterator in items);
 
-/** Ends when the signal aborts, also while the source lets it wait; what was taken is handed on. */
-async function* untilAborted<Item>(items: AsyncIterable<Item>, signal: AbortSignal): AsyncGenerator<Item> {
+/** All of it is there already, so each item gets its outcome whatever happens. */
+const isCollection = (items: unknown): boolean => Array.isArray(items) || items instanceof Set || items instanceof Map;
+
+/** Ends when the signal aborts or the bus is closed, also while the source lets it wait; what was taken is handed on. */
+async function* untilOver<Item>(
+  items: AsyncIterable<Item>,
+  signal: AbortSignal | undefined,
+  outbound: Outbound,
+): AsyncGenerator<Item> {
   const iterator = items[Symbol.asyncIterator]();
+  let stopped = signal?.aborted === true;
   let wake: () => void = () => undefined;
-  const abort = (): void => wake();
-  signal.addEventListener("abort", abort, { once: true });
+  const stop = (): void => {
+    stopped = true;
+    wake();
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  const forget = outbound.onClose(stop);
   let over = false;
   try {
-    while (!signal.aborted) {
+    while (!stopped) {
       over = true; // a source that throws has ended
       const next = await new Promise<IteratorResult<Item> | undefined>((resolve, reject) => {
         wake = () => resolve(undefined);
@@ -89,7 +101,8 @@ async function* untilAborted<Item>(items: AsyncIterable<Item>, signal: AbortSign
       if (next !== undefined) yield next.value;
     }
   } finally {
-    signal.removeEventListener("abort", abort);
+    signal?.removeEventListener("abort", stop);
+    forget();
     // not waited for: what lets us wait for an item would let us wait for its end
     if (!over) Promise.resolve(iterator.return?.()).catch(() => undefined);
   }

@@ -12,12 +12,19 @@ const cacheLimit = 16_384;
 export class Routing {
   #routes: readonly { readonly stream: string; readonly pattern: string }[] = [];
   readonly #cache = new Map<string, Address>();
+  #text = "";
 
   update(streams: readonly Route[]): void {
     this.#routes = streams
       .flatMap(({ name, topics }) => topics.map((pattern) => ({ stream: name, pattern })))
       .sort((left, right) => compareSpecificity(left.pattern, right.pattern));
     this.#cache.clear();
+    this.#text = textOf(streams);
+  }
+
+  /** Whether a table says something else than the last one. */
+  differsFrom(streams: readonly Route[]): boolean {
+    return this.#text !== textOf(streams);
   }
 
   get streams(): readonly string[] {
@@ -51,6 +58,12 @@ export class Routing {
       .sort((left, right) => (left.stream < right.stream ? -1 : 1));
   }
 }
+
+const textOf = (streams: readonly Route[]): string =>
+  streams
+    .map(({ name, topics }) => `${name}: ${topics.toSorted().join(" ")}`)
+    .toSorted()
+    .join("\n");
 
 /** Negative when `left` is the more specific: token by token, a literal before `*` before `>`; then the longer one. */
 export function compareSpecificity(left: string, right: string): number {

@@ -49,7 +49,7 @@ export class Subscriptions {
   readonly #entries = new Set<Entry>();
   readonly #members = new Map<string, OwnMember>();
   /** Unsubscribed, with handlers that still run. */
-  readonly #ending = new Set<GroupMember | Ephemeral>();
+  readonly #ending = new Map<GroupMember | Ephemeral, Promise<void>>();
   readonly #tails = new Map<string, FanOut>();
   readonly #directs = new Map<string | undefined, FanOut>();
   /** Per group: the names in use; of those that were made here, how far their ordinals are. */
@@ -181,6 +181,7 @@ export class Subscriptions {
     await Promise.all([
       ...this.members.map((member) => member.close(signal)),
       ...this.fanOuts.map((fanOut) => fanOut.close(signal)),
+      ...[...this.#ending.values()].map((ended) => ended.catch(() => undefined)), // whoever unsubscribed hears of it
     ]);
     this.#entries.clear();
     this.#members.clear();
@@ -188,7 +189,7 @@ export class Subscriptions {
 
   get #parts(): readonly (GroupMember | Ephemeral)[] {
     const ephemerals = [...this.#entries].flatMap(({ ephemeral }) => ephemeral ?? []);
-    return [...new Set([...this.members, ...ephemerals, ...this.#ending])];
+    return [...new Set([...this.members, ...ephemerals, ...this.#ending.keys()])];
   }
 
   /** The end of the direct lane for a group, or for those without one. */
@@ -336,11 +337,12 @@ export class Subscriptions {
     return true;
   }
 
-  /** While it ends, the bus's own close waits for it, and cuts it off. */
+  /** While it ends, the bus's own close waits for it, up to its last settlement, and cuts it off. */
   async #end(part: GroupMember | Ephemeral, work: () => Promise<void>): Promise<void> {
-    this.#ending.add(part);
+    const ended = work();
+    this.#ending.set(part, ended);
     try {
-      await work();
+      await ended;
     } finally {
       this.#ending.delete(part);
     }

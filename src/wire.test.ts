@@ -175,3 +175,14 @@ describe("encodeEvent and decodeEvent", () => {
     expect((await decodeEvent({ ...encoded, key: "k" })).key).toBe("k");
   });
 });
+
+describe("the body of a message", () => {
+  it("can't be moved to another thread together with what lies beside it", () => {
+    const events = [1, 2, 3].map((total) => encodeEvent({ topic: "orders", data: { total } }));
+    const before = events.map(({ body }) => Buffer.from(body).toString());
+    const { buffer } = events[1]!.body;
+    expect(() => structuredClone(events[1], { transfer: [buffer as ArrayBuffer] })).toThrow("Cannot transfer");
+    expect(events.map(({ body }) => Buffer.from(body).toString())).toEqual(before);
+    encodeEvent({ topic: "orders", data: {} });
+  });
+});

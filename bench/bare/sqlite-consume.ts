@@ -1,7 +1,7 @@
-/** Bare SQLite, consume: read a window, parse, await the handler for each, commit the cursor durably. */
+/** Bare SQLite, consume: read a window, parse, await the handler for each, commit the cursor, synced like ours. */
 import { envelopes } from "../message.ts";
 import { type Open, rate } from "../side.ts";
-import { freshFile } from "./sqlite-file.ts";
+import { freshFile, settler } from "./sqlite-file.ts";
 
 interface Found {
   readonly position: number;
@@ -18,7 +18,7 @@ export const open: Open = ({ messages, window, bytes, directory }) => {
       for (let at = 0; at < messages; at++) insert.run(Buffer.from(JSON.stringify(envelope(at))));
       db.exec("COMMIT");
       const read = db.prepare("SELECT position, body FROM log WHERE position > ? ORDER BY position LIMIT ?");
-      const settle = db.prepare("INSERT OR REPLACE INTO cursor (id, position) VALUES (1, ?)");
+      const settle = settler(db);
       let handled = 0;
       const handler = async (event: unknown): Promise<void> => void (handled += event === null ? 0 : 1);
       const sample = await rate(messages, async () => {
@@ -27,7 +27,7 @@ export const open: Open = ({ messages, window, bytes, directory }) => {
           for (const { body } of rows)
             await handler(JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString()));
           position = rows.at(-1)!.position;
-          settle.run(position);
+          settle(position);
           await new Promise(setImmediate);
         }
       });

@@ -1,4 +1,4 @@
-/** What the bare SQLite programs share: a fresh file, durable like ours (WAL, synchronous=FULL), and its table. */
+/** What the bare SQLite programs share: a fresh file, durable like ours (WAL, synchronous=FULL), its tables, and how a cursor moves. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -29,5 +29,21 @@ export function freshFile(directory: string, synchronous?: "FULL" | "OFF"): Bare
       db.close();
       rmSync(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/**
+ * Moves the cursor like ours: commits with synchronous=NORMAL, so that a later commit syncs it, and once in 100 ms with FULL
+ * unless somebody else's commits do (`othersSync`).
+ */
+export function settler(db: DatabaseSync, othersSync = false): (position: number) => void {
+  const settle = db.prepare("INSERT OR REPLACE INTO cursor (id, position) VALUES (1, ?)");
+  let syncedAt = performance.now();
+  return (position) => {
+    const synced = !othersSync && performance.now() - syncedAt >= 100;
+    if (!synced) db.exec("PRAGMA synchronous=NORMAL");
+    settle.run(position);
+    if (synced) syncedAt = performance.now();
+    else db.exec("PRAGMA synchronous=FULL");
   };
 }

@@ -1,8 +1,8 @@
-/** Bare SQLite, latency: insert and commit durably, read it back, parse, call the handler, commit the cursor. */
+/** Bare SQLite, latency: insert and commit durably, read it back, parse, call the handler, commit the cursor, which the next one syncs. */
 import { latencies } from "../latency.ts";
 import { envelopes } from "../message.ts";
 import type { Open } from "../side.ts";
-import { freshFile } from "./sqlite-file.ts";
+import { freshFile, settler } from "./sqlite-file.ts";
 
 export const open: Open = (settings) => {
   const envelope = envelopes(settings.bytes);
@@ -11,7 +11,7 @@ export const open: Open = (settings) => {
       const { db, remove } = freshFile(settings.directory);
       const insert = db.prepare("INSERT INTO log (body) VALUES (?)");
       const read = db.prepare("SELECT position, body FROM log WHERE position > ? ORDER BY position LIMIT 1024");
-      const settle = db.prepare("INSERT OR REPLACE INTO cursor (id, position) VALUES (1, ?)");
+      const settle = settler(db, true);
       let position = 0;
       const sample = await latencies(settings, async (at) => {
         const started = performance.now();
@@ -24,7 +24,7 @@ export const open: Open = (settings) => {
         const event: unknown = JSON.parse(Buffer.from(row!.body).toString());
         const micros = event === null ? 0 : (performance.now() - started) * 1_000;
         position = row!.position;
-        settle.run(position);
+        settle(position);
         return micros;
       });
       remove();

@@ -1,7 +1,7 @@
-/** Bare SQLite, both at once: insert a window, commit, read it, handle it, commit the cursor. */
+/** Bare SQLite, both at once: insert a window, commit durably, read it, handle it, commit the cursor, which the next window syncs. */
 import { envelopes } from "../message.ts";
 import { type Open, rate } from "../side.ts";
-import { freshFile } from "./sqlite-file.ts";
+import { freshFile, settler } from "./sqlite-file.ts";
 
 interface Found {
   readonly position: number;
@@ -15,7 +15,7 @@ export const open: Open = ({ messages, window, bytes, directory }) => {
       const { db, remove } = freshFile(directory);
       const insert = db.prepare("INSERT INTO log (body) VALUES (?)");
       const read = db.prepare("SELECT position, body FROM log WHERE position > ? ORDER BY position LIMIT ?");
-      const settle = db.prepare("INSERT OR REPLACE INTO cursor (id, position) VALUES (1, ?)");
+      const settle = settler(db, true);
       let handled = 0;
       const handler = async (event: unknown): Promise<void> => void (handled += event === null ? 0 : 1);
       const sample = await rate(messages, async () => {
@@ -28,7 +28,7 @@ export const open: Open = ({ messages, window, bytes, directory }) => {
           const rows = read.all(done, window) as unknown as readonly Found[];
           for (const { body } of rows)
             await handler(JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString()));
-          settle.run(rows.at(-1)!.position);
+          settle(rows.at(-1)!.position);
           await new Promise(setImmediate);
         }
       });

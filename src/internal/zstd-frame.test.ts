@@ -23,6 +23,15 @@ describe("zstdFrameLength", () => {
     }
   });
 
+  it("takes in skippable frames before it", () => {
+    const frame = zlib.zstdCompressSync("text");
+    const skippable = Buffer.from([0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+    expect(zstdFrameLength(Buffer.concat([skippable, skippable, frame]))).toBe(2 * skippable.length + frame.length);
+    expect(zstdFrameLength(Buffer.concat([skippable, frame.subarray(0, 6)]))).toBeUndefined();
+    expect(zstdFrameLength(skippable)).toBeUndefined();
+    expect(zstdFrameLength(Buffer.from([0x53, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0xff, 1]))).toBeUndefined();
+  });
+
   it("is undefined of anything else", () => {
     expect(zstdFrameLength(new TextEncoder().encode('{"a":1}'))).toBeUndefined();
     expect(zstdFrameLength(zlib.gzipSync("text"))).toBeUndefined();

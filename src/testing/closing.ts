@@ -5,7 +5,7 @@ import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until, within } from "./until.ts";
 
-/** DESIGN.md, Closing: always within the deadline, nothing lost, nothing made suspect, nothing afterwards. */
+/** docs/guarantees.md, Closing: always within the deadline, nothing lost, nothing made suspect, nothing afterwards. */
 export function closingTests({ test }: Suite): void {
   test({ name: "lets handlers finish, who may still publish", needs: ["groups", "replay"] }, async (lab) => {
     const [bus, other] = [await lab.bus(), await lab.bus()];

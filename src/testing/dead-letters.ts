@@ -7,7 +7,7 @@ import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { failing, letters } from "./letters.ts";
 
-/** DESIGN.md, Dead letters: what they say, who gets them, and that nothing is lost on the way in. */
+/** docs/guarantees.md, Dead letters: what they say, who gets them, and that nothing is lost on the way in. */
 export function deadLetterTests({ test }: Suite): void {
   test({ name: "a letter says what, who, why, how often and when", needs: ["groups"] }, async (lab) => {
     const bus = await lab.bus();

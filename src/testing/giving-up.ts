@@ -4,7 +4,7 @@ import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
 
-/** DESIGN.md, Handling: when a message is given up, and what counts as a failure. */
+/** docs/guarantees.md, Handling: when a message is given up, and what counts as a failure. */
 export function givingUpTests({ test }: Suite): void {
   test(
     {

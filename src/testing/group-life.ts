@@ -4,7 +4,7 @@ import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
 
-/** DESIGN.md, Groups: where a group begins, and that it goes on over members that come and go. */
+/** docs/guarantees.md, Groups: where a group begins, and that it goes on over members that come and go. */
 export function groupLifeTests({ test }: Suite): void {
   test(
     {

@@ -5,7 +5,7 @@ import { shuffled } from "./settings.ts";
 import type { Suite } from "./suite.ts";
 import { silence, until } from "./until.ts";
 
-/** DESIGN.md, Groups: every group gets every event, each event goes to one member, and a group outlives its members. */
+/** docs/guarantees.md, Groups: every group gets every event, each event goes to one member, and a group outlives its members. */
 export function groupTests({ test }: Suite): void {
   test(
     {

@@ -5,7 +5,7 @@ import type { Item } from "./lab.ts";
 import type { Suite } from "./suite.ts";
 import { silence, until, within } from "./until.ts";
 
-/** DESIGN.md, Handling: concurrency, limits of time, signals, pausing, prefetch. */
+/** docs/guarantees.md, Handling: concurrency, limits of time, signals, pausing, prefetch. */
 export function handlingTests({ test }: Suite): void {
   test(
     {

@@ -5,7 +5,7 @@ import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
 import { publishKeyed, assertOrder } from "./keyed.ts";
 
-/** DESIGN.md, Order: order in one process, no order, and that it is fixed when the group is made. */
+/** docs/guarantees.md, Order: order in one process, no order, and that it is fixed when the group is made. */
 export function looserOrderTests({ test }: Suite): void {
   test(
     { name: "refuses order across members where it cannot keep it", lacks: "order", needs: ["groups"] },

@@ -7,7 +7,7 @@ import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
 
-/** DESIGN.md, Groups: the definition at the broker, members that know different events, groups that are live only. */
+/** docs/guarantees.md, Groups: the definition at the broker, members that know different events, groups that are live only. */
 export function membershipTests({ test }: Suite): void {
   test(
     { name: "refuses a durable group, pulling from one and sending to one where it has none", lacks: "groups" },

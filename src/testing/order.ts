@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import type { Bus } from "../bus.ts";
 import { keyOrder } from "./invariants/key-order.ts";
+import type { Lab } from "./lab.ts";
 import { type Run, Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
 import { publishKeyed, assertOrder } from "./keyed.ts";
 
-/** DESIGN.md, Order: per key, as published, across members, retries and hand-overs; other keys side by side. */
+/** docs/guarantees.md, Order: per key, as published, across members, retries and hand-overs; other keys side by side. */
 export function orderTests({ test }: Suite): void {
   test(
     {
@@ -35,6 +36,31 @@ export function orderTests({ test }: Suite): void {
       const item = lab.event();
       await publishKeyed(bus, item, messages, keys);
       await assertOrder(lab, item, [bus], messages, { order: lab.driver.capabilities.order ? "group" : "process" });
+    },
+  );
+
+  test(
+    {
+      name: "a publish that fails takes the later ones of its key and turn with it, and no others",
+      needs: ["groups", "replay", "publish order"],
+    },
+    async (lab) => {
+      const { outcomes, stored } = await oneTooLarge(lab);
+      assert.deepEqual(outcomes, ["stored", "rejected", "rejected", "stored", "rejected", "stored"]);
+      assert.deepEqual(stored, ["a0", "a6", "b0", "b1"]);
+    },
+  );
+
+  test(
+    {
+      name: "a publish that fails lets the later ones of its key overtake it",
+      lacks: "publish order",
+      needs: ["groups", "replay"],
+    },
+    async (lab) => {
+      const { outcomes, stored } = await oneTooLarge(lab);
+      assert.deepEqual(outcomes, ["stored", "rejected", "stored", "stored", "stored", "stored"]);
+      assert.deepEqual(stored, ["a0", "a2", "a4", "a6", "b0", "b1"], "what is stored keeps its order all the same");
     },
   );
 
@@ -231,4 +257,39 @@ export function orderTests({ test }: Suite): void {
 
 function ids(runs: Runs): Set<string> {
   return new Set(runs.handled.map((run) => run.event.id));
+}
+
+/** Publishes in one turn a0, a1, a2, b0, a4, b1, of which a1 is larger than their stream may be; then a6, in a turn of its own. */
+async function oneTooLarge(lab: Lab): Promise<{ readonly outcomes: readonly string[]; readonly stored: string[] }> {
+  const stream = { name: lab.group("small"), topics: [lab.topic(">")], maxBytes: 20_000, partitions: 1 };
+  const bus = await lab.bus({ streams: [stream] });
+  const item = lab.event();
+  const publish = (key: string, n: number, text?: string): Promise<string> =>
+    bus.publish(item, { n, text }, { key }).then(
+      () => "stored",
+      (error: unknown) => (error as { readonly outcome?: string }).outcome ?? String(error),
+    );
+  const outcomes = await Promise.all([
+    publish("a", 0),
+    publish("a", 1, "x".repeat(30_000)),
+    publish("a", 2),
+    publish("b", 0),
+    publish("a", 4),
+    publish("b", 1),
+  ]);
+  assert.equal(await publish("a", 6), "stored", "a later turn is not concerned");
+  const runs = new Runs();
+  await bus.subscribe(item, runs.handler(), { group: lab.group(), concurrency: 1 });
+  await until(
+    () =>
+      runs.handled.some(({ n }) => n === 6) &&
+      runs.handled.length > outcomes.filter((each) => each === "stored").length,
+    () => `all that was stored; ${runs.handled.length} were handled`,
+  );
+  await runs.silence(lab.quietMs);
+  // Keys side by side, the events of each as they came.
+  const stored = runs.all
+    .map(({ event, n }) => `${event.key}${n}`)
+    .toSorted((a, b) => a.charCodeAt(0) - b.charCodeAt(0));
+  return { outcomes, stored };
 }

@@ -6,7 +6,7 @@ import { Runs } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
 
-/** DESIGN.md, Publishing: what an event may be, and that it arrives as it was. */
+/** docs/guarantees.md, Publishing: what an event may be, and that it arrives as it was. */
 export function payloadTests({ test }: Suite): void {
   test(
     { name: "refuses data that breaks its schema, names the field, and stores nothing of it", needs: ["groups"] },

@@ -7,7 +7,7 @@ import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
 
-/** DESIGN.md, Publishing: what a receipt means, what travels, what is refused. */
+/** docs/guarantees.md, Publishing: what a receipt means, what travels, what is refused. */
 export function publishTests({ test }: Suite): void {
   test(
     {

@@ -6,7 +6,7 @@ import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
 
-/** DESIGN.md, After an outage: everything comes back by itself, where it was. */
+/** docs/guarantees.md, After an outage: everything comes back by itself, where it was. */
 export function recoveryTests({ test }: Suite): void {
   test(
     {

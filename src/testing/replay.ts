@@ -5,7 +5,7 @@ import type { Suite } from "./suite.ts";
 import { until } from "./until.ts";
 import { failing, letters, brokenThenFixed } from "./letters.ts";
 
-/** DESIGN.md, Dead letters: replay and discard, harmless twice and resumable. */
+/** docs/guarantees.md, Dead letters: replay and discard, harmless twice and resumable. */
 export function replayTests({ test }: Suite): void {
   test(
     { name: "replays to the group that gave it up, to the handlers that failed, with the same id", needs: ["groups"] },

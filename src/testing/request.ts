@@ -15,7 +15,7 @@ type Doubling = RequestDefinition<
   { readonly twice: number }
 >;
 
-/** DESIGN.md, Request/reply: on the direct lane, with three ways to fail that can be told apart. */
+/** docs/guarantees.md, Request/reply: on the direct lane, with three ways to fail that can be told apart. */
 export function requestTests({ test }: Suite): void {
   test(
     { name: "gives each of many requests at once its own answer", short: { requests: 64 }, full: { requests: 2_000 } },

@@ -3,7 +3,7 @@ import { RetryAfter } from "../index.ts";
 import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 
-/** DESIGN.md, Handling: throwing retries, with backoff, the same message and only that; attempts are counted exactly. */
+/** docs/guarantees.md, Handling: throwing retries, with backoff, the same message and only that; attempts are counted exactly. */
 export function retryTests({ test }: Suite): void {
   test(
     { name: "settles what returned: none of it comes again", needs: ["groups"], short: { messages: 50 } },

@@ -28,8 +28,13 @@ export function streamTests({ test }: Suite): void {
     const bus = await lab.bus();
     const stream = { name: lab.group("a"), topics: [lab.topic("a.>")], partitions: 4 };
     await bus.streams.ensure(stream);
-    await rejection(bus.streams.ensure({ name: lab.group("b"), topics: [lab.topic("a.>")] }), "BUS_CONFLICT");
-    await rejection(bus.streams.ensure({ ...stream, partitions: 8 }), "BUS_CONFLICT");
+    const same = await rejection(
+      bus.streams.ensure({ name: lab.group("b"), topics: [lab.topic("a.>")] }),
+      "BUS_CONFLICT",
+    );
+    assert.ok(same.message.includes(lab.topic("a.>")), `${same.message} does not name the pattern`);
+    const fixed = await rejection(bus.streams.ensure({ ...stream, partitions: 8 }), "BUS_CONFLICT");
+    assert.match(fixed.message, /\b4 partitions\b.*\b8\b/);
     assert.equal(await bus.streams.ensure({ ...stream, maxAgeMs: 60_000 }, { dryRun: true }), "updated");
     assert.equal(await bus.streams.ensure({ ...stream, maxAgeMs: 60_000 }), "updated");
     assert.equal(await bus.streams.ensure({ ...stream, maxAgeMs: 60_000 }), "unchanged");
@@ -188,6 +193,38 @@ export function streamTests({ test }: Suite): void {
       await runs.until(++n);
       await runs.silence(lab.quietMs);
       runs.assertOnce(upTo(n));
+    },
+  );
+
+  test(
+    {
+      name: "stores what was refused for lack of room when it is published again with its id, and calls it no duplicate",
+      needs: ["dedupe", "groups"],
+      short: { maxMessages: 3 },
+    },
+    async (lab, { maxMessages }) => {
+      const streams = [{ name: lab.group("full"), topics: [lab.topic(">")], maxMessages, whenFull: "reject" as const }];
+      const bus = await lab.bus({ streams, publishing: { retry: { maxAttempts: 1 } } });
+      const item = lab.event();
+      const runs = new Runs();
+      const subscription = await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      await subscription.unsubscribe();
+      for (const n of upTo(maxMessages)) await bus.publish(item, { n });
+      const again = (): Promise<{ readonly duplicate: boolean }> =>
+        bus.publish(item, { n: maxMessages }, { id: lab.topic("again") });
+      await rejection(again(), "BUS_FULL");
+      await rejection(again(), "BUS_FULL");
+      await bus.subscribe(item, runs.handler(), { group: lab.group() });
+      let receipt: { readonly duplicate: boolean } | undefined;
+      await until(async () => {
+        receipt = await again().catch(() => undefined);
+        return receipt !== undefined;
+      }, "room after handling");
+      assert.equal(receipt?.duplicate, false);
+      await runs.until(maxMessages + 1);
+      assert.equal((await again()).duplicate, true);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce(upTo(maxMessages + 1));
     },
   );
 

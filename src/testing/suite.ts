@@ -8,6 +8,7 @@ export type Need =
   | "groups"
   | "replay"
   | "order"
+  | "publish order"
   | "delay"
   | "dedupe"
   | "no-responder"
@@ -55,6 +56,8 @@ export function lack(need: Need, { capabilities, unsupported, restart, ownDriver
     case "transactions":
     case "priorities":
       return capabilities[need] ? undefined : declares(need);
+    case "publish order":
+      return capabilities.publishOrder === "best-effort" ? declares("publishOrder") : undefined;
     case "delay":
       return capabilities.delay === "none" ? declares("delay") : undefined;
     case "state":

@@ -3,7 +3,7 @@ import { type Run, Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { until, within } from "./until.ts";
 
-/** DESIGN.md, Handling: what becomes of a message that one member had in hand and another gets. */
+/** docs/guarantees.md, Handling: what becomes of a message that one member had in hand and another gets. */
 export function takeoverTests({ test }: Suite): void {
   test(
     {

@@ -18,6 +18,7 @@ export interface World {
 }
 
 export interface DriverUnderTest {
+  /** What its tests are called. */
   readonly name: string;
   /** What the driver declares; tests are skipped and counter-tests chosen by it. */
   readonly capabilities: Capabilities;

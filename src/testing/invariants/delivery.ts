@@ -10,10 +10,20 @@ const done = ["handled", "dead-lettered", "dropped"] as const;
 /**
  * I1: what was acknowledged is handled or dead-lettered by every group. What is lost is told per publisher as prefix (before
  * the first that arrived: a cursor that was reset), postfix (after the last: a drain that is slow) and middle (a hole).
+ * When nobody got anything, and no group is named that should have, everything is lost.
  */
 export function nothingLost(history: readonly HistoryRecord[], options: DeliveryOptions = {}): Violation[] {
   const acked = history.filter((record) => record.op === "published");
-  return [...(options.groups ?? groupsOf(history))].flatMap((group) => {
+  const groups = options.groups ?? [...groupsOf(history)];
+  if (options.groups === undefined && groups.length === 0 && acked.length > 0)
+    return [
+      {
+        invariant: "I1",
+        message: `lost all ${acked.length}: nobody handled anything`,
+        ids: acked.map(({ id }) => id),
+      },
+    ];
+  return groups.flatMap((group) => {
     const arrived = idsOf(
       history.filter((record) => record.group === group),
       ...done,

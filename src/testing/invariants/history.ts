@@ -47,7 +47,9 @@ export function idsOf(history: readonly HistoryRecord[], ...ops: readonly Operat
 
 export function groupsOf(history: readonly HistoryRecord[]): Set<string | undefined> {
   return new Set(
-    history.filter((record) => record.op === "handling" || record.op === "handled").map((record) => record.group),
+    history
+      .filter(({ op }) => op === "handling" || op === "handled" || op === "dead-lettered")
+      .map((record) => record.group),
   );
 }
 

@@ -61,6 +61,12 @@ describe("I1, nothing lost", () => {
     expect(idsOfAll(nothingLost(history, { groups: ["g", "other"] }))).toEqual(["a", "b", "c", "d", "e"]);
   });
 
+  it("complains of everything when nobody handled anything, whichever groups there were", () => {
+    expect(nothingLost(published)).toMatchObject([{ invariant: "I1", ids: ["a", "b", "c", "d", "e"] }]);
+    expect(nothingLost([record("publish-unknown", "f")])).toEqual([]);
+    expect(nothingLost([record("published", "a"), record("dead-lettered", "a", { group: "g" })])).toEqual([]);
+  });
+
   it("takes a dead letter and a drop by policy for an end", () => {
     const ended = [record("dead-lettered", "e", { group: "g" }), record("dropped", "d", { group: "g" })];
     expect(nothingLost([...published, ...handled("a", "b", "c"), ...ended])).toEqual([]);
