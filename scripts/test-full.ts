@@ -3,9 +3,9 @@
  * of the last commit, two side by side, the mutants alone; writes a report, anew after each of these.
  *
  * npm run test:full -- [--lanes 2] [--seeds 1,2,3] [--skip-oldest] [--skip-soak] [--soak-minutes 10] [--skip-mutants]
- *   [--only test/package] [--report docs/test-report.md]
+ *   [--only test/package] [--report docs/test-report.md] [--again]
  *
- * What is left out stands in the report. `--only` is for trying: the test files whose path has it.
+ * What is left out stands in the report. `--again` keeps the rows that passed, of whatever commit, and runs the others. `--only` is for trying: the test files whose path has it.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
@@ -13,7 +13,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { inLanes, type Job, started } from "./lanes.ts";
 import { type Ran, run } from "./run.ts";
-import { type Row, testReport } from "./test-report.ts";
+import { passedRows, type Row, testReport } from "./test-report.ts";
 
 const oldestNode = "22.22.0";
 const allSeeds = "1,2,3";
@@ -34,6 +34,7 @@ const { values } = parseArgs({
     "skip-mutants": { type: "boolean", default: false },
     only: { type: "string" },
     report: { type: "string", default: "docs/test-report.md" },
+    again: { type: "boolean", default: false },
   },
 });
 
@@ -88,19 +89,23 @@ const leftOut = [
 ];
 const setting = {
   date: new Date().toISOString().slice(0, 10),
-  commit: `${head.output.slice(0, 12)}${changed ? ", without the changes in the tree" : ""}`,
   machine: `${availableParallelism()} × ${cpus()[0]?.model.trim() ?? "unknown"}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${platform()} ${release()}`,
   lanes,
   leftOut,
 };
 
+const commit = `${head.output.slice(0, 12)}${changed ? ", without the changes in the tree" : ""}`;
+const passed = values.again && existsSync(values.report) ? passedRows(readFileSync(values.report, "utf8")) : [];
+
 const rows: Row[] = [];
 const written = (): void => writeFileSync(values.report, testReport(setting, rows));
 
-/** A row of the report, in the order of these calls, and what fills it. */
-function planned(what: string, node: string, weight: number, work: (folder: string) => Promise<Result>): Job {
-  const at = rows.push({ what, node, outcome: "", seconds: undefined, ok: undefined }) - 1;
-  return {
+/** A row of the report, in the order of these calls, and what fills it: nothing where it stands already. */
+function planned(what: string, node: string, weight: number, work: (folder: string) => Promise<Result>): Job[] {
+  const known = passed.find((row) => row.what === what && row.node === node);
+  const at = rows.push(known ?? { what, node, commit, outcome: "", seconds: undefined, ok: undefined }) - 1;
+  if (known !== undefined) return [];
+  const job: Job = {
     weight,
     work: async (folder) => {
       console.log(`${what} (Node ${node}) …`);
@@ -112,11 +117,12 @@ function planned(what: string, node: string, weight: number, work: (folder: stri
       const { ran, outcome } = await work(folder).catch(failed);
       const seconds = Math.round((performance.now() - from) / 1_000);
       if (!ran.ok) console.error(ran.output);
-      rows[at] = { what, node, outcome: outcome.split("\n")[0] ?? "", seconds, ok: ran.ok };
+      rows[at] = { what, node, commit, outcome: outcome.split("\n")[0] ?? "", seconds, ok: ran.ok };
       console.log(`  ${what} (Node ${node}): ${outcome}, ${seconds} s`);
       written();
     },
   };
+  return [job];
 }
 
 mkdirSync(".tmp", { recursive: true });
@@ -124,16 +130,16 @@ const current = process.versions.node;
 const side: Job[] = values.seeds
   .split(",")
   .map((seed) => positive("seeds", seed))
-  .map((seed) => planned(`tests, seed ${seed}`, current, 2, (folder) => suite(folder, process.execPath, seed)));
+  .flatMap((seed) => planned(`tests, seed ${seed}`, current, 2, (folder) => suite(folder, process.execPath, seed)));
 if (!values["skip-oldest"])
-  side.push(planned("tests, seed 1", oldestNode, 3, (folder) => suite(folder, installOldestNode(), 1)));
+  side.push(...planned("tests, seed 1", oldestNode, 3, (folder) => suite(folder, installOldestNode(), 1)));
 if (!values["skip-soak"]) {
   const args = ["test/soak/soak.ts", "--minutes", String(minutes)];
-  side.push(planned(`soak, ${minutes} min`, current, 1, (folder) => told(process.execPath, args, folder)));
+  side.push(...planned(`soak, ${minutes} min`, current, 1, (folder) => told(process.execPath, args, folder)));
 }
 const alone: Job[] = values["skip-mutants"]
   ? []
-  : [planned("mutants", current, 1, (folder) => told("npm", ["run", "--silent", "mutants"], folder))];
+  : planned("mutants", current, 1, (folder) => told("npm", ["run", "--silent", "mutants"], folder));
 written();
 await inLanes(lanes, head.output, side);
 await inLanes(1, head.output, alone);

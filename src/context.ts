@@ -21,9 +21,7 @@ const nobody = new AsyncResource("omnibus");
 /** Everything that `work` publishes, however deep, is caused by this event, and by nothing else that is going on. */
 export function causedBy<A, B, T>(cause: Cause, work: (a: A, b: B) => T, a: A, b: B): T {
   const within: Ambient = { cause, scope: undefined };
-  return leavesNothing
-    ? nobody.runInAsyncScope(entered<A, B, T>, undefined, within, work, a, b)
-    : storage.run(within, work, a, b);
+  return nobody.runInAsyncScope(leavesNothing ? entered<A, B, T> : stored<A, B, T>, undefined, within, work, a, b);
 }
 
 function entered<A, B, T>(within: Ambient, work: (a: A, b: B) => T, a: A, b: B): T {
@@ -31,21 +29,25 @@ function entered<A, B, T>(within: Ambient, work: (a: A, b: B) => T, a: A, b: B):
   return work(a, b);
 }
 
+function stored<A, B, T>(within: Ambient, work: (a: A, b: B) => T, a: A, b: B): T {
+  return storage.run(within, work, a, b);
+}
+
 /**
  * Whether a store that was entered goes with the resource's scope, as with the engine's own async context (Node 24). Then that
  * is a fifth of the cost of `storage.run`, which makes two contexts, one to come back. In Node 22 it would stay.
  */
 const leavesNothing = ((): boolean => {
-  nobody.runInAsyncScope(() => storage.enterWith({ cause: undefined, scope: undefined }));
-  const nothing = nobody.runInAsyncScope(() => storage.getStore()) === undefined;
+  const probe = new AsyncResource("omnibus");
+  probe.runInAsyncScope(() => storage.enterWith({ cause: undefined, scope: undefined }));
+  const nothing = probe.runInAsyncScope(() => storage.getStore()) === undefined;
   if (!nothing) storage.disable(); // until it is used: there it makes every promise of the process dearer
   return nothing;
 })();
 
 /** For what is started now and runs for everybody: it belongs to no caller. */
 export function forNobody<T>(work: () => T): T {
-  if (leavesNothing) return nobody.runInAsyncScope(work);
-  return storage.getStore() === undefined ? work() : storage.run(undefined, work);
+  return nobody.runInAsyncScope(work);
 }
 
 /** An inner scope adds to the outer one and wins where both speak; metadata is merged by key. */
