@@ -145,7 +145,7 @@ describe("SIGKILL at random points", () => {
       }
       const [publisher, ...handlers] = places as [Place, ...Place[]];
       await ended(publisher);
-      await drained(60_000);
+      await drained(isFull ? 240_000 : 60_000); // suspects run one at a time
       for (const handler of handlers) await ended(handler);
       const history = run.inOrder();
       console.info(`kill: seed ${seed}, ${valid} kills, ${invalid} invalid:`, JSON.stringify(summary(history)));
@@ -205,7 +205,7 @@ describe("a handler that kills its process", () => {
         await run.kill(place);
       }
       const last = run.start("handle-poison", options);
-      await drained(60_000);
+      await drained(isFull ? 240_000 : 60_000); // suspects run one at a time
       await ended(last);
       const history = run.inOrder();
       const runs = history.filter(({ op, id }) => op === "handling" && id === poison.id);
