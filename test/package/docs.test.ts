@@ -113,6 +113,6 @@ describe("what must stand in no file", () => {
   });
 
   it("lets ordinary text pass", () => {
-    expect(problemsOf("a.md", "a todo list, /tmp/x, ./work/main\n", [])).toEqual([]);
+    expect(problemsOf("a.md", "a todo list, /tmp/x, ./builds/main\n", [])).toEqual([]);
   });
 });

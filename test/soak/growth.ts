@@ -34,7 +34,8 @@ const fileLimit = (bytes: number, seconds: number): number => bytes * (seconds >
 const latencyLimit = (ms: number): number => ms * 2 + 50;
 /** Half a lease: longer, and others would take over what this process holds. */
 const loopLimitMs = 5_000;
-const pendingLimitMs = 120_000;
+/** A chapter is checked five beats after its end: what takes longer would be counted as lost there. */
+const pendingLimitMs = 30_000;
 
 export const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 export const mib = (bytes: number): string => `${Math.round(bytes / mebibyte)} MiB`;

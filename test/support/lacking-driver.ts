@@ -3,6 +3,7 @@ import { memory } from "../../src/drivers/memory/index.ts";
 import { DriverError } from "../../src/internal/driver-error.ts";
 import { changed } from "../../src/testing/changed.ts";
 import type { Need } from "../../src/testing/suite.ts";
+import { outgoing, toQueue } from "./driver-harness.ts";
 
 /** How a driver declares that it lacks something; what is not here is the administration's, and is declared by its absence. */
 export const declarations: { readonly [N in Need]?: Partial<Capabilities> } = {
@@ -64,7 +65,7 @@ const withouts: { readonly [N in Need]?: Change } = {
           return results.map((result, index) => {
             const { how, message } = batch[index]!;
             if (result !== "stale" || how === "dead") return result;
-            connection.send([copyOf(message.topic, message.body, source.group)]);
+            connection.send([outgoing(toQueue(source.group, message.topic), "", { body: message.body }).message]);
             return "done";
           });
         },
@@ -125,26 +126,3 @@ const unnoticed =
     (error as { readonly code?: unknown }).code === "BUS_NO_RESPONDER"
       ? message.stored()
       : message.failed(stored, error);
-
-let copies = 0;
-
-function copyOf(topic: string, body: Uint8Array, group: string): OutMessage {
-  const id = `copy-${++copies}`;
-  return {
-    to: { kind: "queue", group, topic },
-    id,
-    brokerId: id,
-    key: undefined,
-    hash: 0,
-    replyTo: undefined,
-    notBefore: undefined,
-    expiresAt: undefined,
-    durable: true,
-    priority: 1,
-    headers: [],
-    body,
-    value: undefined,
-    stored: () => undefined,
-    failed: () => undefined,
-  };
-}

@@ -39,7 +39,8 @@ export function health(shell: Shell): Command {
         output,
       );
     } catch (error) {
-      // Who reads JSON gets an answer in any case; the reason goes to standard error as well.
+      // Who reads JSON gets an answer in any case; the reason goes to standard error as well. If nobody reads any more, the
+      // reason is still what is thrown.
       if (!output.human && isBusError(error)) await output.json({ status: "down", code: error.code }).catch(() => {});
       throw error;
     }
