@@ -108,9 +108,9 @@ export interface DeadLetterQuery {
 export interface ReplayOptions {
   /** Instead of the event's data: the input form, validated. Of one letter only. @default as it was */
   readonly data?: unknown;
-  /** Letters a second. @default unlimited */
+  /** Letters a second, sent one by one up to 100 and in hundredths of a second above. @default unlimited */
   readonly ratePerSecond?: number | undefined;
-  /** Stops between two letters when it aborts; what was sent is sent. @default none */
+  /** Stops when it aborts, once the letters under way (64 at most, one below 100 a second) are sent. @default none */
   readonly signal?: AbortSignal | undefined;
   /** Called after each letter with how many are done. @default none */
   readonly onProgress?: ((done: number) => void) | undefined;

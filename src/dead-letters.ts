@@ -30,6 +30,7 @@ import { header, headerPrefix } from "./wire-names.ts";
 import { wrapError } from "./wrap-error.ts";
 
 const pageSize = 200;
+const replaySize = 64;
 const claimMs = 30_000;
 const queryShape: Shape = {
   group: text,
@@ -102,19 +103,20 @@ export class BusDeadLetters implements DeadLetters {
     checkOptions("replay", options, replayShape);
     if (options.data !== undefined && typeof which !== "string")
       throw invalidOption('replay: "data" is for one letter, named by its id');
+    const { data, ratePerSecond, signal, onProgress } = options;
     const startedAt = this.#core.clock.ticks();
+    const most = ratePerSecond === undefined ? replaySize : Math.min(replaySize, Math.ceil(ratePerSecond / 100));
     let replayed = 0;
     let failed = 0;
-    for await (const ids of this.#pages(which)) {
-      for (const id of ids) {
-        if (options.ratePerSecond !== undefined)
-          await this.#pause(startedAt + ((replayed + failed) * 1_000) / options.ratePerSecond, options.signal);
-        if (options.signal?.aborted === true)
-          throw new BusError("BUS_ABORTED", `replay: aborted by the caller after ${replayed}`);
-        const outcome = await this.#replayOne(id, options.data);
+    for await (const ids of this.#pages(which, most)) {
+      if (ratePerSecond !== undefined)
+        await this.#pause(startedAt + ((replayed + failed) * 1_000) / ratePerSecond, signal);
+      if (signal?.aborted === true)
+        throw new BusError("BUS_ABORTED", `replay: aborted by the caller after ${replayed}`);
+      for (const outcome of await this.#replay(ids, data)) {
         if (outcome === "replayed") replayed += 1;
-        else if (outcome === "failed") failed += 1;
-        options.onProgress?.(replayed + failed);
+        else failed += 1;
+        onProgress?.(replayed + failed);
       }
     }
     return { replayed, failed };
@@ -122,7 +124,7 @@ export class BusDeadLetters implements DeadLetters {
 
   async discard(which: string | DeadLetterQuery): Promise<number> {
     let discarded = 0;
-    for await (const ids of this.#pages(which)) {
+    for await (const ids of this.#pages(which, pageSize)) {
       const token = this.#core.ids.next();
       const removed = await this.#ask("discarding dead letters", async ({ admin }) =>
         admin.removeLetters(await admin.claimLetters(ids, token, claimMs), token),
@@ -132,42 +134,54 @@ export class BusDeadLetters implements DeadLetters {
     return discarded;
   }
 
-  /** Claim, send, remove: a crash after the claim leaves the letter, after the send a letter that a second replay sends under the same broker id. */
-  async #replayOne(id: string, data: unknown): Promise<"replayed" | "failed" | "gone"> {
+  /**
+   * Claims, sends and removes a page: a crash after the claim leaves the letters, after the send letters that a second replay sends
+   * under the same broker ids. Sent in the order of the letters; what another operator has, or nobody any more, has no outcome.
+   */
+  async #replay(ids: readonly string[], data: unknown): Promise<readonly ("replayed" | "failed")[]> {
     const token = this.#core.ids.next();
-    const stored = await this.#ask("claiming a dead letter", async ({ admin }) => {
-      const [claimed] = await admin.claimLetters([id], token, claimMs);
-      return claimed === undefined ? undefined : admin.letter(id);
-    });
-    if (stored === undefined) return "gone"; // another operator's, or none
+    const found = await this.#ask("claiming dead letters", async ({ admin }) =>
+      Promise.all((await admin.claimLetters(ids, token, claimMs)).map((id) => admin.letter(id))),
+    );
+    const letters = found.filter((stored) => stored !== undefined);
+    const sent = await Promise.allSettled(letters.map((stored) => this.#send(stored, data)));
+    const done = letters.filter((_, index) => sent[index]!.status === "fulfilled").map(({ id }) => id);
+    const failures = sent.map((each) => (each.status === "fulfilled" ? undefined : (each.reason as unknown)));
     try {
-      const replays = Number(stored.headers.find(([name]) => name === header.replays)?.[1] ?? 0) + 1;
-      const eventId = headerOf(stored, header.letterEventId) ?? stored.id;
-      const failedHandlers = headerOf(stored, header.handlersFailed) ?? "";
-      const changed = data === undefined ? undefined : await this.#rewrite(stored, data);
-      const headers: Headers = [
-        ...(changed?.headers ?? stored.headers.filter(([name]) => !name.startsWith(headerPrefix))),
-        ...stored.headers.filter(([name]) => name === header.firstFailedAt || name === header.history),
-        ...(failedHandlers === "" ? [] : [[header.handlersOnly, failedHandlers] as const]),
-        [header.replays, String(replays)],
-      ];
-      const body = changed?.body ?? stored.body;
-      const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
-      const message = new PublishOp(to, eventId, stored.key, headers, body);
-      message.brokerId = `${eventId}:replay:${replays}`;
-      message.hash = this.#publisher.hash(stored.key);
-      message.value = changed?.value;
-      message.driver = this.#broker.driver.name;
-      await this.#outbound.send(message, undefined);
-      await this.#ask("removing a dead letter", ({ admin }) => admin.removeLetters([id], token));
-      return "replayed";
+      if (done.length > 0) await this.#ask("removing dead letters", ({ admin }) => admin.removeLetters(done, token));
     } catch (error) {
-      this.#core.board.log("warn", "letter not replayed", { letter: id, ...errorFields(error) });
-      const given = this.#ask("giving a claim up", ({ admin }) => admin.claimLetters([id], token, 0));
-      await Promise.allSettled([given]); // else it ends by itself
-      if (data !== undefined) throw error; // the caller's own data was refused
-      return "failed";
+      for (const [index] of letters.entries()) failures[index] ??= error;
     }
+    const left = letters.filter((_, index) => failures[index] !== undefined).map(({ id }) => id);
+    if (left.length > 0) {
+      for (const [index, { id }] of letters.entries())
+        if (failures[index] !== undefined)
+          this.#core.board.log("warn", "letter not replayed", { letter: id, ...errorFields(failures[index]) });
+      const given = this.#ask("giving claims up", ({ admin }) => admin.claimLetters(left, token, 0));
+      await Promise.allSettled([given]); // else they end by themselves
+      if (data !== undefined) throw failures.find((failure) => failure !== undefined); // the caller's own data was refused
+    }
+    return failures.map((failure) => (failure === undefined ? "replayed" : "failed"));
+  }
+
+  async #send(stored: StoredMessage, data: unknown): Promise<void> {
+    const replays = Number(headerOf(stored, header.replays) ?? 0) + 1;
+    const eventId = headerOf(stored, header.letterEventId) ?? stored.id;
+    const failedHandlers = headerOf(stored, header.handlersFailed) ?? "";
+    const changed = data === undefined ? undefined : await this.#rewrite(stored, data);
+    const headers: Headers = [
+      ...(changed?.headers ?? stored.headers.filter(([name]) => !name.startsWith(headerPrefix))),
+      ...stored.headers.filter(([name]) => name === header.firstFailedAt || name === header.history),
+      ...(failedHandlers === "" ? [] : [[header.handlersOnly, failedHandlers] as const]),
+      [header.replays, String(replays)],
+    ];
+    const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
+    const message = new PublishOp(to, eventId, stored.key, headers, changed?.body ?? stored.body);
+    message.brokerId = `${eventId}:replay:${replays}`;
+    message.hash = this.#publisher.hash(stored.key);
+    message.value = changed?.value;
+    message.driver = this.#broker.driver.name;
+    await this.#outbound.send(message, undefined);
   }
 
   async #rewrite(
@@ -184,7 +198,7 @@ export class BusDeadLetters implements DeadLetters {
     return { headers, body, value: this.#broker.active?.unencoded === true ? changed : undefined };
   }
 
-  async *#pages(which: string | DeadLetterQuery): AsyncIterable<readonly string[]> {
+  async *#pages(which: string | DeadLetterQuery, size: number): AsyncIterable<readonly string[]> {
     if (typeof which === "string") {
       yield [which];
       return;
@@ -195,7 +209,7 @@ export class BusDeadLetters implements DeadLetters {
     for await (const letter of this.#scan(which, this.#core.clock.now())) {
       if (left-- <= 0) break;
       page.push(letter.id);
-      if (page.length === pageSize) {
+      if (page.length === size) {
         yield page;
         page = [];
       }

@@ -167,10 +167,8 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   window(): Window {
     let messages = 0;
     for (const runner of this.runners) messages += runner.prefetch;
-    return (this.#window = {
-      messages: messages === 0 ? 0 : messages + (this.#intake?.parked ?? 0) + (this.#ordered ? this.#runAhead.held : 0),
-      bytes: messages === 0 ? 0 : windowBytes,
-    });
+    if (messages > 0) messages += (this.#intake?.parked ?? 0) + (this.#ordered ? this.#runAhead.held : 0);
+    return (this.#window = { messages, bytes: messages === 0 ? 0 : windowBytes });
   }
 
   opened(consumption: Consumption): void {
@@ -180,7 +178,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   deliver(messages: readonly InMessage[]): void {
     for (const message of messages) this.#take(message);
     this.#intake!.pump();
-    if (this.#intake!.stalled > 0) this.load();
+    if (this.#ordered || this.#intake!.stalled > 0) this.load();
   }
 
   revoked(which: readonly InMessage[] | { readonly partition: string } | "all"): void {

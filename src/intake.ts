@@ -13,6 +13,8 @@ import { header } from "./wire-names.ts";
 import type { Runner, Work, WorkOwner } from "./work.ts";
 
 const noteAgainMs = 1_000;
+/** Behind keys that are merely busy; each of them would be a suspect after a crash. */
+const lookAhead = 1_000;
 
 /**
  * From a delivered message to the end of its handlers: one of a key at a time, suspects alone, no more at once than the handlers
@@ -53,21 +55,12 @@ export class Intake implements WorkOwner {
   get size(): number {
     return this.#works.size;
   }
-  get running(): number {
-    return this.#running;
-  }
-  get capacity(): number {
-    return this.#capacity;
-  }
-  /** Delivered, and waiting for its key, its time or its turn as a suspect. */
+  /** Delivered, and unable to start for now: others are to be fetched beside it. */
   get parked(): number {
-    return this.#parked + this.#gate.waiting + this.stalled;
-  }
-  get ready(): number {
-    return this.#ready.length;
-  }
-  get ordered(): boolean {
-    return this.#ordered;
+    // Beside suspects nothing fresh starts: what was fetched now would be the next crash's suspects.
+    if (this.#suspects.blocking) return 0;
+    const { waiting, stuck } = this.#gate;
+    return this.#parked + stuck + Math.min(waiting - stuck, lookAhead) + this.stalled;
   }
 
   add(runner: Runner): void {
@@ -128,9 +121,9 @@ export class Intake implements WorkOwner {
   park(work: Work, delayMs: number): void {
     if (work.revoked || this.#stopped) return this.leave(work); // stopped: the consumption's close hands it back
     work.state = "parked";
-    this.#parked += 1;
+    this.#park(work, 1);
     work.timer = this.#core.wheel.set(delayMs, () => {
-      this.#parked -= 1;
+      this.#park(work, -1);
       work.timer = undefined;
       const go = (): void => {
         if (work.revoked) return this.leave(work);
@@ -144,20 +137,27 @@ export class Intake implements WorkOwner {
     this.#outcomes.load();
   }
 
+  #park(work: Work, change: 1 | -1): void {
+    this.#parked += change;
+    if (work.gate !== undefined) this.#gate.park(work.gate, change === 1);
+  }
+
   /** It is no longer here; the next of its key goes on, once no run of it lingers. */
   leave(work: Work): void {
     if (work.state === "gone") return;
     work.state = "gone";
     this.#works.delete(work);
-    if (work.suspect) this.#suspects.done(work);
+    const { suspect } = work;
+    if (suspect) this.#suspects.done(work);
     if (work.timer !== undefined) {
       work.timer.cancel();
       work.timer = undefined;
-      this.#parked -= 1;
+      this.#park(work, -1);
     }
     this.#outcomes.gone(work);
     if (work.lingering > 0) work.whenQuiet = () => this.#free(work);
     else this.#free(work);
+    if (suspect) this.#outcomes.load();
   }
 
   quiet(): void {
@@ -208,7 +208,8 @@ export class Intake implements WorkOwner {
 
   finished(work: Work): void {
     this.#running -= 1;
-    if (work.suspect) {
+    const { suspect } = work;
+    if (suspect) {
       this.#suspects.done(work);
       work.suspect = false; // it ran, and this process is still here
     }
@@ -222,6 +223,7 @@ export class Intake implements WorkOwner {
     }
     if (this.#stopped) this.#checkIdle();
     this.pump();
+    if (suspect) this.#outcomes.load();
   }
 
   #free(work: Work): void {
@@ -375,12 +377,14 @@ export class Intake implements WorkOwner {
   /** It was counted as running, but no handler ran. */
   #unstart(work: Work, instead: () => void): false {
     this.#running -= 1;
-    if (work.suspect) this.#suspects.done(work);
+    const { suspect } = work;
+    if (suspect) this.#suspects.done(work);
     work.state = "settling";
     if (work.revoked) this.leave(work);
     else instead();
     if (this.#stopped) this.#checkIdle();
     this.pump();
+    if (suspect) this.#outcomes.load();
     return false;
   }
 }

@@ -5,6 +5,7 @@ import { OrderGate } from "./order-gate.ts";
 type Command =
   | { readonly do: "enter"; readonly key: string }
   | { readonly do: "leave"; readonly key: string }
+  | { readonly do: "park"; readonly key: string; readonly parked: boolean }
   | { readonly do: "remove"; readonly modulo: number };
 
 const key = fc.constantFrom("a", "b", "__proto__", "constructor");
@@ -12,6 +13,7 @@ const commands: fc.Arbitrary<readonly Command[]> = fc.array(
   fc.oneof(
     { weight: 5, arbitrary: fc.record({ do: fc.constant("enter" as const), key }) },
     { weight: 4, arbitrary: fc.record({ do: fc.constant("leave" as const), key }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("park" as const), key, parked: fc.boolean() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), modulo: fc.integer({ min: 2, max: 4 }) }) },
   ),
   { maxLength: 60 },
@@ -20,6 +22,7 @@ const commands: fc.Arbitrary<readonly Command[]> = fc.array(
 /** Of each key: who is inside, then who waits. */
 class Naive {
   readonly lines = new Map<string, number[]>();
+  readonly parked = new Set<string>();
 
   enter(at: string, item: number): boolean {
     const line = this.lines.get(at) ?? [];
@@ -30,7 +33,14 @@ class Naive {
   leave(at: string): number | undefined {
     const line = (this.lines.get(at) ?? []).slice(1);
     this.lines.set(at, line);
+    this.parked.delete(at);
     return line[0];
+  }
+
+  /** Only somebody who is inside can be. */
+  park(at: string, parked: boolean): void {
+    if (parked) this.parked.add(at);
+    else this.parked.delete(at);
   }
 
   remove(unwanted: (item: number) => boolean): void {
@@ -41,8 +51,8 @@ class Naive {
       );
   }
 
-  get waiting(): number {
-    return [...this.lines.values()].reduce((sum, line) => sum + Math.max(line.length - 1, 0), 0);
+  waiting(which: (at: string) => boolean = () => true): number {
+    return [...this.lines].reduce((sum, [at, line]) => sum + (which(at) ? Math.max(line.length - 1, 0) : 0), 0);
   }
 }
 
@@ -57,12 +67,17 @@ describe("OrderGate", () => {
           if (command.do === "enter") {
             minted += 1;
             expect(gate.enter(gate.at(command.key), minted)).toBe(model.enter(command.key, minted));
+          } else if (command.do === "park") {
+            if ((model.lines.get(command.key)?.length ?? 0) === 0) continue;
+            gate.park(gate.at(command.key), command.parked);
+            model.park(command.key, command.parked);
           } else if (command.do === "leave") expect(gate.leave(gate.at(command.key))).toBe(model.leave(command.key));
           else {
             gate.remove((item) => item % command.modulo === 0);
             model.remove((item) => item % command.modulo === 0);
           }
-          expect(gate.waiting).toBe(model.waiting);
+          expect(gate.waiting).toBe(model.waiting());
+          expect(gate.stuck).toBe(model.waiting((at) => model.parked.has(at)));
         }
       }),
       { numRuns: 500 },

@@ -3,7 +3,7 @@ import type { BusEvent } from "../event.ts";
 import type { Delivery } from "../handler.ts";
 import type { HistoryRecord } from "./invariants/history.ts";
 import type { Item } from "./lab.ts";
-import { silence, until } from "./until.ts";
+import { quiet, silence, until } from "./until.ts";
 
 /** One run of a handler. */
 export interface Run {
@@ -102,6 +102,11 @@ export class Runs {
   /** No run begins for a while. */
   async silence(ms: number): Promise<void> {
     await silence(() => this.all.length, "runs after the last that was expected", ms);
+  }
+
+  /** Resolves when no run has begun for a while: where how many there will be can't be known. */
+  async quiet(ms: number): Promise<void> {
+    await quiet(() => this.all.length, "runs", ms);
   }
 
   /** Each of the numbers was handled once, and no other. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { silence, until, within } from "./until.ts";
+import { quiet, silence, until, within } from "./until.ts";
 
 describe("until", () => {
   it("resolves as soon as the condition holds", async () => {
@@ -27,6 +27,19 @@ describe("silence", () => {
   });
   it("resolves when nothing happened", async () => {
     await expect(silence(() => 7, "runs", 10)).resolves.toBeUndefined();
+  });
+});
+
+describe("quiet", () => {
+  it("resolves once nothing has happened for long enough", async () => {
+    let count = 0;
+    const timer = setInterval(() => (count += 1) === 5 && clearInterval(timer), 5);
+    await quiet(() => count, "runs", 100);
+    expect(count).toBe(5);
+  });
+  it("says what does not end", async () => {
+    let count = 0;
+    await expect(quiet(() => count++, "runs", 20, 60)).rejects.toThrow(/not within 60 ms: runs, \d+, to end/);
   });
 });
 

@@ -32,6 +32,23 @@ export async function silence(count: () => number, what: string, ms: number): Pr
   } while (performance.now() - from < ms);
 }
 
+/** Resolves when a count has not moved for a while; rejects after the deadline when it always does. */
+export async function quiet(
+  count: () => number,
+  what: string,
+  ms: number,
+  withinMs: number = deadlineMs,
+): Promise<void> {
+  const from = performance.now();
+  let [last, since] = [count(), from];
+  while (performance.now() - since < ms) {
+    await sleep(Math.min(5, ms));
+    const now = performance.now();
+    if (count() !== last) [last, since] = [count(), now];
+    if (now - from > withinMs) throw new Error(`not within ${withinMs} ms: ${what}, ${last}, to end for ${ms} ms`);
+  }
+}
+
 /** Resolves as the promise does, or rejects after the deadline: no test hangs without saying on what. */
 export async function within<T>(promise: Promise<T>, what: string, withinMs: number = deadlineMs): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

@@ -1,12 +1,47 @@
 import { describe, expect, it } from "vitest";
 import { connect, type Bus } from "../../src/index.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
+import { upTo } from "../../src/testing/runs.ts";
 import { until } from "../../src/testing/until.ts";
 import { fresh, gate, Keyed, onMemory, Seen, Tick, Tock, type KeyedCount } from "../support/events.ts";
 
 const six = [0, 1, 2, 3, 4, 5];
 const ofOneKey = (bus: Bus, numbers: readonly number[]): Promise<unknown> =>
   bus.publishMany(numbers.map((n) => Keyed.of({ of: "k", n })));
+
+describe("a key that is busy for long", () => {
+  it("does not stop the others, and not more than a thousand are fetched behind it", async () => {
+    await using bus = await onMemory();
+    const open = gate();
+    const seen = new Seen();
+    await bus.subscribe(Keyed, (event) => (seen.handle(event), event.data.of === "k" ? open.opened : undefined), {
+      group: "g",
+      concurrency: 2,
+    });
+    await ofOneKey(bus, upTo(500));
+    await bus.publish(Keyed, { of: "other", n: 500 });
+    await until(() => seen.count === 2, "the first of each key");
+    await ofOneKey(bus, upTo(2_000));
+    await until(() => bus.stats().delivered >= 1_001, "those behind it");
+    expect((await bus.groups.info("g")).inFlight).toBeLessThanOrEqual(1_000 + 4);
+    expect(seen.numbers).toEqual([0, 500]);
+    open.open();
+    await until(() => seen.count === 2_501, "all of them");
+  });
+
+  it("and fails lets the others run on, up to the bound", async () => {
+    await using bus = await onMemory({ retry: { backoff: () => 60_000 } });
+    const seen = new Seen();
+    await bus.subscribe(
+      Keyed,
+      (event) => (event.data.of === "k" ? Promise.reject(new Error("later")) : seen.handle(event)),
+      { group: "g", concurrency: 2 },
+    );
+    await ofOneKey(bus, upTo(3_000));
+    await bus.publish(Keyed, { of: "other", n: 1 });
+    await until(() => seen.count === 1, "the other key's");
+  });
+});
 
 describe("the run-ahead bound", () => {
   it("reached and passed while the subscription is paused does not stop its partition for ever", async () => {

@@ -153,6 +153,33 @@ describe("a suspect", () => {
     await bus.close({ timeoutMs: 1 });
   });
 
+  it("is not joined by more than the prefetch: the next crash would make suspects of them", async () => {
+    const events = Array.from({ length: 60 }, (_each, n) => ({ of: "k", n }));
+    const { name, keep, die } = await afterDeathOver(events, { concurrency: 2 });
+    await using _ = keep;
+    await die();
+    await using bus = await connect({ driver: memory({ name }) });
+    const first = gate();
+    const seen = new Seen();
+    const most: number[] = [];
+    await bus.subscribe(
+      Keyed,
+      async (event) => {
+        most.push(bus.stats().delivered - bus.stats().handled);
+        if (event.data.n === 0) await first.opened;
+        seen.handle(event);
+      },
+      { group: "g", concurrency: 2 },
+    );
+    await until(() => most.length === 1, "the first");
+    await keep.publish(Keyed, { of: "other", n: 60 });
+    expect((await keep.groups.info("g")).inFlight).toBe(4);
+    first.open();
+    await until(() => seen.count === 61, "all");
+    expect(Math.max(...most)).toBeLessThanOrEqual(4 + 1);
+    expect(seen.numbers.filter((n) => n < 60)).toEqual(events.map(({ n }) => n));
+  });
+
   it("runs alone, one after another, and none is left behind", async () => {
     const events = [1, 2, 3, 4, 5].map((n) => ({ of: `k${n}`, n }));
     const { name, keep, die } = await afterDeathOver(events);

@@ -117,7 +117,9 @@ describe("the options of a replay", () => {
       progress.push(done);
       if (done === 2) stop.abort();
     };
-    expect(await failureOf(bus.deadLetters.replay({}, { signal: stop.signal, onProgress }))).toMatchObject({
+    expect(
+      await failureOf(bus.deadLetters.replay({}, { ratePerSecond: 100, signal: stop.signal, onProgress })),
+    ).toMatchObject({
       code: "BUS_ABORTED",
       message: expect.stringContaining("after 2") as string,
     });

@@ -220,9 +220,9 @@ export class OrderedGroup implements Consumption {
     return this.#dirty.parts.size > 0 || this.#settlements.any || this.#writing !== undefined;
   }
 
-  /** Letters, retries and notes are synced; of what is only done a power cut may make a repeat. */
+  /** Letters and retries are synced; of what is only done, or about to run, a power cut may make a repeat. */
   get #lasting(): boolean {
-    return this.#settlements.any || (this.#writing?.entries.length ?? 0) > 0;
+    return this.#settlements.lasting || (this.#writing?.entries.length ?? 0) > 0;
   }
 
   #runSettle(): void {

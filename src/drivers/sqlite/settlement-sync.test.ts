@@ -10,6 +10,8 @@ type Ask = (consumption: Consumption, message: InMessage) => Promise<unknown>;
 const letter: Ask = (consumption, message) =>
   consumption.settle([{ how: "dead", message, letter: letterOf(message, "g") }]);
 const note: Ask = (consumption, message) =>
+  consumption.record([{ message, attempts: 1, notBefore: 60_000, headers: [] }]);
+const aboutToRun: Ask = (consumption, message) =>
   consumption.record([{ message, attempts: 1, notBefore: undefined, headers: [] }]);
 const retry: Ask = (consumption, message) =>
   consumption.settle([{ how: "retry", message, delayMs: 60_000, attempts: 1, headers: [] }]);
@@ -49,6 +51,11 @@ describe.each([
     consumption.ack(sink.messages.slice(-1));
     await consumption.flush();
     expect(relaxed).toBe(1); // what is only done isn't
+    publish(connection, ["text"]);
+    await until(() => sink.messages.length === asks.length + 2, "one more");
+    relaxed = 0;
+    expect(await aboutToRun(consumption, sink.messages.at(-1)!)).toEqual(["done"]);
+    expect(relaxed).toBe(1); // and what is about to run has only to outlive the process
   });
 });
 

@@ -35,9 +35,15 @@ export interface Entry<Handle> {
 /** Gathers the settlements and notes of one turn and answers them when it is committed. */
 export class Settlements<Handle> {
   #waiting: Entry<Handle>[] = [];
+  #lasting = false;
 
   get any(): boolean {
     return this.#waiting.length > 0;
+  }
+
+  /** One of them is more than "about to run", which only has to outlive the process. */
+  get lasting(): boolean {
+    return this.#lasting;
   }
 
   /** `accept` is false for a message that is over: that is stale at once. */
@@ -49,8 +55,9 @@ export class Settlements<Handle> {
       const call = new Call(whats.length, resolve);
       whats.forEach((what, index) => {
         const message = what.message as SqliteMessage<Handle>;
-        if (accept(message, what)) this.#waiting.push({ message, what, call, index, result: "unknown" });
-        else call.answer(index, "stale");
+        if (!accept(message, what)) return call.answer(index, "stale");
+        this.#waiting.push({ message, what, call, index, result: "unknown" });
+        this.#lasting ||= what.how !== "note" || what.notBefore !== undefined;
       });
     });
   }
@@ -58,6 +65,7 @@ export class Settlements<Handle> {
   take(): Entry<Handle>[] {
     const taken = this.#waiting;
     this.#waiting = [];
+    this.#lasting = false;
     return taken;
   }
 
