@@ -150,7 +150,7 @@ async function settlements({ input }: ChildSide<ChildInput>): Promise<void> {
   const { sink, consumption } = await joinGroup(connection, "g");
   const asks: readonly ((message: InMessage) => Promise<readonly string[]>)[] = [
     (message) => consumption.settle([{ how: "dead", message, letter: letterOf(message, "g") }]),
-    (message) => consumption.record([{ message, attempts: 1, notBefore: undefined, headers: [] }]),
+    (message) => consumption.record([{ message, attempts: 1, notBefore: Date.now() + 60_000, headers: [] }]),
     (message) => consumption.settle([{ how: "retry", message, delayMs: 60_000, attempts: 1, headers: [] }]),
   ];
   for (let n = 0; n < (input.count ?? 1); n += 1) {

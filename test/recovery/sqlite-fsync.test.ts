@@ -86,7 +86,7 @@ const calls = ["-e", "trace=pwrite64,write,fdatasync,fsync"];
 
 describe.runIf(strace)("a settlement", () => {
   it.each(["none", "group"] as const)(
-    "of a letter, a note or a retry is answered only after the log was written and synced (order: %s)",
+    "of a letter, a retry or the note of one is answered only after the log was written and synced (order: %s)",
     async (order) => {
       const world = newWorld();
       const count = 12;
