@@ -57,6 +57,7 @@ async function connect(path: string): Promise<DriverConnection> {
     signal: new AbortController().signal,
     status: noop,
     changed: noop,
+    warn: noop,
   });
   await connection.ensureStream({ name: "events", topics: [">"], maxBytes: 2 ** 40 });
   return connection;

@@ -110,6 +110,7 @@ export class Connector {
       clock,
       signal: this.#abort.signal,
       changed: this.#changed,
+      warn: (message, fields) => board.log("warn", redact(message), { ...fields, driver: this.driver.name }),
       status: ({ type, error }) => {
         if (this.#state === "closed") return;
         if (type === "blocked" || type === "unblocked")

@@ -119,6 +119,8 @@ export interface ConnectContext {
   }): void;
   /** The routing table at the broker changed (another process declared a stream). */
   changed(): void;
+  /** Logged for the operator: what works, and may lose or stop one day (a server that evicts, a setting that is too small). No secret, no payload. */
+  warn(message: string, fields?: Readonly<Record<string, string | number | boolean>>): void;
 }
 
 export interface DriverConnection {

@@ -25,6 +25,7 @@ export class DriverEnd {
       signal: new AbortController().signal,
       status: () => undefined,
       changed: () => undefined,
+      warn: () => undefined,
     });
     return new DriverEnd(driver, connection);
   }

@@ -52,6 +52,17 @@ describe("connecting", () => {
     expect(driver.connectTimes).toHaveLength(1);
   });
 
+  it("logs what a driver warns of, with no password in it", async () => {
+    const driver = new FaultyDriver();
+    const logger = new LogBook();
+    await using _ = await connect({ driver, logger });
+    driver.contexts[0]!.warn("redis://omnibus:secret@localhost: maxmemory-policy allkeys-lru evicts", { evicted: 3 });
+    const { level, message, fields } = logger.lines.at(-1)!;
+    expect([level, fields]).toMatchObject(["warn", { evicted: 3, driver: driver.name }]);
+    expect(message).toMatch(/maxmemory-policy/);
+    expect(message).not.toMatch(/secret/);
+  });
+
   it("is tried again by createBus for as long as it takes", async () => {
     const driver = new FaultyDriver();
     driver.failConnects = 20;

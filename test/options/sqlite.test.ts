@@ -44,6 +44,7 @@ describe("the options of the SQLite driver", () => {
       signal: new AbortController().signal,
       status: () => undefined,
       changed: () => undefined,
+      warn: () => undefined,
     });
     await connection.close(AbortSignal.abort());
     expect(waits).toContain(777);

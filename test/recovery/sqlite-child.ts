@@ -36,6 +36,7 @@ async function connect({ path, leaseMs }: ChildInput): Promise<DriverConnection>
     signal: new AbortController().signal,
     status: () => undefined,
     changed: () => undefined,
+    warn: () => undefined,
   });
   await connection.ensureStream({ name: "events", topics: [">"] });
   return connection;

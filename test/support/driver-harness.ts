@@ -66,6 +66,7 @@ export async function connectTo(
     signal: new AbortController().signal,
     status: () => {},
     changed: () => void (changes += 1),
+    warn: () => undefined,
   };
   return { connection: await driver.connect(context), changes: () => changes };
 }

@@ -49,6 +49,7 @@ export class SqliteWorld {
       signal: new AbortController().signal,
       status: (status) => void statuses.push(status),
       changed: () => void (changes += 1),
+      warn: () => undefined,
     });
     this.#open.push(connection);
     for (const stream of streams ?? [{ name: "events", topics: [">"] }]) await connection.ensureStream(stream);

@@ -133,6 +133,7 @@ describe("memory()", () => {
         signal: AbortSignal.abort(new Error("enough")),
         status: () => {},
         changed: () => {},
+        warn: () => {},
       }),
     ).rejects.toThrow("enough");
     await connection.close(live);
