@@ -1,9 +1,10 @@
 import type { DeadLetter, DeadLetterQuery, DeadLetters, ReplayOptions } from "./admin.ts";
 import type { Core } from "./core.ts";
-import type { DriverConnection, Headers, StoredMessage } from "./driver.ts";
+import type { DriverConnection, StoredMessage } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import type { BusEvent } from "./event.ts";
 import { matchesPattern } from "./internal/topic-trie.ts";
+import { claimMs, LetterReplay } from "./letter-replay.ts";
 import { readErrors, readNames } from "./message-history.ts";
 import {
   abortSignal,
@@ -18,20 +19,16 @@ import {
   type Shape,
 } from "./option-check.ts";
 import type { Outbound } from "./outbound.ts";
-import { PublishOp } from "./publish-op.ts";
 import type { Publisher } from "./publisher.ts";
 import { open } from "./receiving.ts";
 import { ReceivedEvent } from "./received-event.ts";
-import { check } from "./schema-check.ts";
-import { errorFields } from "./status-board.ts";
+import { asked, asMessage, headerOf } from "./stored-letter.ts";
 import type { Broker } from "./supervisor.ts";
 import { validatePattern } from "./topic.ts";
-import { header, headerPrefix } from "./wire-names.ts";
-import { wrapError } from "./wrap-error.ts";
+import { header } from "./wire-names.ts";
 
 const pageSize = 200;
 const replaySize = 64;
-const claimMs = 30_000;
 const queryShape: Shape = {
   group: text,
   topic: text,
@@ -52,14 +49,12 @@ const replayShape: Shape = {
 export class BusDeadLetters implements DeadLetters {
   readonly #core: Core;
   readonly #broker: Broker;
-  readonly #publisher: Publisher;
-  readonly #outbound: Outbound;
+  readonly #replayer: LetterReplay;
 
   constructor(core: Core, broker: Broker, publisher: Publisher, outbound: Outbound) {
     this.#core = core;
     this.#broker = broker;
-    this.#publisher = publisher;
-    this.#outbound = outbound;
+    this.#replayer = new LetterReplay(core, broker, publisher, outbound);
   }
 
   async list(
@@ -113,7 +108,7 @@ export class BusDeadLetters implements DeadLetters {
         await this.#pause(startedAt + ((replayed + failed) * 1_000) / ratePerSecond, signal);
       if (signal?.aborted === true)
         throw new BusError("BUS_ABORTED", `replay: aborted by the caller after ${replayed}`);
-      for (const outcome of await this.#replay(ids, data)) {
+      for (const outcome of await this.#replayer.replay(ids, data)) {
         if (outcome === "replayed") replayed += 1;
         else failed += 1;
         onProgress?.(replayed + failed);
@@ -132,70 +127,6 @@ export class BusDeadLetters implements DeadLetters {
       discarded += removed.length;
     }
     return discarded;
-  }
-
-  /**
-   * Claims, sends and removes a page: a crash after the claim leaves the letters, after the send letters that a second replay sends
-   * under the same broker ids. Sent in the order of the letters; what another operator has, or nobody any more, has no outcome.
-   */
-  async #replay(ids: readonly string[], data: unknown): Promise<readonly ("replayed" | "failed")[]> {
-    const token = this.#core.ids.next();
-    const found = await this.#ask("claiming dead letters", async ({ admin }) =>
-      Promise.all((await admin.claimLetters(ids, token, claimMs)).map((id) => admin.letter(id))),
-    );
-    const letters = found.filter((stored) => stored !== undefined);
-    const sent = await Promise.allSettled(letters.map((stored) => this.#send(stored, data)));
-    const done = letters.filter((_, index) => sent[index]!.status === "fulfilled").map(({ id }) => id);
-    const failures = sent.map((each) => (each.status === "fulfilled" ? undefined : (each.reason as unknown)));
-    try {
-      if (done.length > 0) await this.#ask("removing dead letters", ({ admin }) => admin.removeLetters(done, token));
-    } catch (error) {
-      for (const [index] of letters.entries()) failures[index] ??= error;
-    }
-    const left = letters.filter((_, index) => failures[index] !== undefined).map(({ id }) => id);
-    if (left.length > 0) {
-      for (const [index, { id }] of letters.entries())
-        if (failures[index] !== undefined)
-          this.#core.board.log("warn", "letter not replayed", { letter: id, ...errorFields(failures[index]) });
-      const given = this.#ask("giving claims up", ({ admin }) => admin.claimLetters(left, token, 0));
-      await Promise.allSettled([given]); // else they end by themselves
-      if (data !== undefined) throw failures.find((failure) => failure !== undefined); // the caller's own data was refused
-    }
-    return failures.map((failure) => (failure === undefined ? "replayed" : "failed"));
-  }
-
-  async #send(stored: StoredMessage, data: unknown): Promise<void> {
-    const replays = Number(headerOf(stored, header.replays) ?? 0) + 1;
-    const eventId = headerOf(stored, header.letterEventId) ?? stored.id;
-    const failedHandlers = headerOf(stored, header.handlersFailed) ?? "";
-    const changed = data === undefined ? undefined : await this.#rewrite(stored, data);
-    const headers: Headers = [
-      ...(changed?.headers ?? stored.headers.filter(([name]) => !name.startsWith(headerPrefix))),
-      ...stored.headers.filter(([name]) => name === header.firstFailedAt || name === header.history),
-      ...(failedHandlers === "" ? [] : [[header.handlersOnly, failedHandlers] as const]),
-      [header.replays, String(replays)],
-    ];
-    const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
-    const message = new PublishOp(to, eventId, stored.key, headers, changed?.body ?? stored.body);
-    message.brokerId = `${eventId}:replay:${replays}`;
-    message.hash = this.#publisher.hash(stored.key);
-    message.value = changed?.value;
-    message.driver = this.#broker.driver.name;
-    await this.#outbound.send(message, undefined);
-  }
-
-  async #rewrite(
-    stored: StoredMessage,
-    data: unknown,
-  ): Promise<{ readonly headers: Headers; readonly body: Uint8Array; readonly value: unknown }> {
-    const envelope = open(this.#core, asMessage(stored));
-    const definition =
-      this.#core.options.registry.get(envelope.type, envelope.version) ??
-      this.#core.options.registry.latest(envelope.type);
-    if (definition !== undefined) await check(definition.schema, data, `event "${envelope.type}"`);
-    const changed = { ...envelope, version: definition?.version ?? envelope.version, data };
-    const { headers, body } = this.#publisher.encode(changed);
-    return { headers, body, value: this.#broker.active?.unencoded === true ? changed : undefined };
   }
 
   async *#pages(which: string | DeadLetterQuery, size: number): AsyncIterable<readonly string[]> {
@@ -265,13 +196,8 @@ export class BusDeadLetters implements DeadLetters {
     }
   }
 
-  async #ask<Answer>(what: string, ask: (connection: DriverConnection) => Promise<Answer>): Promise<Answer> {
-    const connection = await this.#broker.ready();
-    try {
-      return await ask(connection);
-    } catch (error) {
-      throw wrapError(this.#broker.driver, what, error);
-    }
+  #ask<Answer>(what: string, ask: (connection: DriverConnection) => Promise<Answer>): Promise<Answer> {
+    return asked(this.#broker, what, ask);
   }
 
   #pause(until: number, signal: AbortSignal | undefined): Promise<void> {
@@ -289,9 +215,6 @@ export class BusDeadLetters implements DeadLetters {
   }
 }
 
-const headerOf = (stored: StoredMessage, name: string): string | undefined =>
-  stored.headers.find(([each]) => each === name)?.[1];
-
 function checkQuery(query: DeadLetterQuery): void {
   checkOptions("the query of dead letters", query, queryShape);
   if (query.topic !== undefined) validatePattern(query.topic);
@@ -308,21 +231,3 @@ function matches(stored: StoredMessage, { topic, error, before, after }: DeadLet
     (headerOf(stored, header.reasonMessage)?.includes(error) ?? false)
   );
 }
-
-/** A letter as the decoder wants it. */
-const asMessage = (stored: StoredMessage): Parameters<typeof open>[1] => ({
-  topic: stored.topic,
-  body: stored.body,
-  value: undefined,
-  header: (name) => headerOf(stored, name),
-  note: () => undefined,
-  headers: () => stored.headers,
-  key: stored.key,
-  partition: undefined,
-  position: stored.id,
-  replyTo: undefined,
-  lane: "queue",
-  deliveries: 1,
-  attempts: 0,
-  notBefore: undefined,
-});

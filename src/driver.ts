@@ -119,7 +119,7 @@ export interface ConnectContext {
   }): void;
   /** The routing table at the broker changed (another process declared a stream). */
   changed(): void;
-  /** Logged for the operator: what works, and may lose or stop one day (a server that evicts, a setting that is too small). No secret, no payload. */
+  /** Logged for the operator: what works, and may lose or stop one day. No secret, no payload. */
   warn(message: string, fields?: Readonly<Record<string, string | number | boolean>>): void;
 }
 
@@ -127,10 +127,7 @@ export interface DriverConnection {
   /** The escape hatch: what it is stands in the driver's page. */
   readonly client: unknown;
   readonly capabilities: Capabilities;
-  /**
-   * True where messages never leave the process and the user asked for speed: the core then fills `OutMessage.value` instead
-   * of `body`, and the driver hands it back as `InMessage.value`.
-   */
+  /** The user asked for speed, and messages never leave the process: `OutMessage.value` is filled, not `body`, and comes back as `InMessage.value`. */
   readonly unencoded: boolean;
   /**
    * Idempotent; keeps the routing table (topic pattern → stream) and the layout version at the broker. Rejects what can't be

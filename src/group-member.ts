@@ -173,6 +173,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
 
   opened(consumption: Consumption): void {
     this.#settler.use(consumption);
+    consumption.window(this.window()); // it may have changed while it was opened
   }
 
   deliver(messages: readonly InMessage[]): void {

@@ -1,6 +1,5 @@
 import type { Core } from "./core.ts";
 import { BusError } from "./errors.ts";
-import type { BusEvent } from "./event.ts";
 import { Bag } from "./internal/bag.ts";
 import { Fifo } from "./internal/fifo.ts";
 import { TopicTrie } from "./internal/topic-trie.ts";
@@ -10,6 +9,7 @@ import { decideOutcome, giveUp, type Outcomes } from "./outcomes.ts";
 import { open } from "./receiving.ts";
 import { Suspects } from "./suspects.ts";
 import { header } from "./wire-names.ts";
+import { giveViews } from "./views.ts";
 import type { Runner, Work, WorkOwner } from "./work.ts";
 
 const noteAgainMs = 1_000;
@@ -28,6 +28,8 @@ export class Intake implements WorkOwner {
   readonly #all = new Set<Runner>();
   readonly #gate = new OrderGate<Work>();
   readonly #suspects = new Suspects<Work>();
+  /** Suspects whose handler is paused: they wait beside the others. */
+  readonly #shelved = new Set<Work>();
   readonly #ready = new Fifo<Work>();
   readonly #works = new Bag<Work>();
   readonly #ordered: boolean;
@@ -60,7 +62,9 @@ export class Intake implements WorkOwner {
     // Beside suspects nothing fresh starts: what was fetched now would be the next crash's suspects.
     if (this.#suspects.blocking) return 0;
     const { waiting, stuck } = this.#gate;
-    return this.#parked + stuck + Math.min(waiting - stuck, lookAhead) + this.stalled;
+    const { stalled } = this;
+    // Behind a handler that is paused as behind a key that waits: it must not stop the others.
+    return this.#parked + stalled + (stalled > 0 ? waiting : stuck + Math.min(waiting - stuck, lookAhead));
   }
 
   add(runner: Runner): void {
@@ -79,6 +83,7 @@ export class Intake implements WorkOwner {
   resized(): void {
     this.#capacity = 0;
     for (const runner of this.#all) this.#capacity += runner.capacity;
+    for (const work of this.#shelved) this.#unshelve(work);
     this.pump();
   }
 
@@ -94,12 +99,14 @@ export class Intake implements WorkOwner {
     if (this.#stopped || this.#pumping) return;
     this.#pumping = true; // a handler that ends at once comes back here: the loop goes on, not deeper
     try {
-      while (this.#suspects.waiting > 0 && this.#hasRoom) {
-        const suspect = this.#suspects.take();
-        if (suspect === undefined) break;
-        void this.#runSuspect(suspect);
+      while (this.#hasRoom) {
+        const suspect = this.#suspects.take(); // looked for each time: one may come while a handler ends at once
+        if (suspect !== undefined) {
+          if (this.#isPaused(suspect)) this.#shelve(suspect);
+          else void this.#runSuspect(suspect);
+        } else if (!this.#suspects.blocking && this.#ready.length > 0) this.#start(this.#ready.shift()!);
+        else break;
       }
-      while (!this.#suspects.blocking && this.#ready.length > 0 && this.#hasRoom) this.#start(this.#ready.shift()!);
     } finally {
       this.#pumping = false;
     }
@@ -137,6 +144,24 @@ export class Intake implements WorkOwner {
     this.#outcomes.load();
   }
 
+  #isPaused(work: Work): boolean {
+    return (this.#only ?? this.#runners.match(work.message.topic)).some((runner) => runner.paused);
+  }
+
+  #shelve(work: Work): void {
+    this.#suspects.done(work);
+    work.state = "parked";
+    this.#shelved.add(work);
+    this.#park(work, 1);
+    this.#outcomes.load();
+  }
+
+  #unshelve(work: Work): void {
+    this.#shelved.delete(work);
+    this.#park(work, -1);
+    this.#admit(work);
+  }
+
   #park(work: Work, change: 1 | -1): void {
     this.#parked += change;
     if (work.gate !== undefined) this.#gate.park(work.gate, change === 1);
@@ -149,6 +174,7 @@ export class Intake implements WorkOwner {
     this.#works.delete(work);
     const { suspect } = work;
     if (suspect) this.#suspects.done(work);
+    if (this.#shelved.delete(work)) this.#park(work, -1);
     if (work.timer !== undefined) {
       work.timer.cancel();
       work.timer = undefined;
@@ -335,43 +361,12 @@ export class Intake implements WorkOwner {
         );
       runners = left;
     }
-    return this.#views(work, runners);
-  }
-
-  #views(work: Work, runners: readonly Runner[]): boolean | Promise<boolean> {
-    work.runners = runners;
-    work.events = undefined;
-    const dead = (error: unknown): false =>
+    return giveViews(work, runners, (error) =>
       this.#unstart(work, () => {
         for (const runner of runners) (work.givenUp ??= new Set()).add(runner.name);
         this.#outcomes.dead(work, error);
-      });
-    try {
-      const [only] = runners;
-      if (runners.length === 1 && only !== undefined) {
-        const event = only.view(work.envelope!);
-        if (event instanceof Promise) return event.then((seen) => work.sees(seen), dead);
-        return work.sees(event);
-      }
-      const views = runners.map((runner) => this.#view(runner, work));
-      const all = (events: readonly BusEvent[]): true => {
-        work.events = events;
-        return true;
-      };
-      if (!views.some((view) => view instanceof Promise)) return all(views as BusEvent[]);
-      return Promise.all(views.map(async (view) => view)).then(all, dead);
-    } catch (error) {
-      return dead(error);
-    }
-  }
-
-  /** What throws at once is a promise that rejects, so that none of several is left alone. */
-  #view(runner: Runner, work: Work): BusEvent | Promise<BusEvent> {
-    try {
-      return runner.view(work.envelope!);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+      }),
+    );
   }
 
   /** It was counted as running, but no handler ran. */

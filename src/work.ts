@@ -22,6 +22,7 @@ export interface Runner {
   /** Runs at once, in messages: the intake starts no more than the sum. */
   readonly capacity: number;
   readonly prefetch: number;
+  readonly paused: boolean;
   /** How many wait for it while it is paused. */
   readonly stalled: number;
   /** `newer`: its definition is older than the event. */

@@ -54,4 +54,59 @@ describe("replaying many letters", () => {
     await until(() => seen.count === 150, "the others, whose claims were given up");
     expect(await bus.deadLetters.count()).toBe(0);
   });
+
+  it("gives every claim up when one letter can't be read, and goes on with the others", async () => {
+    let failing = 1;
+    const driver = tapped(
+      {
+        connection: (connection) => {
+          const read = connection.admin.letter.bind(connection.admin);
+          connection.admin.letter = (id) =>
+            failing-- === 0 ? Promise.reject(new Error("connection reset")) : read(id);
+          return {};
+        },
+      },
+      memory(),
+    );
+    await using bus = await connect({ driver, retry: { maxAttempts: 1 } });
+    const seen = new Seen();
+    let isBroken = true;
+    await bus.subscribe(Keyed, (event) => (isBroken ? Promise.reject(new Error("broken")) : seen.handle(event)), {
+      group: "g",
+    });
+    await bus.publishMany(upTo(5).map((n) => Keyed.of({ of: "k", n })));
+    await until(async () => (await bus.deadLetters.count()) === 5, "the letters");
+    isBroken = false;
+    expect(await bus.deadLetters.replay({ group: "g" })).toEqual({ replayed: 4, failed: 1 });
+    expect(await bus.deadLetters.replay({ group: "g" })).toEqual({ replayed: 1, failed: 0 });
+    await until(() => seen.count === 5, "all of them");
+  });
+
+  it("removes what was stored, while one of them has no answer yet, and keeps the claim of that one", async () => {
+    let held: OutMessage | undefined;
+    const driver = tapped(
+      {
+        connection: (connection) => ({
+          send: (messages) => {
+            held ??= messages.find(({ to, key }) => to.kind === "queue" && key === "slow");
+            connection.send(messages.filter((message) => message !== held));
+          },
+        }),
+      },
+      memory(),
+    );
+    await using bus = await connect({ driver, retry: { maxAttempts: 1 } });
+    let isBroken = true;
+    await bus.subscribe(Keyed, () => (isBroken ? Promise.reject(new Error("broken")) : undefined), { group: "g" });
+    await bus.publishMany(upTo(5).map((n) => Keyed.of({ of: n === 2 ? "slow" : "k", n })));
+    await until(async () => (await bus.deadLetters.count()) === 5, "the letters");
+    isBroken = false;
+    const replay = bus.deadLetters.replay({ group: "g" });
+    await until(() => held !== undefined, "the send");
+    await until(async () => (await bus.deadLetters.count()) <= 1, "that the others are removed");
+    const [left] = (await bus.deadLetters.list()).items;
+    expect(await bus.deadLetters.discard(left!.id)).toBe(0); // claimed
+    held!.stored("1");
+    expect(await replay).toEqual({ replayed: 5, failed: 0 });
+  });
 });

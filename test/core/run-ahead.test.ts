@@ -43,6 +43,22 @@ describe("a key that is busy for long", () => {
   });
 });
 
+describe("a handler that is paused", () => {
+  it("does not stop the others of its group, however much waits behind its keys", async () => {
+    await using bus = await onMemory();
+    const [paused, other] = [new Seen(), new Seen()];
+    const options = { group: "g", concurrency: 2 } as const;
+    const subscription = await bus.subscribe(Keyed, paused.handle, options);
+    await bus.subscribe(Tick, other.handle, options);
+    await subscription.pause();
+    await bus.publishMany(upTo(1_200).map((n) => Keyed.of({ of: `k${n % 6}`, n })));
+    await bus.publishMany(upTo(100).map((n) => Tick.of({ n })));
+    await until(() => other.count === 100, "the other's");
+    await subscription.resume();
+    await until(() => paused.count === 1_200, "its own");
+  });
+});
+
 describe("the run-ahead bound", () => {
   it("reached and passed while the subscription is paused does not stop its partition for ever", async () => {
     await using bus = await onMemory();

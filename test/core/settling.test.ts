@@ -236,7 +236,7 @@ describe("what a responder fails with", () => {
 
 describe("replaying", () => {
   for (const call of ["claimLetters", "letter", "removeLetters"] as const) {
-    it(`wraps the driver's own error, and shows no secret of it: ${call}`, async () => {
+    it(`wraps the driver's own error or counts the letter as failed, and shows no secret: ${call}`, async () => {
       class RawError extends Error {
         readonly code = "ECONNREFUSED";
       }
@@ -251,7 +251,7 @@ describe("replaying", () => {
       await bus.publish(Tick, { n: 1 });
       await until(async () => (await bus.deadLetters.count()) === 1, "the letter");
       const outcome = await bus.deadLetters.replay({ group: "g" }).catch((error: unknown) => error);
-      if (call === "removeLetters") expect(outcome).toMatchObject({ replayed: 0, failed: 1 });
+      if (call !== "claimLetters") expect(outcome).toMatchObject({ replayed: 0, failed: 1 });
       else expect(outcome).toMatchObject({ name: "BusError", code: expect.stringMatching(/^BUS_/) as string });
       expect(String((outcome as Error).message)).not.toContain("hunter2");
     });

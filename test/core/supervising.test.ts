@@ -10,6 +10,22 @@ const soon = { reconnect: { minMs: 1, maxMs: 5 } } as const;
 const Double = defineRequest("double", { request: typed<number>(), response: typed<number>() });
 
 describe("a subscription that the broker ended", () => {
+  it("and was resumed while it was opened again delivers", async () => {
+    const { bus, driver } = await onFaulty({ ...soon });
+    await using _ = bus;
+    const seen = new Seen();
+    const subscription = await bus.subscribe(Tick, seen.handle, { group: "g" });
+    await subscription.pause();
+    const open = gate();
+    driver.consumeGate = open.opened;
+    await driver.last("group").end();
+    await until(() => driver.consumeTimes.length === 2, "that it is being opened");
+    await subscription.resume();
+    open.open();
+    await bus.publish(Tick, { n: 1 });
+    await until(() => seen.count === 1, "the event");
+  });
+
   it("comes back by itself, as often as it takes, and nothing is lost", async () => {
     const logger = new LogBook();
     const { bus, driver } = await onFaulty({ ...soon, logger });

@@ -3,7 +3,7 @@ import { connect, defineEvent, typed, type Bus, type SubscribeOptions } from "..
 import type { Note } from "../../src/driver.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { until } from "../../src/testing/until.ts";
-import { fresh, gate, Keyed, Seen, type KeyedCount } from "../support/events.ts";
+import { fresh, gate, Keyed, Seen, Tick, type KeyedCount } from "../support/events.ts";
 import { tapped } from "../support/tapped-driver.ts";
 
 const forEver = (): Promise<void> => new Promise(() => undefined);
@@ -178,6 +178,46 @@ describe("a suspect", () => {
     await until(() => seen.count === 61, "all");
     expect(Math.max(...most)).toBeLessThanOrEqual(4 + 1);
     expect(seen.numbers.filter((n) => n < 60)).toEqual(events.map(({ n }) => n));
+  });
+
+  it("that comes to the front while a handler ends at once is not forgotten", async () => {
+    const events = Array.from({ length: 10 }, (_each, n) => ({ of: "k", n }));
+    const { name, keep, die } = await afterDeathOver(events, { concurrency: 8 });
+    await using _ = keep;
+    await die();
+    await using bus = await connect({ driver: memory({ name }) });
+    const ran: number[] = [];
+    await bus.subscribe(
+      Keyed,
+      ({ data }, { attempt }) => {
+        if (data.n === 0 && attempt < 3) throw new Error("later");
+        ran.push(data.n);
+      },
+      { group: "g", concurrency: 2, retry: { backoff: () => 20 } },
+    );
+    await until(
+      () => ran.length === 10,
+      () => `all ten: ${ran.join()}`,
+      5_000,
+    );
+    expect(ran).toEqual(events.map(({ n }) => n));
+  });
+
+  it("whose handler is paused waits for it, and the other handlers go on", async () => {
+    const { name, keep, die } = await afterDeathOver([{ of: "k", n: 1 }]);
+    await using _ = keep;
+    await using bus = await connect({ driver: memory({ name }) });
+    const [paused, other] = [new Seen(), new Seen()];
+    const subscription = await bus.subscribe(Keyed, paused.handle, { group: "g" });
+    await bus.subscribe(Tick, other.handle, { group: "g" });
+    await subscription.pause();
+    await die();
+    await until(() => bus.stats().delivered === 1, "the suspect");
+    await keep.publishMany(Array.from({ length: 50 }, (_each, n) => Tick.of({ n })));
+    await until(() => other.count === 50, "the others");
+    expect(paused.count).toBe(0);
+    await subscription.resume();
+    await until(() => paused.count === 1, "the suspect's run");
   });
 
   it("runs alone, one after another, and none is left behind", async () => {

@@ -1,0 +1,160 @@
+import type { Core } from "./core.ts";
+import type { DriverConnection, Headers, StoredMessage } from "./driver.ts";
+import type { Outbound } from "./outbound.ts";
+import { PublishOp } from "./publish-op.ts";
+import type { Publisher } from "./publisher.ts";
+import { open } from "./receiving.ts";
+import { check } from "./schema-check.ts";
+import { errorFields } from "./status-board.ts";
+import { asked, asMessage, headerOf } from "./stored-letter.ts";
+import type { Broker } from "./supervisor.ts";
+import type { WheelTimer } from "./timer-wheel.ts";
+import { header, headerPrefix } from "./wire-names.ts";
+
+export const claimMs = 30_000;
+
+/** Sends letters back to the queues of their groups. */
+export class LetterReplay {
+  readonly #core: Core;
+  readonly #broker: Broker;
+  readonly #publisher: Publisher;
+  readonly #outbound: Outbound;
+
+  constructor(core: Core, broker: Broker, publisher: Publisher, outbound: Outbound) {
+    this.#core = core;
+    this.#broker = broker;
+    this.#publisher = publisher;
+    this.#outbound = outbound;
+  }
+
+  /**
+   * Claims together, sends in this order, removes what is stored: a crash after the claim leaves the letters, after the send letters
+   * that a second replay sends under the same broker ids. What another operator has, or nobody any more, has no outcome.
+   */
+  async replay(ids: readonly string[], data: unknown): Promise<readonly ("replayed" | "failed")[]> {
+    const claim = new Claim(this.#core, this.#broker);
+    const claimed = await claim.take(ids);
+    try {
+      const found = await Promise.allSettled(claimed.map((id) => this.#read(id)));
+      const ends = await Promise.allSettled(
+        found.map(async (read) => {
+          if (read.status === "rejected") throw read.reason;
+          if (read.value === undefined) return false;
+          await this.#send(read.value, data);
+          await claim.remove(read.value.id);
+          return true;
+        }),
+      );
+      for (const [index, end] of ends.entries())
+        if (end.status === "rejected")
+          this.#core.board.log("warn", "letter not replayed", { letter: claimed[index]!, ...errorFields(end.reason) });
+      const refused = ends.find((end) => end.status === "rejected");
+      if (data !== undefined && refused !== undefined) throw refused.reason; // the caller's own data was refused
+      return ends
+        .filter((end) => end.status === "rejected" || end.value)
+        .map(({ status }) => (status === "rejected" ? "failed" : "replayed"));
+    } finally {
+      await claim.giveUp();
+    }
+  }
+
+  #read(id: string): Promise<StoredMessage | undefined> {
+    return asked(this.#broker, "reading a dead letter", ({ admin }) => admin.letter(id));
+  }
+
+  async #send(stored: StoredMessage, data: unknown): Promise<void> {
+    const replays = Number(headerOf(stored, header.replays) ?? 0) + 1;
+    const eventId = headerOf(stored, header.letterEventId) ?? stored.id;
+    const failedHandlers = headerOf(stored, header.handlersFailed) ?? "";
+    const changed = data === undefined ? undefined : await this.#rewrite(stored, data);
+    const headers: Headers = [
+      ...(changed?.headers ?? stored.headers.filter(([name]) => !name.startsWith(headerPrefix))),
+      ...stored.headers.filter(([name]) => name === header.firstFailedAt || name === header.history),
+      ...(failedHandlers === "" ? [] : [[header.handlersOnly, failedHandlers] as const]),
+      [header.replays, String(replays)],
+    ];
+    const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
+    const message = new PublishOp(to, eventId, stored.key, headers, changed?.body ?? stored.body);
+    message.brokerId = `${eventId}:replay:${replays}`;
+    message.hash = this.#publisher.hash(stored.key);
+    message.value = changed?.value;
+    message.driver = this.#broker.driver.name;
+    await this.#outbound.send(message, undefined);
+  }
+
+  async #rewrite(
+    stored: StoredMessage,
+    data: unknown,
+  ): Promise<{ readonly headers: Headers; readonly body: Uint8Array; readonly value: unknown }> {
+    const envelope = open(this.#core, asMessage(stored));
+    const definition =
+      this.#core.options.registry.get(envelope.type, envelope.version) ??
+      this.#core.options.registry.latest(envelope.type);
+    if (definition !== undefined) await check(definition.schema, data, `event "${envelope.type}"`);
+    const changed = { ...envelope, version: definition?.version ?? envelope.version, data };
+    const { headers, body } = this.#publisher.encode(changed);
+    return { headers, body, value: this.#broker.active?.unencoded === true ? changed : undefined };
+  }
+}
+
+/** Letters of one operator: held for as long as it takes, removed turn by turn, and what is left given up. */
+class Claim {
+  readonly #core: Core;
+  readonly #broker: Broker;
+  readonly #token: string;
+  #held = new Set<string>();
+  #timer: WheelTimer | undefined;
+  /** Stored, and to be removed with the next call. */
+  #stored: string[] = [];
+  #removing: Promise<void> | undefined;
+
+  constructor(core: Core, broker: Broker) {
+    this.#core = core;
+    this.#broker = broker;
+    this.#token = core.ids.next();
+  }
+
+  async take(ids: readonly string[]): Promise<readonly string[]> {
+    const claimed = await this.#claim("claiming dead letters", ids, claimMs);
+    this.#held = new Set(claimed);
+    this.#renewLater();
+    return claimed;
+  }
+
+  /** One call at a time; what is stored meanwhile goes with the next. */
+  async remove(id: string): Promise<void> {
+    this.#stored.push(id);
+    await this.#removing?.catch(() => undefined); // theirs, who wait for it
+    await (this.#removing ??= this.#removeStored());
+  }
+
+  async giveUp(): Promise<void> {
+    this.#timer?.cancel();
+    if (this.#held.size === 0) return;
+    await Promise.allSettled([this.#claim("giving claims up", [...this.#held], 0)]); // else they end by themselves
+  }
+
+  async #removeStored(): Promise<void> {
+    const ids = this.#stored;
+    this.#stored = [];
+    try {
+      await asked(this.#broker, "removing dead letters", ({ admin }) => admin.removeLetters(ids, this.#token));
+      for (const id of ids) this.#held.delete(id);
+    } finally {
+      this.#removing = undefined;
+    }
+  }
+
+  #renewLater(): void {
+    this.#timer = this.#core.wheel.set(claimMs / 3, () => {
+      this.#renewLater();
+      if (this.#held.size > 0) this.#claim("renewing claims", [...this.#held], claimMs).catch(() => undefined); // tried again in a third of the lease
+    });
+  }
+
+  #claim(what: string, ids: readonly string[], leaseMs: number): Promise<readonly string[]> {
+    const ask = ({ admin }: DriverConnection): Promise<readonly string[]> =>
+      admin.claimLetters(ids, this.#token, leaseMs);
+    return asked(this.#broker, what, ask);
+  }
+}
