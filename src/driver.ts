@@ -36,8 +36,8 @@ export interface Capabilities {
   readonly filter: "native" | "client";
   /** How long a second send of one `brokerId` is recognised; 0: never. */
   readonly dedupeWindowMs: number;
-  /** When false, a late settlement of a former owner still counts. */
-  readonly fencing: boolean;
+  /** Where a late settlement of a former owner changes nothing: in all groups, in ordered ones, or nowhere for certain. */
+  readonly fencing: "all" | "ordered" | "none";
   /** `abrupt`: at a rebalance the old owner's handler may still run. */
   readonly handover: "drained" | "abrupt";
   /** A request that nobody listens to fails at once. */

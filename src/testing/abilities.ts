@@ -11,6 +11,7 @@ const ranks: { readonly [Name in keyof Capabilities]?: readonly Capabilities[Nam
   delay: ["native", "moved", "none"],
   state: ["native", "attached", "none"],
   filter: ["native", "client"],
+  fencing: ["all", "ordered", "none"],
   handover: ["drained", "abrupt"],
 };
 
@@ -52,8 +53,27 @@ export function abilityTests({ test }: Suite): void {
 
   test(
     {
+      name: "changes nothing by what a former owner of an ordered group settles, and tells it so",
+      needs: ["ordered fencing", "groups", "replay", "order"],
+    },
+    async (lab) => {
+      const { former, present } = await handedOver(lab, "group");
+      const [message] = former.messages as [InMessage];
+      former.consumption.ack([message]);
+      assert.deepEqual(await former.consumption.record([{ message, attempts: 1, notBefore: undefined, headers: [] }]), [
+        "stale",
+      ]);
+      present.consumption.ack(present.messages);
+      await present.consumption.flush();
+      await silence(() => present.messages.length + former.messages.length, "deliveries", lab.quietMs);
+      assert.equal(present.messages.length, 1);
+    },
+  );
+
+  test(
+    {
       name: "counts what a former owner settles, where it can't fence it off",
-      lacks: "fencing",
+      lacks: "ordered fencing",
       needs: ["groups", "replay"],
     },
     async (lab) => {
@@ -83,17 +103,20 @@ interface Taken {
 }
 
 /** One message that the first had in hand when its group was deleted; the second has it in a new group of that name. */
-async function handedOver(lab: Lab): Promise<{ readonly former: Taken; readonly present: Taken }> {
+async function handedOver(
+  lab: Lab,
+  order: "none" | "group" = "none",
+): Promise<{ readonly former: Taken; readonly present: Taken }> {
   const bus = await lab.bus();
   const item = lab.event();
   const [one, two] = [await lab.driverEnd(), await lab.driverEnd()];
   const reads = [{ stream: "events", patterns: [item.pattern] }];
-  await one.ensureGroup(lab.group(), { reads });
+  await one.ensureGroup(lab.group(), { reads, order });
   const former = await taking(one, lab.group());
   await bus.publish(item, { n: 1 });
   await until(() => former.messages.length === 1, "the first owner to have it");
   await two.connection.admin.deleteGroup(lab.group());
-  await two.ensureGroup(lab.group(), { reads, from: { at: "oldest" } });
+  await two.ensureGroup(lab.group(), { reads, order, from: { at: "oldest" } });
   const present = await taking(two, lab.group());
   await until(() => present.messages.length === 1, "the second owner to have it");
   return { former, present };

@@ -13,6 +13,7 @@ export type Need =
   | "dedupe"
   | "no-responder"
   | "fencing"
+  | "ordered fencing"
   | "transactions"
   | "state"
   | "priorities"
@@ -52,12 +53,15 @@ export function lack(need: Need, { capabilities, unsupported, restart, ownDriver
     case "groups":
     case "replay":
     case "order":
-    case "fencing":
     case "transactions":
     case "priorities":
       return capabilities[need] ? undefined : declares(need);
     case "publish order":
       return capabilities.publishOrder === "best-effort" ? declares("publishOrder") : undefined;
+    case "fencing":
+      return capabilities.fencing === "all" ? undefined : declares("fencing");
+    case "ordered fencing":
+      return capabilities.fencing === "none" ? declares("fencing") : undefined;
     case "delay":
       return capabilities.delay === "none" ? declares("delay") : undefined;
     case "state":

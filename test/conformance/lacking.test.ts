@@ -42,7 +42,7 @@ for (const declare of Object.values(topics))
   });
 
 /** What the counter-test says of a driver that has it after all. `restart` and `own driver` are the harness's to have. */
-const exposed: Readonly<Record<Exclude<Need, "restart" | "own driver">, RegExp>> = {
+const exposed: Readonly<Record<Exclude<Need, "restart" | "own driver" | "fencing">, RegExp>> = {
   durable: /connected it promises it/,
   groups: /and yet: it made a group/,
   replay: /and yet: it started a group in the past/,
@@ -52,7 +52,7 @@ const exposed: Readonly<Record<Exclude<Need, "restart" | "own driver">, RegExp>>
   dedupe: /true !== false/, // the second receipt says duplicate
   "no-responder": /BUS_NO_RESPONDER .* instead of BUS_TIMEOUT/,
   priorities: /deep-equal[^]*'critical'/,
-  fencing: /'stale'/,
+  "ordered fencing": /'stale'/,
   transactions: /connected it promises it/,
   state: /undefined/,
   trim: /resolved, and should have been refused/,

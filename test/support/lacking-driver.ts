@@ -16,7 +16,8 @@ export const declarations: { readonly [N in Need]?: Partial<Capabilities> } = {
   dedupe: { dedupeWindowMs: 0 },
   "no-responder": { noResponder: false },
   priorities: { priorities: false },
-  fencing: { fencing: false },
+  fencing: { fencing: "ordered" },
+  "ordered fencing": { fencing: "none" },
   transactions: { transactions: false },
   state: { state: "none" },
 };
@@ -55,7 +56,7 @@ const withouts: { readonly [N in Need]?: Change } = {
   "no-responder": (connection) => ({
     send: (batch) => connection.send(batch.map((message) => changed(message, { failed: unnoticed(message) }))),
   }),
-  fencing: (connection) => ({
+  "ordered fencing": (connection) => ({
     consume: async (source, sink, window) => {
       const consumption = await connection.consume(source, sink, window);
       if (source.kind !== "group") return consumption;

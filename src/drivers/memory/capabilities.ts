@@ -13,7 +13,7 @@ export const memoryCapabilities: Capabilities = {
   state: "native",
   filter: "native",
   dedupeWindowMs,
-  fencing: true,
+  fencing: "all",
   handover: "drained",
   noResponder: true,
   transactions: false,

@@ -14,7 +14,7 @@ export const capabilities: Capabilities = {
   state: "native",
   filter: "native",
   dedupeWindowMs,
-  fencing: true,
+  fencing: "all",
   handover: "drained",
   noResponder: true,
   transactions: false,
