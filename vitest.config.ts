@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     pool: "forks",
-    testTimeout: 20_000,
+    testTimeout: process.env["OMNIBUS_FULL"] === "1" ? 120_000 : 20_000,
     hookTimeout: 20_000,
     reporters: [
       "default",

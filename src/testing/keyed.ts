@@ -24,8 +24,8 @@ export async function assertOrder(
   for (const [m, bus] of buses.entries())
     await bus.subscribe(item, runs.handler(`m${m}`, work), { group: lab.group(), ...options });
   await until(
-    () => runs.handled.length >= messages,
-    () => `${messages} handled; ${runs.handled.length} were`,
+    () => runs.done >= messages,
+    () => `${messages} handled; ${runs.done} were`,
   );
   await runs.silence(lab.quietMs);
   assert.deepEqual(keyOrder(runs.history()), []);

@@ -59,7 +59,7 @@ export function looserOrderTests({ test }: Suite): void {
         () => `${messages} at once; ${runs.active} run`,
       );
       gate.resolve();
-      await until(() => runs.handled.length === messages, "all");
+      await until(() => runs.done === messages, "all");
     },
   );
 

@@ -178,7 +178,7 @@ export function membershipTests({ test }: Suite): void {
       );
       await older.close();
       await until(
-        () => runs.handled.length === messages,
+        () => runs.done === messages,
         () => `${messages} handled; ${runs.handled.length} were`,
       );
       await runs.silence(lab.quietMs);

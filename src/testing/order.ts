@@ -213,7 +213,7 @@ export function orderTests({ test }: Suite): void {
       for (const move of upTo(moves)) {
         const bus = await lab.bus();
         await bus.subscribe(item, runs.handler(`m${move}`, slow), { group: lab.group(), order: "group" });
-        await until(() => runs.handled.length >= (messages * (move + 1)) / (moves + 1), "the next share");
+        await until(() => runs.done >= (messages * (move + 1)) / (moves + 1), "the next share");
         await previous?.close();
         previous = bus;
       }

@@ -99,7 +99,7 @@ export function recoveryTests({ test }: Suite): void {
       }
       await Promise.all(publishing);
       await until(
-        () => runs.numbers().length >= messages,
+        () => runs.different >= messages,
         () => `${messages} handled; ${runs.numbers().length} were`,
         120_000,
       );

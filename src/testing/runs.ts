@@ -23,7 +23,10 @@ export class Runs {
   /** Handlers that run now, and the most that ever ran at once. */
   active = 0;
   peak = 0;
+  /** How many runs returned: counted, since it is asked every few milliseconds. */
+  done = 0;
   readonly #history: HistoryRecord[] = [];
+  readonly #different = new Set<number>();
 
   /** A handler that notes its runs; `work` decides how one ends. */
   handler(
@@ -48,6 +51,8 @@ export class Runs {
       try {
         await work(run, delivery);
         this.#note("handled", run);
+        this.done++;
+        this.#different.add(run.n);
       } catch (error) {
         run.failed = true;
         this.#note("handler-failed", run);
@@ -69,6 +74,11 @@ export class Runs {
     return [...new Set(this.handled.map((run) => run.n))];
   }
 
+  /** How many different items were handled. */
+  get different(): number {
+    return this.#different.size;
+  }
+
   /** The attempts of one item, in the order of its runs. */
   attempts(n: number): number[] {
     return this.all.filter((run) => run.n === n).map((run) => run.attempt);
@@ -86,8 +96,8 @@ export class Runs {
   /** Resolves when that many different items have been handled. */
   async until(count: number, what = "items handled"): Promise<void> {
     await until(
-      () => this.numbers().length >= count,
-      () => `${count} ${what}; ${this.numbers().length} were, in ${this.all.length} runs`,
+      () => this.different >= count,
+      () => `${count} ${what}; ${this.different} were, in ${this.all.length} runs`,
     );
   }
 

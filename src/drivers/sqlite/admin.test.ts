@@ -9,6 +9,7 @@ import {
   toQueue,
   until,
 } from "../../../test/support/driver-harness.ts";
+import { ManualClock } from "../../../test/support/manual-clock.ts";
 import { newWorld } from "../../../test/support/sqlite-world.ts";
 import { until as eventually } from "../../testing/until.ts";
 
@@ -197,9 +198,10 @@ describe("dead letters", () => {
 
   it("are claimed by one of two operators, until the claim runs out", async () => {
     const world = newWorld();
+    const clock = new ManualClock();
     const [one, two] = [
-      (await world.connect()).connection.admin,
-      (await world.connect({ streams: [] })).connection.admin,
+      (await world.connect({ clock })).connection.admin,
+      (await world.connect({ clock, streams: [] })).connection.admin,
     ];
     const database = world.raw();
     database.exec(
@@ -209,7 +211,10 @@ describe("dead letters", () => {
     expect(
       (await Promise.all([one.claimLetters(["g/1"], "one", 60), two.claimLetters(["g/1"], "two", 60)])).flat(),
     ).toEqual(["g/1"]);
-    await eventually(async () => (await two.claimLetters(["g/1"], "two", 60_000)).length > 0, "the claim to run out");
+    clock.advance(59);
+    expect(await two.claimLetters(["g/1"], "three", 60)).toEqual([]);
+    clock.advance(2);
+    expect(await two.claimLetters(["g/1"], "two", 60_000)).toEqual(["g/1"]);
     expect(await one.removeLetters(["g/1"], "one")).toEqual([]);
   });
 });
