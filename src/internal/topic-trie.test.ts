@@ -11,11 +11,11 @@ function naive(pattern: readonly string[], topic: readonly string[]): boolean {
 }
 const reference = (pattern: string, topic: string): boolean => naive(pattern.split("."), topic.split("."));
 
-/** Every topic of up to five tokens; `c` stands for a token that no pattern names. */
+/** Every topic of up to six tokens, one more than the longest pattern has; `c` stands for a token that no pattern names. */
 const everyTopic = (() => {
   const topics: string[] = [];
   let last = [""];
-  for (let length = 1; length <= 5; length += 1) {
+  for (let length = 1; length <= 6; length += 1) {
     last = last.flatMap((topic) => ["a", "b", "c"].map((token) => (topic === "" ? token : `${topic}.${token}`)));
     topics.push(...last);
   }
