@@ -165,6 +165,16 @@ describe("RunAhead", () => {
     );
   });
 
+  it("resumes such a partition with whatever is settled next, also when that is not the oldest", () => {
+    const ahead = new RunAhead<Item>(1);
+    const second = new Item(2);
+    ahead.delivered("p", new Item(1));
+    ahead.delivered("p", second);
+    ahead.delivered("p", new Item(3));
+    ahead.drop(({ id }) => id === 3);
+    expect(ahead.settled(second)).toEqual({ go: [], resume: "p" });
+  });
+
   it("resumes a paused partition all of whose held messages were dropped", () => {
     const ahead = new RunAhead<Item>(1);
     const first = new Item(1);

@@ -62,7 +62,7 @@ export class RunAhead<Item extends Tracked> {
     if (track === undefined) return undefined;
     const wasOldest = track.oldest === item;
     this.#unlink(track, item);
-    if (!wasOldest || !track.paused) return undefined;
+    if (!track.paused || (!wasOldest && track.firstHeld !== undefined)) return undefined;
     const go: Item[] = [];
     while (track.firstHeld !== undefined && track.firstHeld.number - track.oldest!.number <= this.#bound) {
       const next: Tracked = track.firstHeld;
