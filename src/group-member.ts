@@ -177,6 +177,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   }
 
   deliver(messages: readonly InMessage[]): void {
+    if (this.#closing) return; // opened while it was being closed: the consumption's close hands them back, nothing of them has started
     for (const message of messages) this.#take(message);
     this.#intake!.pump();
     if (this.#ordered || this.#intake!.stalled > 0) this.load();

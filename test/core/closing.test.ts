@@ -1,8 +1,59 @@
 import { describe, expect, it } from "vitest";
 import { connect } from "../../src/index.ts";
 import { silence, until, within } from "../../src/testing/until.ts";
-import { gate, LogBook, Tick } from "../support/events.ts";
+import { memory } from "../../src/drivers/memory/index.ts";
+import { fresh, gate, LogBook, Seen, Tick, Tock } from "../support/events.ts";
 import { tapped } from "../support/tapped-driver.ts";
+
+describe("closing while a subscription is being opened", () => {
+  it("starts nothing of what comes with it, so that nobody handles it twice", async () => {
+    const name = fresh("store");
+    await using keep = await connect({ driver: memory({ name }) });
+    const options = { group: "g", order: "none" } as const;
+    await (await keep.subscribe(Tick, () => undefined, options)).unsubscribe();
+    for (const n of [1, 2, 3]) await keep.publish(Tick, { n });
+    let open = gate();
+    let asked = 0;
+    const driver = tapped(
+      {
+        connection: (connection) => ({
+          ensureGroup: async (spec) => {
+            asked += 1;
+            await open.opened;
+            return connection.ensureGroup(spec);
+          },
+        }),
+      },
+      memory({ name }),
+    );
+    const bus = await connect({ driver });
+    const ran: number[] = [];
+    const late = gate();
+    const other = gate();
+    let busy = 0;
+    open.open();
+    await bus.subscribe(Tock, () => ((busy += 1), other.opened), { group: "other" });
+    await bus.publish(Tock, { n: 0 });
+    await until(() => busy === 1, "a handler that closing waits for");
+    open = gate();
+    asked = 0;
+    const subscribing = bus
+      .subscribe(Tick, ({ data }) => (ran.push(data.n), late.opened), options)
+      .catch(() => undefined);
+    await until(() => asked === 1, "that it is being opened");
+    const closing = bus.close();
+    open.open();
+    await silence(() => ran.length, "handlers of a bus that is being closed", 50);
+    other.open();
+    await closing;
+    await subscribing;
+    late.open();
+    const seen = new Seen();
+    await keep.subscribe(Tick, seen.handle, options);
+    await until(() => seen.count === 3, "all of them, elsewhere");
+    expect([ran, seen.numbers]).toEqual([[], [1, 2, 3]]);
+  });
+});
 
 describe("a driver that closes slowly", () => {
   for (const timeoutMs of [50, 1_200]) {

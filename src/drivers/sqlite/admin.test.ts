@@ -11,7 +11,6 @@ import {
 } from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import { newWorld } from "../../../test/support/sqlite-world.ts";
-import { until as eventually } from "../../testing/until.ts";
 
 describe("administration", () => {
   it("counts what waits, what is in hands and what waits for its time, by patterns", async () => {
