@@ -4,7 +4,8 @@ import type { DriverConnection, StoredMessage } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import type { BusEvent } from "./event.ts";
 import { matchesPattern } from "./internal/topic-trie.ts";
-import { claimMs, LetterReplay } from "./letter-replay.ts";
+import { claimMs } from "./letter-claim.ts";
+import { LetterReplay } from "./letter-replay.ts";
 import { readErrors, readNames } from "./message-history.ts";
 import {
   abortSignal,

@@ -1,5 +1,6 @@
 import type { Core } from "./core.ts";
-import type { DriverConnection, Headers, StoredMessage } from "./driver.ts";
+import type { Headers, StoredMessage } from "./driver.ts";
+import { LetterClaim } from "./letter-claim.ts";
 import type { Outbound } from "./outbound.ts";
 import { PublishOp } from "./publish-op.ts";
 import type { Publisher } from "./publisher.ts";
@@ -8,10 +9,7 @@ import { check } from "./schema-check.ts";
 import { errorFields } from "./status-board.ts";
 import { asked, asMessage, headerOf } from "./stored-letter.ts";
 import type { Broker } from "./supervisor.ts";
-import type { WheelTimer } from "./timer-wheel.ts";
 import { header, headerPrefix } from "./wire-names.ts";
-
-export const claimMs = 30_000;
 
 /** Sends letters back to the queues of their groups. */
 export class LetterReplay {
@@ -32,7 +30,7 @@ export class LetterReplay {
    * that a second replay sends under the same broker ids. What another operator has, or nobody any more, has no outcome.
    */
   async replay(ids: readonly string[], data: unknown): Promise<readonly ("replayed" | "failed")[]> {
-    const claim = new Claim(this.#core, this.#broker);
+    const claim = new LetterClaim(this.#core, this.#broker);
     const claimed = await claim.take(ids);
     try {
       const found = await Promise.allSettled(claimed.map((id) => this.#read(id)));
@@ -94,67 +92,5 @@ export class LetterReplay {
     const changed = { ...envelope, version: definition?.version ?? envelope.version, data };
     const { headers, body } = this.#publisher.encode(changed);
     return { headers, body, value: this.#broker.active?.unencoded === true ? changed : undefined };
-  }
-}
-
-/** Letters of one operator: held for as long as it takes, removed turn by turn, and what is left given up. */
-class Claim {
-  readonly #core: Core;
-  readonly #broker: Broker;
-  readonly #token: string;
-  #held = new Set<string>();
-  #timer: WheelTimer | undefined;
-  /** Stored, and to be removed with the next call. */
-  #stored: string[] = [];
-  #removing: Promise<void> | undefined;
-
-  constructor(core: Core, broker: Broker) {
-    this.#core = core;
-    this.#broker = broker;
-    this.#token = core.ids.next();
-  }
-
-  async take(ids: readonly string[]): Promise<readonly string[]> {
-    const claimed = await this.#claim("claiming dead letters", ids, claimMs);
-    this.#held = new Set(claimed);
-    this.#renewLater();
-    return claimed;
-  }
-
-  /** One call at a time; what is stored meanwhile goes with the next. */
-  async remove(id: string): Promise<void> {
-    this.#stored.push(id);
-    await this.#removing?.catch(() => undefined); // theirs, who wait for it
-    await (this.#removing ??= this.#removeStored());
-  }
-
-  async giveUp(): Promise<void> {
-    this.#timer?.cancel();
-    if (this.#held.size === 0) return;
-    await Promise.allSettled([this.#claim("giving claims up", [...this.#held], 0)]); // else they end by themselves
-  }
-
-  async #removeStored(): Promise<void> {
-    const ids = this.#stored;
-    this.#stored = [];
-    try {
-      await asked(this.#broker, "removing dead letters", ({ admin }) => admin.removeLetters(ids, this.#token));
-      for (const id of ids) this.#held.delete(id);
-    } finally {
-      this.#removing = undefined;
-    }
-  }
-
-  #renewLater(): void {
-    this.#timer = this.#core.wheel.set(claimMs / 3, () => {
-      this.#renewLater();
-      if (this.#held.size > 0) this.#claim("renewing claims", [...this.#held], claimMs).catch(() => undefined); // tried again in a third of the lease
-    });
-  }
-
-  #claim(what: string, ids: readonly string[], leaseMs: number): Promise<readonly string[]> {
-    const ask = ({ admin }: DriverConnection): Promise<readonly string[]> =>
-      admin.claimLetters(ids, this.#token, leaseMs);
-    return asked(this.#broker, what, ask);
   }
 }
