@@ -5,7 +5,7 @@ import { Fifo } from "./internal/fifo.ts";
 import { TopicTrie } from "./internal/topic-trie.ts";
 import { noteFailure, readHistory, readNames } from "./message-history.ts";
 import { OrderGate } from "./order-gate.ts";
-import { decideOutcome, giveUp, type Outcomes } from "./outcomes.ts";
+import { decideOutcome, type Outcomes } from "./outcomes.ts";
 import { open } from "./receiving.ts";
 import { Suspects } from "./suspects.ts";
 import { header } from "./wire-names.ts";
@@ -346,8 +346,7 @@ export class Intake implements WorkOwner {
       const why = newer
         ? `version ${envelope.version} of "${envelope.type}" is newer than the one known here`
         : `no handler here takes "${envelope.type}" on this topic`;
-      const handOnMs = Math.min(...[...this.#all].map((runner) => runner.handOnMs));
-      return this.#unstart(work, () => this.#outcomes.unhandled(work, why, handOnMs));
+      return this.#handOn(work, why);
     }
     const only = message.lane === "queue" ? readNames(message.header(header.handlersOnly)) : undefined;
     if (only !== undefined || work.done !== undefined || work.givenUp !== undefined) {
@@ -355,10 +354,8 @@ export class Intake implements WorkOwner {
       const left = (wanted.length === 0 ? runners : wanted).filter(
         (runner) => work.done?.has(runner.name) !== true && work.givenUp?.has(runner.name) !== true,
       );
-      if (left.length === 0)
-        return this.#unstart(work, () =>
-          work.givenUp === undefined ? this.#outcomes.handled(work) : giveUp(work, this.#outcomes, undefined),
-        );
+      // It came back because one failed that is neither done nor given up, so that one is elsewhere.
+      if (left.length === 0) return this.#handOn(work, "the handlers that it still waits for are not here");
       runners = left;
     }
     return giveViews(work, runners, (error) =>
@@ -367,6 +364,11 @@ export class Intake implements WorkOwner {
         this.#outcomes.dead(work, error);
       }),
     );
+  }
+
+  #handOn(work: Work, why: string): false {
+    const handOnMs = Math.min(...[...this.#all].map((runner) => runner.handOnMs));
+    return this.#unstart(work, () => this.#outcomes.unhandled(work, why, handOnMs));
   }
 
   /** It was counted as running, but no handler ran. */

@@ -55,6 +55,6 @@ export function decideOutcome(work: Work, outcomes: Outcomes, clock: Clock): voi
 }
 
 /** Some handler gave it up, and none is left to run. */
-export function giveUp(work: Work, outcomes: Outcomes, lastError: unknown): void {
+function giveUp(work: Work, outcomes: Outcomes, lastError: unknown): void {
   outcomes.dead(work, lastError ?? new BusError("BUS_HANDLER", work.history.at(-1)?.error ?? "a handler gave it up"));
 }
