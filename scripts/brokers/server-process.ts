@@ -1,0 +1,96 @@
+import { spawn } from "node:child_process";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { identify, type ProcessIdentity, type ProcessState, signal, stateOf } from "./process-identity.ts";
+import type { Server } from "./server.ts";
+
+const stopMs = 5_000;
+const killMs = 10_000;
+
+export interface ServerProcessOptions {
+  readonly executable: string;
+  readonly args: readonly string[];
+  readonly folder: string;
+  /** The process that runs already, started by whomever. */
+  readonly process: ProcessIdentity | undefined;
+  /** Called at once with each new process, so that it is on record whatever comes next. */
+  readonly onStarted: (process: ProcessIdentity) => void;
+}
+
+/**
+ * A server as a process in a group of its own: Ctrl-C at the terminal does not reach it, and it may outlive this process.
+ * Every signal goes to the very process that was started, never to another that got its number.
+ */
+export class ServerProcess implements Server {
+  readonly #options: ServerProcessOptions;
+  #process: ProcessIdentity | undefined;
+
+  constructor(options: ServerProcessOptions) {
+    this.#options = options;
+    this.#process = options.process;
+  }
+
+  get #logPath(): string {
+    return join(this.#options.folder, "log.txt");
+  }
+
+  async start(): Promise<void> {
+    const { executable, args, folder, onStarted } = this.#options;
+    mkdirSync(folder, { recursive: true });
+    const log = openSync(this.#logPath, "a");
+    try {
+      const child = spawn(executable, args, { cwd: folder, detached: true, stdio: ["ignore", log, log] });
+      const { pid } = child;
+      if (pid === undefined) {
+        throw await new Promise<Error>((resolve) => child.once("error", resolve));
+      }
+      child.unref();
+      // One that ended at once is not there to be identified: its log tells why.
+      this.#process = identify(pid);
+      if (this.#process !== undefined) onStarted(this.#process);
+    } finally {
+      closeSync(log);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#signal("SIGCONT");
+    this.#signal("SIGTERM");
+    if (!(await this.#isDown(stopMs))) await this.kill();
+  }
+
+  async kill(): Promise<void> {
+    this.#signal("SIGKILL");
+    if (!(await this.#isDown(killMs))) throw new Error(`process ${this.#process?.pid} does not die`);
+  }
+
+  async pause(): Promise<void> {
+    this.#signal("SIGSTOP");
+  }
+
+  async resume(): Promise<void> {
+    this.#signal("SIGCONT");
+  }
+
+  async state(): Promise<ProcessState> {
+    return this.#process === undefined ? "down" : stateOf(this.#process);
+  }
+
+  async log(): Promise<string> {
+    return existsSync(this.#logPath) ? readFileSync(this.#logPath, "utf8") : "";
+  }
+
+  #signal(name: NodeJS.Signals): void {
+    if (this.#process !== undefined) signal(this.#process, name);
+  }
+
+  async #isDown(withinMs: number): Promise<boolean> {
+    const from = performance.now();
+    while ((await this.state()) !== "down") {
+      if (performance.now() - from > withinMs) return false;
+      await sleep(5);
+    }
+    return true;
+  }
+}
