@@ -22,9 +22,9 @@ export async function command(
   const child = spawn(executable, args, {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: timeoutMs,
-    killSignal: "SIGKILL",
   });
+  // Not spawn's own: its timer stays behind, and with it this process, when there is no such command.
+  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
   try {
@@ -32,6 +32,8 @@ export async function command(
     return { ok: code === 0, output: output.trim() };
   } catch (error) {
     return { ok: false, output: error instanceof Error ? error.message : String(error) };
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -44,7 +44,6 @@ export class OwnBroker implements Broker {
       ({ args }, at) =>
         new ControlledServer(this.#server(kind, args, at), this.label, ports[at]?.[0] ?? 0, kind.readyLine),
     );
-    if (instance.owner !== null) this.#atExit = atExit(() => removeInstance(this.#instance));
   }
 
   #server(kind: BrokerKind, args: readonly string[], at: number): Server {
@@ -114,6 +113,11 @@ export class OwnBroker implements Broker {
     }
   }
 
+  /** For the one that made the record; whoever only looks at a broker must not end it. */
+  endWithThisProcess(): void {
+    this.#atExit = atExit(() => removeInstance(this.#instance));
+  }
+
   /** From now on it does not end with this process, but when it is stopped by name. */
   keep(): void {
     this.#change({ owner: null });
@@ -157,8 +161,10 @@ export class OwnBroker implements Broker {
     return (await Promise.all(this.servers.map((server) => server.logs()))).join("\n");
   }
 
+  /** Rejects when all have come to an end, so that nothing is under way any more. */
   async #all(what: (server: BrokerServer) => Promise<void>): Promise<void> {
-    await Promise.all(this.servers.map(what));
+    const outcomes = await Promise.allSettled(this.servers.map(what));
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

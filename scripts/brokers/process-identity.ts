@@ -17,16 +17,21 @@ function read(path: string): string {
 }
 
 interface Look {
-  /** The first letter of its state. */
+  /** The first letter of its state; "" of one that is gone. */
   readonly state: string;
   readonly started: string;
 }
 
-/** Linux: from the state in `/proc/<pid>/stat` on; the name before it, in brackets, may hold anything. */
+/**
+ * Linux: from the state in `/proc/<pid>/stat` on; the name before it, in brackets, may hold anything. The first thread of a
+ * killed process can be a zombie while others are still ending, and with them its open ports: that is not gone yet.
+ */
 function onLinux(pid: number): Look {
   const stat = read(`/proc/${pid}/stat`);
-  const [state = "", ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return { state, started: `${read("/proc/sys/kernel/random/boot_id").trim()} ${rest[18]}` };
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state = "", threads, start] = [fields[0], fields[17], fields[19]];
+  const isEnding = state === "Z" && Number(threads) > 1;
+  return { state: isEnding ? "R" : state, started: `${read("/proc/sys/kernel/random/boot_id").trim()} ${start}` };
 }
 
 function elsewhere(pid: number): Look {

@@ -21,5 +21,6 @@ export async function redisCommand(port: number, ...words: readonly string[]): P
 function isWhole(reply: string): boolean {
   const end = reply.indexOf("\r\n");
   if (end < 0) return false;
-  return !reply.startsWith("$") || Buffer.byteLength(reply) >= end + 2 + Number(reply.slice(1, end)) + 2;
+  const length = reply.startsWith("$") ? Number(reply.slice(1, end)) : -1; // -1 also is nothing's
+  return length < 0 || Buffer.byteLength(reply) >= end + 2 + length + 2;
 }

@@ -38,12 +38,18 @@ export class ServerContainer implements Server {
   }
 
   async stop(): Promise<void> {
-    if ((await this.state()) === "paused") await this.resume();
-    await this.#do("stop", "-t", "5", this.#options.name);
+    if ((await this.#unpaused()) !== "down") await this.#do("stop", "-t", "5", this.#options.name);
   }
 
   async kill(): Promise<void> {
-    if ((await this.state()) !== "down") await this.#do("kill", this.#options.name);
+    if ((await this.#unpaused()) !== "down") await this.#do("kill", this.#options.name);
+  }
+
+  /** podman neither stops nor kills what is paused. */
+  async #unpaused(): Promise<ProcessState> {
+    const state = await this.state();
+    if (state === "paused") await this.resume();
+    return state;
   }
 
   async pause(): Promise<void> {

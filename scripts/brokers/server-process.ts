@@ -6,7 +6,7 @@ import { identify, type ProcessIdentity, type ProcessState, signal, stateOf } fr
 import type { Server } from "./server.ts";
 
 const stopMs = 5_000;
-const killMs = 10_000;
+const signalMs = 10_000;
 
 export interface ServerProcessOptions {
   readonly executable: string;
@@ -57,20 +57,22 @@ export class ServerProcess implements Server {
   async stop(): Promise<void> {
     this.#signal("SIGCONT");
     this.#signal("SIGTERM");
-    if (!(await this.#isDown(stopMs))) await this.kill();
+    if (!(await this.#becomes("down", stopMs))) await this.kill();
   }
 
   async kill(): Promise<void> {
     this.#signal("SIGKILL");
-    if (!(await this.#isDown(killMs))) throw new Error(`process ${this.#process?.pid} does not die`);
+    if (!(await this.#becomes("down", signalMs))) throw new Error(`process ${this.#process?.pid} does not die`);
   }
 
   async pause(): Promise<void> {
     this.#signal("SIGSTOP");
+    if (!(await this.#becomes("paused", signalMs))) throw new Error(`process ${this.#process?.pid} does not stop`);
   }
 
   async resume(): Promise<void> {
     this.#signal("SIGCONT");
+    if (!(await this.#becomes("running", signalMs))) throw new Error(`process ${this.#process?.pid} does not go on`);
   }
 
   async state(): Promise<ProcessState> {
@@ -85,9 +87,10 @@ export class ServerProcess implements Server {
     if (this.#process !== undefined) signal(this.#process, name);
   }
 
-  async #isDown(withinMs: number): Promise<boolean> {
+  /** A signal is obeyed a moment after it was sent. False when that moment does not come. */
+  async #becomes(wanted: ProcessState, withinMs: number): Promise<boolean> {
     const from = performance.now();
-    while ((await this.state()) !== "down") {
+    while ((await this.state()) !== wanted) {
       if (performance.now() - from > withinMs) return false;
       await sleep(5);
     }

@@ -26,6 +26,7 @@ export async function startOwn(wanted: Wanted, say: (line: string) => void): Pro
   for (let left = portTries - 1; ; left -= 1) {
     const record = { kind: kind.name, release, variant, label, found };
     const broker = new OwnBroker(kind, await newInstance(record, kind.ports(variant)));
+    broker.endWithThisProcess();
     try {
       await broker.start();
       return broker;

@@ -1,0 +1,122 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { command as runCommand } from "../../scripts/brokers/command.ts";
+import { parseCommandLine } from "../../scripts/brokers/command-line.ts";
+import { listInstances } from "../../scripts/brokers/instances.ts";
+import { isAlive } from "../../scripts/brokers/process-identity.ts";
+import { redisCommand } from "../../scripts/brokers/redis-command.ts";
+import { startBroker } from "../../scripts/brokers/start-broker.ts";
+import { brokersHome } from "../support/brokers-home.ts";
+import { fakeExecutable } from "../support/fake-executable.ts";
+import { testBroker } from "../support/test-broker.ts";
+
+brokersHome();
+const available = await testBroker("redis", { own: true });
+const program = new URL("../../scripts/brokers/main.ts", import.meta.url).pathname;
+
+async function brokers(...args: readonly string[]): Promise<string> {
+  const { ok, output } = await runCommand(process.execPath, [program, ...args], {
+    env: { OMNIBUS_TEST_REDIS_URL: "" },
+  });
+  return `${ok ? "" : "failed: "}${output}`;
+}
+const urlIn = (output: string): string => /redis:\/\/\S+/.exec(output)?.[0] ?? output;
+const port = (url: string): number => Number(new URL(url).port);
+
+describe.skipIf(available === undefined)("npm run brokers", () => {
+  afterAll(() => brokers("stop"));
+
+  it("starts one that outlives it, once however often and at the same time it is asked to", async () => {
+    const outputs = await Promise.all([
+      brokers("start", "redis"),
+      brokers("start", "redis"),
+      brokers("start", "redis"),
+    ]);
+    const urls = new Set(outputs.map(urlIn));
+    expect(urls.size).toBe(1);
+    const [url = ""] = urls;
+    expect(await redisCommand(port(url), "PING")).toBe("+PONG\r\n");
+    expect(urlIn(await brokers("start", "redis"))).toBe(url);
+    expect(await brokers("start", "redis", "--env")).toBe(`OMNIBUS_TEST_REDIS_URL=${url}`);
+    expect(listInstances().filter(({ owner }) => owner === null)).toHaveLength(1);
+  });
+
+  it("kills, restarts, pauses and resumes it on the same port and data", async () => {
+    const url = urlIn(await brokers("start", "redis"));
+    await redisCommand(port(url), "SET", "kept", "1");
+    expect(await brokers("kill", "redis")).toBe(`redis  ${url}  down`);
+    await expect(redisCommand(port(url), "PING")).rejects.toThrow("ECONNREFUSED");
+    expect(await brokers("restart", "redis")).toBe(`redis  ${url}  running`);
+    expect(await redisCommand(port(url), "GET", "kept")).toBe("$1\r\n1\r\n");
+    expect(await brokers("pause", "redis")).toBe(`redis  ${url}  paused`);
+    expect(urlIn(await brokers("start", "redis"))).toBe(url);
+    expect(await brokers("pause", "redis")).toBe(`redis  ${url}  paused`);
+    expect(await brokers("resume", "redis")).toBe(`redis  ${url}  running`);
+    expect(await brokers("kill", "redis")).toBe(`redis  ${url}  down`);
+    expect(urlIn(await brokers("start", "redis"))).toBe(url);
+    expect(await redisCommand(port(url), "GET", "kept")).toBe("$1\r\n1\r\n");
+    expect(await brokers("logs", "redis")).toContain("Ready to accept connections");
+  });
+
+  it("shows those of other processes, and leaves them alone", async () => {
+    const kept = urlIn(await brokers("start", "redis"));
+    await using own = await startBroker("redis", { own: true, variant: "no-append" });
+    const status = await brokers("status");
+    expect(status).toContain(`redis  ${kept}  running`);
+    expect(status).toContain(`redis/no-append  ${own.url}  running`);
+    expect(status).toContain(`of process ${process.pid}`);
+    expect(await brokers("stop", "redis/no-append")).toBe("none was kept");
+    expect(await redisCommand(port(own.url), "PING")).toBe("+PONG\r\n");
+  });
+
+  it("stops all that it kept, and their data is gone", async () => {
+    const url = urlIn(await brokers("start", "redis"));
+    const pids = listInstances().flatMap(({ owner, processes }) => (owner === null ? processes : []));
+    expect(await brokers("stop")).toBe("stopped redis");
+    expect(pids.map((pid) => pid !== null && isAlive(pid))).toEqual([false]);
+    expect(listInstances().filter(({ owner }) => owner === null)).toEqual([]);
+    expect(await brokers("kill", "redis")).toBe("failed: redis was not started: npm run brokers -- start redis");
+    const again = urlIn(await brokers("start", "redis"));
+    expect(await redisCommand(port(again), "GET", "kept")).toBe("$-1\r\n");
+    expect(again).not.toBe(url);
+  });
+});
+
+it("says in one line what can't be had, and fails", async () => {
+  const env = {
+    PATH: fakeExecutable("nats-server", `echo "nats-server: v2.9.10"`),
+    XDG_CACHE_HOME: mkdtempSync(join(tmpdir(), "omnibus-fake-")),
+    OMNIBUS_TEST_INSTALL: "0",
+    OMNIBUS_TEST_NATS_2_10_URL: "",
+  };
+  const { ok, output } = await runCommand(process.execPath, [program, "start", "nats@2.10"], { env });
+  expect(ok).toBe(false);
+  expect(output).toMatch(/^nats@2\.10 can't be had: \S+ is 2\.9\.10, and 2\.10\.0 is the lowest that works; [^\n]+$/);
+});
+
+describe("its command line", () => {
+  it("reads names with releases and variants", () => {
+    const line = parseCommandLine(["start", "nats", "nats@2.10/mtls", "redis/cluster", "nats", "--env"]);
+    expect(line?.wanted.map(({ label }) => label)).toEqual(["nats", "nats@2.10/mtls", "redis/cluster"]);
+    expect([line?.command, line?.env]).toEqual(["start", true]);
+    expect(parseCommandLine(["stop"])?.wanted).toEqual([]);
+    expect(parseCommandLine(["start", "--help"])).toBeUndefined();
+  });
+
+  it.each([
+    [[], "which command?"],
+    [["begin", "nats"], "there is no command begin"],
+    [["start"], "start which broker?"],
+    [["kill"], "kill which broker?"],
+    [["start", "pigeons"], "there is no broker pigeons: nats, redis"],
+    [["start", "nats@1.0"], "there is no nats@1.0: newest, 2.10"],
+    [["start", "redis/nkey"], "there is no redis/nkey: plain, "],
+    [["start", "toString"], "there is no broker toString"],
+    [["start", ""], '"" is no broker'],
+    [["start", "nats", "--wrong"], "Unknown option '--wrong'"],
+  ])("refuses %j", (args, message) => {
+    expect(() => parseCommandLine(args)).toThrow(message);
+  });
+});

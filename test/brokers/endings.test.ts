@@ -1,0 +1,155 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import type { Instance } from "../../scripts/brokers/instances.ts";
+import { identify } from "../../scripts/brokers/process-identity.ts";
+import { startBroker } from "../../scripts/brokers/start-broker.ts";
+import { until, within } from "../../src/testing/until.ts";
+import { brokersHome } from "../support/brokers-home.ts";
+import { fakeExecutable } from "../support/fake-executable.ts";
+import { LineSocket } from "../support/line-socket.ts";
+import { testBroker } from "../support/test-broker.ts";
+
+const home = brokersHome();
+const available = await testBroker("nats", { own: true });
+const command = new URL("../../scripts/brokers/main.ts", import.meta.url).pathname;
+
+const children: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+});
+
+function run(script: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
+  const child = spawn(process.execPath, [script, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  children.push(child);
+  return child;
+}
+
+const starter = (...args: readonly string[]): ChildProcess =>
+  run(new URL("starter.ts", import.meta.url).pathname, ["nats", ...args]);
+
+async function portOf(child: ChildProcess): Promise<number> {
+  const [line] = (await within(once(child.stdout!, "data"), "the url")) as [Buffer];
+  return Number(new URL(line.toString().trim()).port);
+}
+
+async function ask(port: number): Promise<string> {
+  using socket = LineSocket.plain(port);
+  return await socket.next();
+}
+
+/** Of the processes that this file started. */
+const records = (): readonly Instance[] =>
+  readdirSync(home)
+    .filter((name) => name.startsWith("omnibus-"))
+    .flatMap((name) => {
+      try {
+        return JSON.parse(readFileSync(join(home, name, "record.json"), "utf8")) as Instance;
+      } catch {
+        return []; // being written
+      }
+    });
+const ownedBy = (child: ChildProcess): Instance | undefined => records().find(({ owner }) => owner?.pid === child.pid);
+
+/** Ends it as a crash does, and gives its record, changed if wanted. */
+async function crashed(child: ChildProcess, change: Partial<Instance> = {}): Promise<Instance> {
+  const record = ownedBy(child);
+  if (record === undefined) throw new Error("it has no record");
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  const changed = { ...record, ...change };
+  writeFileSync(join(home, record.id, "record.json"), JSON.stringify(changed));
+  return changed;
+}
+
+describe.skipIf(available === undefined)("what a process started", () => {
+  it.each([
+    { how: "SIGINT", code: null, name: "SIGINT" },
+    { how: "SIGTERM", code: null, name: "SIGTERM" },
+    { how: "exit", code: 3, name: null },
+    { how: "throw", code: 1, name: null },
+  ] as const)("ends with it: $how", async ({ how, code, name }) => {
+    const child = starter(how);
+    const exited = once(child, "exit");
+    const port = await portOf(child);
+    if (name !== null) child.kill(name);
+    expect(await within(exited, "its end")).toEqual([code, name]);
+    expect(ownedBy(child)).toBeUndefined();
+    await expect(ask(port)).rejects.toThrow("ECONNREFUSED");
+  });
+
+  it("is ended by the next start when it was killed, and its folder removed", async () => {
+    const child = starter();
+    const port = await portOf(child);
+    await crashed(child);
+    expect(await ask(port)).toMatch(/^INFO /); // nobody else could
+    await using _next = await startBroker("nats", { own: true });
+    await until(
+      () =>
+        ask(port)
+          .then(() => false)
+          .catch(() => true),
+      "the end of the broker",
+    );
+    expect(ownedBy(child)).toBeUndefined();
+  });
+
+  it.runIf(process.platform === "linux")(
+    "is found even when its starter was killed before it could note it",
+    async () => {
+      const child = starter();
+      const port = await portOf(child);
+      await crashed(child, { processes: [null] });
+      await using _next = await startBroker("nats", { own: true });
+      await until(
+        () =>
+          ask(port)
+            .then(() => false)
+            .catch(() => true),
+        "the end of the broker",
+      );
+    },
+  );
+
+  it("is left alone when its number is another process's by now", async () => {
+    const child = starter();
+    await portOf(child);
+    const bystander = run("-e", ["setInterval(() => {}, 60_000)"]);
+    await until(() => identify(bystander.pid ?? 0) !== undefined, "the bystander");
+    const { processes } = await crashed(child, { processes: [{ pid: bystander.pid ?? 0, started: "another time" }] });
+    expect(processes).toHaveLength(1);
+    await using _next = await startBroker("nats", { own: true });
+    expect(ownedBy(child)).toBeUndefined();
+    expect(bystander.exitCode ?? bystander.signalCode).toBeNull();
+    expect(identify(bystander.pid ?? 0)).toBeDefined();
+  });
+
+  it("is not ended by the start of others while it lives", async () => {
+    const child = starter();
+    const port = await portOf(child);
+    await using _next = await startBroker("nats", { own: true });
+    expect(await ask(port)).toMatch(/^INFO /);
+  });
+});
+
+describe("npm run brokers -- start", () => {
+  it("leaves nothing when Ctrl-C comes before the broker is ready", async () => {
+    const folder = fakeExecutable(
+      "nats-server",
+      `[ "$1" = --version ] && echo "nats-server: v2.15.0" && exit 0\nexec sleep 600`,
+    );
+    const child = run(command, ["start", "nats"], { PATH: folder, OMNIBUS_TEST_NATS_URL: "" });
+    const exited = once(child, "exit");
+    await until(() => ownedBy(child)?.processes[0] != null, "the server's process");
+    const server = ownedBy(child)?.processes[0];
+    child.kill("SIGINT");
+    expect(await within(exited, "its end")).toEqual([null, "SIGINT"]);
+    expect(ownedBy(child)).toBeUndefined();
+    await until(() => identify(server?.pid ?? 0)?.started !== server?.started, "the server's end");
+  });
+});
