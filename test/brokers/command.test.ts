@@ -1,6 +1,3 @@
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { command as runCommand } from "../../scripts/brokers/command.ts";
 import { parseCommandLine } from "../../scripts/brokers/command-line.ts";
@@ -9,7 +6,7 @@ import { isAlive } from "../../scripts/brokers/process-identity.ts";
 import { redisCommand } from "../../scripts/brokers/redis-command.ts";
 import { startBroker } from "../../scripts/brokers/start-broker.ts";
 import { brokersHome } from "../support/brokers-home.ts";
-import { fakeExecutable } from "../support/fake-executable.ts";
+import { fakeExecutable, temporaryFolder } from "../support/fake-executable.ts";
 import { testBroker } from "../support/test-broker.ts";
 
 brokersHome();
@@ -87,7 +84,7 @@ describe.skipIf(available === undefined)("npm run brokers", () => {
 it("says in one line what can't be had, and fails", async () => {
   const env = {
     PATH: fakeExecutable("nats-server", `echo "nats-server: v2.9.10"`),
-    XDG_CACHE_HOME: mkdtempSync(join(tmpdir(), "omnibus-fake-")),
+    XDG_CACHE_HOME: temporaryFolder(),
     OMNIBUS_TEST_INSTALL: "0",
     OMNIBUS_TEST_NATS_2_10_URL: "",
   };

@@ -16,9 +16,9 @@ const portOf = (broker: Broker): number => Number(new URL(broker.url).port);
 
 /** What a test does to a broker and its data, by hand. */
 interface Hands {
-  store(port: number): Promise<void>;
-  stored(port: number): Promise<unknown>;
-  ask(port: number, withinMs?: number): Promise<unknown>;
+  readonly store: (port: number) => Promise<void>;
+  readonly stored: (port: number) => Promise<number>;
+  readonly ask: (port: number, withinMs?: number) => Promise<string>;
 }
 
 const hands: Record<"nats" | "redis", Hands> = {
@@ -116,19 +116,17 @@ describe.each(["nats", "redis"] as const)("%s", async (name) => {
       expect(await broker.state()).toBe("down");
     });
 
+    it("fails with the server's own words when it can't start", async () => {
+      await using broker = await startBroker(name, { own: true });
+      await broker.kill();
+      await using thief = createServer().listen(portOf(broker), "127.0.0.1");
+      await once(thief, "listening");
+      await expect(broker.start()).rejects.toThrow(/ended instead of starting:\n.*address already in use/is);
+    });
+
     it("says what the server said", async () => {
       expect(await shared?.logs()).toMatch(name === "nats" ? /Server is ready/ : /Ready to accept connections/);
       expect(shared?.version).toMatch(/^\d+\.\d+\.\d+$/);
     });
   });
-});
-
-it("fails with the server's own words when it can't start", async () => {
-  const broker = await testBroker("redis", { own: true });
-  if (broker === undefined) return;
-  const port = portOf(broker);
-  await broker.kill();
-  await using thief = createServer().listen(port, "127.0.0.1");
-  await once(thief, "listening");
-  await expect(broker.start()).rejects.toThrow(/Address already in use/i);
 });
