@@ -1,3 +1,4 @@
+import { delimiter } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { command as runCommand } from "../../scripts/brokers/command.ts";
 import { parseCommandLine } from "../../scripts/brokers/command-line.ts";
@@ -13,12 +14,13 @@ brokersHome();
 const available = await testBroker("redis", { own: true });
 const program = new URL("../../scripts/brokers/main.ts", import.meta.url).pathname;
 
-async function brokers(...args: readonly string[]): Promise<string> {
+async function brokersWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<string> {
   const { ok, output } = await runCommand(process.execPath, [program, ...args], {
-    env: { OMNIBUS_TEST_REDIS_URL: "" },
+    env: { OMNIBUS_TEST_REDIS_URL: "", ...env },
   });
   return `${ok ? "" : "failed: "}${output}`;
 }
+const brokers = (...args: readonly string[]): Promise<string> => brokersWith({}, ...args);
 const urlIn = (output: string): string => /redis:\/\/\S+/.exec(output)?.[0] ?? output;
 const port = (url: string): number => Number(new URL(url).port);
 
@@ -26,18 +28,21 @@ describe.skipIf(available === undefined)("npm run brokers", () => {
   afterAll(() => brokers("stop"));
 
   it("starts one that outlives it, once however often and at the same time it is asked to", async () => {
-    const outputs = await Promise.all([
-      brokers("start", "redis"),
-      brokers("start", "redis"),
-      brokers("start", "redis"),
-    ]);
-    const urls = new Set(outputs.map(urlIn));
-    expect(urls.size).toBe(1);
-    const [url = ""] = urls;
+    // A slow one: the second command comes while the first one waits for it.
+    const real = available?.origin ?? "";
+    const slow = real.startsWith("/")
+      ? fakeExecutable("redis-server", `[ "$1" = --version ] || sleep 1\nexec ${real} "$@"`)
+      : "";
+    const env = { PATH: [slow, process.env["PATH"]].join(delimiter) };
+    const [url = "", ...others] = (
+      await Promise.all([brokersWith(env, "start", "redis"), brokersWith(env, "start", "redis")])
+    ).map(urlIn);
+    expect(others).toEqual([url]);
     expect(await redisCommand(port(url), "PING")).toBe("+PONG\r\n");
     expect(urlIn(await brokers("start", "redis"))).toBe(url);
     expect(await brokers("start", "redis", "--env")).toBe(`OMNIBUS_TEST_REDIS_URL=${url}`);
     expect(listInstances().filter(({ owner }) => owner === null)).toHaveLength(1);
+    expect(await brokers("stop", "redis")).toBe("stopped redis"); // the slow one is gone with this test
   });
 
   it("kills, restarts, pauses and resumes it on the same port and data", async () => {
