@@ -14,7 +14,7 @@ import { report } from "./source.ts";
 
 const folder = "test/mutants";
 const atOnce = 2;
-const copied = ["src", "test", "scripts", "package.json", "tsconfig.json", "vitest.config.ts"];
+const copied = ["src", "test", "scripts", "compose.yaml", "package.json", "tsconfig.json", "vitest.config.ts"];
 const timeoutMs = 300_000;
 
 export interface Mutant {
