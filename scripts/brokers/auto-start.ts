@@ -18,7 +18,7 @@ export async function withoutAutoStart<T>(work: () => Promise<T>, path = policyP
   const restore = (): void => putBack(path, saved);
   restore();
   if (spawnSync(path, ["any", "start"]).status === 101) return work();
-  using _restored = atExit(restore);
+  const atEnd = atExit(restore);
   try {
     if (existsSync(path)) renameSync(path, saved);
     writeFileSync(path, ours);
@@ -26,5 +26,6 @@ export async function withoutAutoStart<T>(work: () => Promise<T>, path = policyP
     return await work();
   } finally {
     restore();
+    atEnd[Symbol.dispose]();
   }
 }

