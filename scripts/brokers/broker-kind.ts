@@ -41,6 +41,7 @@ export interface BrokerPlan {
 /** What is particular to a broker; one object, one file. All else is the same for each of them. */
 export interface BrokerKind<Variant extends string = string, Release extends string = string> {
   readonly name: string;
+  /** Its name on the path, and in the shipped image. */
   readonly executable: string;
   /** Makes the executable print its version. */
   readonly versionArgs: readonly string[];
@@ -54,12 +55,10 @@ export interface BrokerKind<Variant extends string = string, Release extends str
   /** The first is the one that is meant when none is named. */
   readonly variants: readonly Variant[];
   /** How many ports each of its servers wants: an element for each. The first is the one for clients. */
-  readonly ports: (variant: Variant) => readonly number[];
-  readonly plan: (input: PlanInput<Variant>) => BrokerPlan;
+  ports(variant: Variant): readonly number[];
+  plan(input: PlanInput<Variant>): BrokerPlan;
   /** What its log says at each start, once it takes connections. */
   readonly readyLine: RegExp;
   /** In the order in which they are tried. */
-  readonly installers: (release: Release) => readonly Installer[];
-  /** The executable's name in the shipped image. */
-  readonly entrypoint: string;
+  installers(release: Release): readonly Installer[];
 }

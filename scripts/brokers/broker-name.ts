@@ -10,9 +10,9 @@ export type BrokerName = keyof typeof kinds;
 
 type Kinds = typeof kinds;
 export type VariantOf<Name extends BrokerName> = Kinds[Name]["variants"][number];
-export type ReleaseOf<Name extends BrokerName> = keyof Kinds[Name]["releases"];
+export type ReleaseOf<Name extends BrokerName> = keyof Kinds[Name]["releases"] & string;
 
-export const brokerKinds: Readonly<Record<string, BrokerKind>> = kinds as unknown as Record<string, BrokerKind>;
+export const brokerKinds: Readonly<Record<string, BrokerKind>> = kinds;
 
 /** Throws a TypeError that names what there is. */
 export function wantedBroker(name: string, release?: string, variant?: string): Wanted {

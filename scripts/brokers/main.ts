@@ -43,7 +43,7 @@ async function run({ command, wanted, env }: CommandLine): Promise<void> {
   for (const each of wanted) {
     await withKept(each, async (broker) => {
       if (command === "logs") {
-        process.stdout.write(await broker.logs());
+        console.log((await broker.logs()).trimEnd());
         return;
       }
       await broker[command]();

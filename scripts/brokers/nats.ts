@@ -47,7 +47,6 @@ const accesses: Partial<Record<Variant, Access>> = {
 export const nats: BrokerKind<Variant, keyof typeof releases> = {
   name: "nats",
   executable: "nats-server",
-  entrypoint: "nats-server",
   versionArgs: ["--version"],
   minimum: "2.10.0", // 2.9 takes `filter_subjects` without an error, and delivers everything
   releases,

@@ -55,7 +55,7 @@ export class OwnBroker implements Broker {
         engine,
         image,
         name: id,
-        entrypoint: kind.entrypoint,
+        entrypoint: kind.executable,
         args,
         port,
         folder: this.#folder,

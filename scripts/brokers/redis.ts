@@ -49,7 +49,6 @@ async function formCluster(ports: readonly number[], busPorts: readonly number[]
 export const redis: BrokerKind<Variant, keyof typeof releases> = {
   name: "redis",
   executable: "redis-server",
-  entrypoint: "redis-server",
   versionArgs: ["--version"],
   minimum: "7.0.0",
   releases,

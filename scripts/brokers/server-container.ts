@@ -42,7 +42,9 @@ export class ServerContainer implements Server {
   }
 
   async kill(): Promise<void> {
-    if ((await this.#unpaused()) !== "down") await this.#do("kill", this.#options.name);
+    if ((await this.#unpaused()) === "down") return;
+    await this.#do("kill", this.#options.name);
+    await this.#do("wait", this.#options.name);
   }
 
   /** podman neither stops nor kills what is paused. */

@@ -53,7 +53,7 @@ export async function startBroker<Name extends BrokerName>(
   options: StartOptions<Name> = {},
 ): Promise<Broker> {
   const { release, variant, own = false, say = () => {} } = options;
-  const wanted = wantedBroker(name, release as string | undefined, variant);
+  const wanted = wantedBroker(name, release, variant);
   const given = own ? undefined : givenUrl(wanted);
   return given === undefined ? startOwn(wanted, say) : givenBroker(wanted.label, given.url, given.variable);
 }

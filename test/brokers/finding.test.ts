@@ -3,6 +3,7 @@ import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { wantedBroker } from "../../scripts/brokers/broker-name.ts";
 import { BrokerUnavailable, findBroker, type Found, type Wanted } from "../../scripts/brokers/find-broker.ts";
+import { listInstances, sweepInstances, writeInstance } from "../../scripts/brokers/instances.ts";
 import { mayInstall } from "../../scripts/brokers/installer.ts";
 import { startBroker } from "../../scripts/brokers/start-broker.ts";
 import { brokersHome } from "../support/brokers-home.ts";
@@ -28,6 +29,7 @@ beforeEach(() => {
   vi.stubEnv("OMNIBUS_BROKERS_DIR", home);
   vi.stubEnv("XDG_CACHE_HOME", cache);
   vi.stubEnv("OMNIBUS_TEST_INSTALL", "0");
+  for (const name of ["REQUIRE", "NATS_URL", "NATS_2_10_URL"]) vi.stubEnv(`OMNIBUS_TEST_${name}`, "");
   path();
 });
 afterEach(() => vi.unstubAllEnvs());
@@ -93,6 +95,15 @@ describe("a broker that can't be had", () => {
   it("fails a test file where it is required", async () => {
     vi.stubEnv("OMNIBUS_TEST_REQUIRE", "redis, nats");
     await expect(testBroker("nats", { release: "2.10", own: true })).rejects.toThrow("nats@2.10 can't be had");
+    vi.stubEnv("OMNIBUS_TEST_REQUIRE", "natz");
+    await expect(testBroker("nats", { release: "2.10", own: true })).rejects.toThrow("there is no broker natz");
+  });
+
+  it("is one that there is", async () => {
+    // @ts-expect-error Redis has no nkeys.
+    await expect(startBroker("redis", { variant: "nkey" })).rejects.toThrow("there is no redis/nkey: plain, ");
+    // @ts-expect-error Nobody brings it.
+    await expect(startBroker("pigeons")).rejects.toThrow("there is no broker pigeons: nats, redis");
   });
 });
 
@@ -174,7 +185,7 @@ mkdir "$to/bin" && printf '#!/bin/sh\\necho "nats-server: v2.15.1"\\n' > "$to/bi
 });
 
 describe("a container engine", () => {
-  // Not a real one: whether an engine understands the words is not proved here.
+  // Not a real one: that the words mean this to an engine was tried by hand, with podman 4.3.
   const engine = (pull: string): string =>
     fakeExecutable(
       "docker",
@@ -220,10 +231,22 @@ esac`,
       ["pause", id],
       ["unpause", id],
       ["kill", id],
+      ["wait", id],
       ["start", id],
       ["kill", id],
+      ["wait", id],
       ["rm", "--force", "--volumes", id],
     ]);
+  });
+
+  it("loses the container of a process that was killed at the next start", async () => {
+    path(engine("exit 0"));
+    await using _broker = await startBroker("nats", { release: "2.10", own: true });
+    const [instance] = listInstances();
+    if (instance === undefined) throw new Error("it has no record");
+    writeInstance({ ...instance, owner: { pid: 2 ** 22, started: "before" } });
+    await sweepInstances();
+    expect([existsSync(join(cache, "state")), listInstances()]).toEqual([false, []]);
   });
 
   it("is passed over when it does not get the image", async () => {

@@ -1,12 +1,15 @@
 import { afterAll } from "vitest";
 import type { Broker } from "../../scripts/brokers/broker.ts";
-import type { BrokerName } from "../../scripts/brokers/broker-name.ts";
+import { type BrokerName, wantedBroker } from "../../scripts/brokers/broker-name.ts";
 import { BrokerUnavailable } from "../../scripts/brokers/find-broker.ts";
 import { startBroker, type StartOptions } from "../../scripts/brokers/start-broker.ts";
 
-/** `OMNIBUS_TEST_REQUIRE=nats,redis`: what must not be skipped. */
-export const isRequired = (name: string): boolean =>
-  (process.env["OMNIBUS_TEST_REQUIRE"] ?? "").split(",").some((each) => each.trim() === name);
+/** `OMNIBUS_TEST_REQUIRE=nats,redis`: what must not be skipped. Throws for a name that no broker has. */
+function isRequired(name: string): boolean {
+  const names = (process.env["OMNIBUS_TEST_REQUIRE"] ?? "").split(",").map((each) => each.trim());
+  for (const each of names) if (each !== "") wantedBroker(each);
+  return names.includes(name);
+}
 
 /**
  * A broker for the tests of a file, at its top: `const nats = await testBroker("nats")`, then `describe.skipIf(nats ===
