@@ -13,8 +13,13 @@ export async function findEngine(): Promise<string | undefined> {
 }
 
 /** Pulls it unless it is there. Why it failed, if it did. */
-export async function pullImage(engine: string, image: string): Promise<string | undefined> {
+export async function pullImage(
+  engine: string,
+  image: string,
+  say: (line: string) => void,
+): Promise<string | undefined> {
   if ((await command(engine, ["image", "inspect", image])).ok) return undefined;
+  say(`pulls ${image} by ${engine}`);
   const { ok, output } = await command(engine, ["pull", "--quiet", image]);
   return ok ? undefined : lastLine(output);
 }

@@ -1,5 +1,5 @@
 import { accessSync, constants, existsSync, statSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 import type { BrokerKind } from "./broker-kind.ts";
 import { command, lastLine } from "./command.ts";
 import { findEngine, imageOf, pullImage } from "./container-engine.ts";
@@ -48,7 +48,7 @@ const isExecutable = (path: string): boolean => {
 /** Servers are often where only root's path leads. */
 function onPath(executable: string): readonly string[] {
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin"];
-  return [...new Set(folders.filter((folder) => folder !== "").map((folder) => join(folder, executable)))].filter(
+  return [...new Set(folders.filter((folder) => folder !== "").map((folder) => resolve(folder, executable)))].filter(
     isExecutable,
   );
 }
@@ -58,7 +58,7 @@ type Judged = { readonly found: Found } | { readonly refused: string };
 /** A binary is taken when it runs, is not older than the minimum, and is of the release where one was asked for. */
 async function judge({ kind, release }: Wanted, path: string): Promise<Judged> {
   const { ok, output } = await command(path, kind.versionArgs, { timeoutMs: 10_000 });
-  const version = /\d+\.\d+\.\d+/.exec(output)?.[0];
+  const version = /\d+\.\d+(?:\.\d+)?/.exec(output)?.[0];
   if (!ok || version === undefined) return { refused: `${path} does not tell its version` };
   if (compareVersions(version, kind.minimum) < 0) {
     return { refused: `${path} is ${version}, and ${kind.minimum} is the lowest that works` };
@@ -78,13 +78,14 @@ export function givenUrl(wanted: Wanted): { readonly url: string; readonly varia
 }
 
 /** Why not, if not. */
-async function inContainer({ kind, release, variant }: Wanted): Promise<Found | string> {
+async function inContainer(wanted: Wanted, say: (line: string) => void): Promise<Found | string> {
+  const { kind, release, variant } = wanted;
   if (kind.ports(variant).length > 1) return "several servers don't run in containers"; // they would have to meet
   const engine = await findEngine();
   if (engine === undefined) return "no docker or podman answers";
   const version = kind.releases[release] ?? release;
   const image = imageOf(kind.name, kind.releases["newest"] ?? "", version);
-  const failed = await pullImage(engine, image);
+  const failed = await pullImage(engine, image, say);
   return failed === undefined ? { way: "container", engine, image, version } : `${engine} has no ${image}: ${failed}`;
 }
 
@@ -104,7 +105,7 @@ export async function findBroker(wanted: Wanted, say: (line: string) => void): P
   }
   if (paths.length === 0) tried.push(`no ${kind.executable} on the path`);
 
-  const contained = await inContainer(wanted);
+  const contained = await inContainer(wanted, say);
   if (typeof contained !== "string") return contained;
   tried.push(contained);
 

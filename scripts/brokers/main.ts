@@ -1,13 +1,12 @@
 /** `npm run brokers`: the real brokers that tests, benches and examples run on. */
 import { type CommandLine, parseCommandLine, usage } from "./command-line.ts";
-import { BrokerUnavailable, type Wanted } from "./find-broker.ts";
+import type { Wanted } from "./find-broker.ts";
 import { type KeptUrl, keptLabels, startKept, statusLines, stopKept, withKept } from "./kept-brokers.ts";
 
 const say = (line: string): void => console.error(line);
 
 function fail(error: unknown): void {
-  const isPlain = error instanceof BrokerUnavailable || error instanceof Error;
-  say(isPlain ? error.message : String(error));
+  say(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 }
 
