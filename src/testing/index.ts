@@ -1,4 +1,4 @@
-/** The conformance suite for drivers, the checkers behind it, and the killer of processes. */
+/** The conformance suite for drivers, the checkers behind it, the killer of processes and the faults of lines. */
 export { testDriver } from "./test-driver.ts";
 export type { DriverUnderTest, TestFunction, TestRunner, World } from "./test-driver.ts";
 export { silence, until, within } from "./until.ts";
@@ -16,3 +16,6 @@ export { faultHappened, inFlightAtKill, loud, ProcessWatch } from "./invariants/
 export type { Injected } from "./invariants/faults.ts";
 export { spawnChild, type Child, type ChildOptions, type Line } from "./child.ts";
 export { type ChildSide, runChild } from "./child-side.ts";
+export { FaultProxy, type FaultProxyOptions } from "./fault-proxy.ts";
+export type { FaultDirection, FaultOptions } from "./fault-direction.ts";
+export type { SwallowOptions } from "./fault-traps.ts";

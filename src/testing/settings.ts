@@ -5,8 +5,8 @@ export const isFull: boolean = process.env["OMNIBUS_FULL"] === "1";
 export const seed: number = Number(process.env["OMNIBUS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
 /** Numbers in [0, 1) that depend on the seed and the name only, so that a test draws the same alone and among others. */
-export function randomFor(name: string): () => number {
-  let state = seed | 0;
+export function randomFor(name: string, from: number = seed): () => number {
+  let state = from | 0;
   for (const character of name) state = Math.imul(state ^ character.charCodeAt(0), 0x01000193);
   return () => {
     state = (state + 0x6d2b79f5) | 0;
