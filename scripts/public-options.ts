@@ -14,7 +14,7 @@ export interface PublicOption {
   readonly byDefault: string;
 }
 
-const holdsOptions = /(Options|Policy|Query|Config)$|^(Scope|DriverUnderTest)$/;
+const holdsOptions = /(Options|Policy|Query|Config)$|^(Scope|DriverUnderTest|RecoveryUnderTest)$/;
 /** What errors are made of, not what users set. */
 const notOptions = new Set(["BusErrorOptions"]);
 

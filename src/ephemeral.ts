@@ -38,6 +38,11 @@ export class Ephemeral implements Receiver, Outcomes {
     this.#sources.add(source);
   }
 
+  /** Of a source that is no more. */
+  leave(source: FanOut): void {
+    this.#sources.delete(source);
+  }
+
   /** Takes no more; resolves when no handler runs. */
   async stop(): Promise<void> {
     await Promise.all([...this.#sources].map((source) => source.remove(this)));

@@ -144,8 +144,15 @@ export class Subscriptions {
     );
   }
 
-  /** The routing table changed: groups and tails read the streams that are new, from their oldest. */
+  /** The routing table changed: tails of streams that are gone end; groups and tails read those that are new, from their oldest. */
   async rerouted(connection: DriverConnection): Promise<void> {
+    const { streams } = this.#routing;
+    const gone = [...this.#tails].filter(([stream]) => !streams.includes(stream));
+    for (const [stream, fanOut] of gone) {
+      this.#tails.delete(stream);
+      for (const { ephemeral } of this.#entries) ephemeral?.leave(fanOut);
+    }
+    await Promise.all(gone.map(([, fanOut]) => fanOut.close(AbortSignal.abort())));
     await Promise.all([...this.#members.values()].map(({ member }) => member.prepare(connection)));
     for (const entry of this.#entries)
       if (entry.ephemeral !== undefined) await this.#tail(entry.ephemeral, { at: "oldest" });

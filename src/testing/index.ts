@@ -19,3 +19,6 @@ export { type ChildSide, runChild } from "./child-side.ts";
 export { FaultProxy, type FaultProxyOptions } from "./fault-proxy.ts";
 export type { FaultDirection, FaultOptions } from "./fault-direction.ts";
 export type { SwallowOptions } from "./fault-traps.ts";
+export { testRecovery } from "./outages/test-recovery.ts";
+export { runRecoveryMember } from "./outages/recovery-member.ts";
+export type { EmbeddedStore, RecoveryBroker, RecoveryNames, RecoveryUnderTest } from "./outages/recovery-under-test.ts";

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { connect, type Bus } from "../../src/index.ts";
 import type { Driver } from "../../src/driver.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
+import { until } from "../../src/testing/index.ts";
 import { fresh } from "../support/events.ts";
 
 /** The store that others use, too; what changes there is not said here in time. */
@@ -64,5 +65,33 @@ describe("a stream that another process has just made", () => {
     await buses.there.streams.delete("orders");
     expect(await buses.here.streams.list()).toMatchObject([{ name: "all" }]);
     expect(await buses.here.publishTopic("orders.a", 1)).toMatchObject({ stream: "all" });
+  });
+});
+
+describe("a stream that is deleted under a subscriber without a group", () => {
+  it("is no more missed: the subscriber is well, and gets what the next stream captures", async () => {
+    const driver = memory();
+    await using bus = await connect({
+      driver,
+      streams: [
+        { name: "all", topics: [">"] },
+        { name: "own", topics: ["own.>"] },
+      ],
+    });
+    await using other = await connect({ driver, streams: [] });
+    const got: unknown[] = [];
+    const subscription = await bus.subscribePattern("own.>", ({ data }) => void got.push(data));
+    await bus.publishTopic("own.a", 1);
+    await until(() => got.length === 1, "the first");
+    await other.streams.delete("own");
+    await until(async () => (await bus.health()).status === "up", "to be well");
+    expect(subscription.state).toBe("running");
+    expect(await other.publishTopic("own.a", 2)).toMatchObject({ stream: "all" });
+    await until(() => got.length === 2, "the second");
+    await other.streams.ensure({ name: "own", topics: ["own.>"] });
+    await until(async () => (await other.publishTopic("own.a", 3)).stream === "own", "it to be there again");
+    await until(() => got.includes(3), "what it captures then");
+    expect(await subscription.unsubscribe()).toBe(true);
+    expect((await bus.health()).reasons).toEqual([]);
   });
 });

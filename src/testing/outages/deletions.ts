@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import type { Bus } from "../../index.ts";
+import { nothingDuplicated } from "../invariants/delivery.ts";
+import { until } from "../until.ts";
+import { againMs, assertNone, assertRecovered, assertSaid, recovered } from "./aftermath.ts";
+import { deliversAgain, firstFresh } from "./judgement.ts";
+import { ticks } from "./journal.ts";
+import { Load } from "./load.ts";
+import type { RecoveryLab } from "./recovery-lab.ts";
+import type { RecoverySuite } from "./recovery-topics.ts";
+import type { RecoveryNeed } from "./recovery-under-test.ts";
+
+interface Way {
+  readonly by: string;
+  readonly needs: readonly RecoveryNeed[];
+  readonly group: (lab: RecoveryLab, operator: Bus, group: string) => Promise<void>;
+}
+
+const byAdmin: Way = {
+  by: "by another bus",
+  needs: [],
+  group: async (_, operator, group) => assert.equal(await operator.groups.delete(group), true),
+};
+const natively: Way = {
+  by: "natively",
+  needs: ["native group"],
+  group: async ({ driver, names }, _, group) => driver.deleteGroupNatively?.({ ...names, group }),
+};
+
+/** What somebody deletes at the broker under those who use it. */
+export function deletions({ test }: RecoverySuite): void {
+  for (const { by, needs, group: remove } of [byAdmin, natively])
+    test(
+      {
+        name: `a group deleted ${by} under its running subscribers`,
+        needs: ["durable", "groups", "replay", ...needs],
+        short: { publishers: 20 },
+      },
+      async (lab, { publishers }) => {
+        // made again with `from: "newest"` it would lose what it had not handled, if the place where it was did not count
+        const load = await Load.start(lab, publishers, { from: "newest" });
+        const operator = await lab.bus();
+        await load.busy();
+        await Promise.all(load.groups.map((group) => remove(lab, operator, group)));
+        const since = ticks();
+        const until = await recovered(lab, load, since);
+        assertSaid(lab, load.consumers, "reconnecting");
+        await assertRecovered(lab, load, { faults: [{ from: -Infinity, until }], since }); // repeats are allowed
+        assertNone(nothingDuplicated(lab.journal.history.filter(({ process }) => process === "tail")));
+      },
+    );
+
+  test(
+    {
+      name: "a stream deleted by another bus under its running subscribers: the next one takes over",
+      needs: ["durable", "groups"],
+      short: { messages: 40 },
+    },
+    async (lab, { messages }) => {
+      const stream = { name: lab.group("own"), topics: [lab.topic(">")] };
+      const operator = await lab.bus({ streams: [{ name: "events", topics: [">"] }, stream] });
+      // What was in it was meant to go; what is published afterwards goes to the next stream.
+      await assertFlowing(lab, operator, messages, async () => {
+        assert.equal(await operator.streams.delete(stream.name), true);
+      });
+    },
+  );
+
+  test(
+    {
+      name: "a stream deleted natively under its running subscribers: what was lost is said",
+      needs: ["durable", "groups", "native stream"],
+      short: { messages: 40 },
+    },
+    async (lab, { messages }) => {
+      const operator = await lab.bus();
+      const load = await assertFlowing(lab, operator, messages, async () =>
+        lab.driver.deleteStreamNatively?.({ ...lab.names, stream: "events" }),
+      );
+      const silent = (): readonly string[] =>
+        load.groups.filter((group, index) => !saysLost(lab, load.consumers[index]!, group));
+      await until(
+        () => silent().length === 0,
+        () => `every group to be told that messages are lost; ${silent().join(" and ")} had ${messages - 1} before it`,
+      );
+    },
+  );
+}
+
+/** Subscribers with a backlog lose it with its stream, and are well again: what is published afterwards reaches them soon. */
+async function assertFlowing(
+  lab: RecoveryLab,
+  operator: Bus,
+  messages: number,
+  remove: () => Promise<void>,
+): Promise<Load> {
+  const { journal } = lab;
+  const load = new Load(lab, operator, [await lab.bus(), await lab.bus()]);
+  const gate = Promise.withResolvers<void>();
+  for (const [index, bus] of load.consumers.entries()) {
+    const handler = journal.handler(`m${index}`, () => gate.promise);
+    const group = load.groups[index]!;
+    const order = index === 0 && lab.driver.capabilities.order ? "group" : "none";
+    await bus.subscribe(load.item, handler, { group, order, concurrency: 1 });
+  }
+  await load.consumers[0].subscribe(
+    load.item,
+    journal.handler("tail", () => undefined),
+  );
+  for (let n = 0; n < messages; n++) await load.publish(`p${n}`, `${lab.topic("old")}-${n}`, 0);
+  await until(() => journal.active === 2, "both groups to have begun");
+  await remove();
+  const over = ticks();
+  gate.resolve();
+  let probes = 0;
+  await until(
+    async () => {
+      await load.publish("probe", `${lab.topic("new")}-${probes}`, probes++);
+      return [...load.groups, undefined].every((group) => firstFresh(journal.history, group, over) !== undefined);
+    },
+    () =>
+      `new events to flow; they do: ${[...load.groups, undefined].map((group) => firstFresh(journal.history, group, over) !== undefined).join(", ")}`,
+    20_000,
+  );
+  assertNone(deliversAgain(journal.history, [...load.groups, undefined], over, againMs));
+  let health = "";
+  await until(
+    async () => {
+      const healths = await Promise.all(load.consumers.map((bus) => bus.health()));
+      health = healths.map(({ status, reasons }) => `${status} (${reasons.join("; ")})`).join(" and ");
+      return healths.every(({ status }) => status === "up");
+    },
+    () => `both to be up; they are ${health}`,
+  );
+  assert.deepEqual(lab.watch.complaints, []);
+  return load;
+}
+
+const saysLost = (lab: RecoveryLab, bus: Bus, group: string): boolean =>
+  lab.said(bus).some((status) => status.type === "messages-lost" && status.stream.includes(group));

@@ -1,0 +1,131 @@
+import type { Capabilities } from "../../driver.ts";
+import { nothingInvented, nothingLost } from "../invariants/delivery.ts";
+import { groupsOf, type HistoryRecord, idsOf, type Violation } from "../invariants/history.ts";
+import { keyOrder } from "../invariants/key-order.ts";
+import { acknowledgedIsStored, definiteFailures } from "../invariants/publishing.ts";
+
+/** Of one fault, by the journal's clock. */
+export interface FaultWindow {
+  readonly from: number;
+  /** When it was taken off and everybody was seen to be well again. */
+  readonly until: number;
+}
+
+export interface Judged {
+  readonly history: readonly HistoryRecord[];
+  readonly capabilities: Capabilities;
+  /** Those that must have got everything that was acknowledged. */
+  readonly groups: readonly string[];
+  /** Of these, the one that keeps the order of its keys. */
+  readonly ordered?: string | undefined;
+  /** Whether the tail must have got everything too: nobody said that it lost something. */
+  readonly tail?: boolean | undefined;
+  /** The ids at the broker, one for each stored message; undefined: it can't be read from its oldest. */
+  readonly stored: readonly string[] | undefined;
+  readonly faults: readonly FaultWindow[];
+  readonly repeatsMs: number;
+}
+
+/** What the invariants say of a history with faults in it. */
+export function judge(judged: Judged): Violation[] {
+  const { history, capabilities, groups, ordered, tail = false, stored, faults, repeatsMs } = judged;
+  const ids = new Set(stored ?? []);
+  const copies = capabilities.dedupeWindowMs === 0 ? publishedWithin(history, faults) : new Set<string>();
+  return [
+    ...nothingLost(history, { groups: tail ? [...groups, undefined] : groups }),
+    ...nothingInvented(history),
+    ...definiteFailures(history, ids),
+    ...(stored === undefined ? [] : acknowledgedIsStored(history, ids)),
+    ...(stored === undefined ? [] : storedOnce(stored, copies)),
+    // Where a handover is abrupt the old owner's handler may overlap the new one's.
+    ...(ordered === undefined || !capabilities.order || capabilities.handover === "abrupt"
+      ? []
+      : keyOrder(
+          history.filter(({ op, group }) => group === ordered || op === "killed"),
+          { repeats: true },
+        )),
+    ...repeatsExplained(history, faults, repeatsMs, copies),
+  ];
+}
+
+/** No id is stored twice, but those whose publishes were tried again at a broker that knows no ids. */
+export function storedOnce(stored: readonly string[], copies: ReadonlySet<string> = new Set()): Violation[] {
+  const seen = new Set<string>();
+  const twice = new Set(stored.filter((id) => !copies.has(id) && seen.size === seen.add(id).size));
+  return twice.size === 0
+    ? []
+    : [{ invariant: "I6", message: `${twice.size} are stored more than once`, ids: [...twice] }];
+}
+
+/**
+ * What was handled twice was handled for the first time during a fault, or so shortly before that its acknowledgement may have
+ * been lost.
+ */
+export function repeatsExplained(
+  history: readonly HistoryRecord[],
+  faults: readonly FaultWindow[],
+  repeatsMs: number,
+  copies: ReadonlySet<string> = new Set(),
+): Violation[] {
+  const violations: Violation[] = [];
+  for (const group of groupsOf(history)) {
+    const explained = (at: number): boolean => faults.some(({ from, until }) => at >= from - repeatsMs && at <= until);
+    const last = new Map<string, number>();
+    const ids: string[] = [];
+    for (const { op, id, group: of, at } of history) {
+      if (op !== "handled" || of !== group) continue;
+      const before = last.get(id);
+      if (before !== undefined && !copies.has(id) && !explained(before)) ids.push(id);
+      last.set(id, at);
+    }
+    if (ids.length > 0)
+      violations.push({
+        invariant: "I6",
+        message: `${ids.length} were handled again in ${group ?? "no group"} that no fault explains`,
+        ids,
+      });
+  }
+  return violations;
+}
+
+/** When a reader (undefined: the tail) first got something whose publish began after `since`. */
+export function firstFresh(
+  history: readonly HistoryRecord[],
+  group: string | undefined,
+  since: number,
+): number | undefined {
+  const fresh = idsOf(
+    history.filter(({ at }) => at > since),
+    "publish-started",
+  );
+  return history.find(({ op, group: of, id }) => op === "handling" && of === group && fresh.has(id))?.at;
+}
+
+/** I9: every reader got something new soon after the fault was taken off. */
+export function deliversAgain(
+  history: readonly HistoryRecord[],
+  groups: readonly (string | undefined)[],
+  since: number,
+  withinMs: number,
+): Violation[] {
+  return groups.flatMap((group) => {
+    const at = firstFresh(history, group, since);
+    const who = group === undefined ? "the tail" : `group ${group}`;
+    if (at !== undefined && at - since <= withinMs) return [];
+    const message = at === undefined ? "got nothing new" : `got something new after ${Math.round(at - since)} ms`;
+    return [{ invariant: "I9", message: `${who} ${message}, ${withinMs} are allowed`, ids: [] }];
+  });
+}
+
+/** Ids whose publish was under way during a fault. */
+function publishedWithin(history: readonly HistoryRecord[], faults: readonly FaultWindow[]): Set<string> {
+  const ids = new Set<string>();
+  for (const { from, until } of faults) {
+    const ended = idsOf(
+      history.filter(({ at }) => at < from),
+      "published",
+    );
+    for (const { op, id, at } of history) if (op === "publish-started" && at <= until && !ended.has(id)) ids.add(id);
+  }
+  return ids;
+}
