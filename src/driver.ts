@@ -40,6 +40,8 @@ export interface Capabilities {
   readonly fencing: "all" | "ordered" | "none";
   /** `abrupt`: at a rebalance the old owner's handler may still run. */
   readonly handover: "drained" | "abrupt";
+  /** `said`: that messages were lost is told, not how many. */
+  readonly losses: "counted" | "said";
   /** A request that nobody listens to fails at once. */
   readonly noResponder: boolean;
   /** Publishing inside a transaction of the user's database. */

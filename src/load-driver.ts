@@ -33,6 +33,14 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
       );
     },
   },
+  nats: {
+    schemes: ["nats", "tls"],
+    client: { module: "@nats-io/transport-node", install: "npm install @nats-io/transport-node" },
+    load: async (url, options) => {
+      const { nats } = await import("./drivers/nats/index.ts");
+      return nats(/^nats:(?:\/\/)?$/i.test(url) ? options : { servers: url, ...without("nats", options, "servers") });
+    },
+  },
 };
 
 export const driverNames: readonly string[] = Object.keys(drivers);

@@ -1,5 +1,6 @@
 import type { Driver, StreamOptions } from "./driver.ts";
 import type { MemoryOptions } from "./drivers/memory/options.ts";
+import type { NatsOptions } from "./drivers/nats/options.ts";
 import type { SqliteOptions } from "./drivers/sqlite/options.ts";
 import type { BusEvent, EventDefinition } from "./event.ts";
 
@@ -20,6 +21,8 @@ export interface DriverSections {
   readonly memory: MemoryOptions;
   /** Of a url `sqlite:`, which gives the path. @default none */
   readonly sqlite: Partial<SqliteOptions>;
+  /** Of a url `nats:` or `tls:`, which gives the servers and may give the login. @default none */
+  readonly nats: NatsOptions;
 }
 
 /** What `connect` takes instead of a url: the options with the url, or with a driver that was made by hand. */

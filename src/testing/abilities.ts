@@ -13,6 +13,7 @@ const ranks: { readonly [Name in keyof Capabilities]?: readonly Capabilities[Nam
   filter: ["native", "client"],
   fencing: ["all", "ordered", "none"],
   handover: ["drained", "abrupt"],
+  losses: ["counted", "said"],
 };
 
 /** What a driver declares is what it does: the core, the docs and the skips of this suite go by it. */

@@ -139,7 +139,7 @@ export function streamTests({ test }: Suite): void {
   );
 
   test(
-    { name: "drops by age, handled or not, and says what was not", needs: ["groups"], short: { maxAgeMs: 300 } },
+    { name: "drops by age, handled or not, and says what was not", needs: ["groups"], short: { maxAgeMs: 1_000 } },
     async (lab, { maxAgeMs }) => {
       const name = lab.group("short");
       const bus = await lab.bus({ streams: [{ name, topics: [lab.topic(">")], maxAgeMs }] });

@@ -14,6 +14,7 @@ export type Need =
   | "no-responder"
   | "fencing"
   | "ordered fencing"
+  | "loss counts"
   | "transactions"
   | "state"
   | "priorities"
@@ -62,6 +63,8 @@ export function lack(need: Need, { capabilities, unsupported, restart, ownDriver
       return capabilities.fencing === "all" ? undefined : declares("fencing");
     case "ordered fencing":
       return capabilities.fencing === "none" ? declares("fencing") : undefined;
+    case "loss counts":
+      return capabilities.losses === "said" ? declares("losses") : undefined;
     case "delay":
       return capabilities.delay === "none" ? declares("delay") : undefined;
     case "state":

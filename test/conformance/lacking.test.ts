@@ -53,6 +53,7 @@ const exposed: Readonly<Record<Exclude<Need, "restart" | "own driver" | "fencing
   "no-responder": /BUS_NO_RESPONDER .* instead of BUS_TIMEOUT/,
   priorities: /deep-equal[^]*'critical'/,
   "ordered fencing": /'stale'/,
+  "loss counts": /are counted/,
   transactions: /connected it promises it/,
   state: /undefined/,
   trim: /resolved, and should have been refused/,

@@ -18,6 +18,7 @@ export const declarations: { readonly [N in Need]?: Partial<Capabilities> } = {
   priorities: { priorities: false },
   fencing: { fencing: "ordered" },
   "ordered fencing": { fencing: "none" },
+  "loss counts": { losses: "said" },
   transactions: { transactions: false },
   state: { state: "none" },
 };
@@ -72,6 +73,10 @@ const withouts: { readonly [N in Need]?: Change } = {
         },
       });
     },
+  }),
+  "loss counts": (connection) => ({
+    consume: (source, sink, window) =>
+      connection.consume(source, changed(sink, { lost: (_, reason) => sink.lost(undefined, reason) }), window),
   }),
   state: () => ({ state: undefined }),
   trim: ({ admin }) => ({ admin: without(admin, "trim") }),

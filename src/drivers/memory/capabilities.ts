@@ -15,6 +15,7 @@ export const memoryCapabilities: Capabilities = {
   dedupeWindowMs,
   fencing: "all",
   handover: "drained",
+  losses: "counted",
   noResponder: true,
   transactions: false,
   priorities: false,

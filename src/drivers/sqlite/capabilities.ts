@@ -16,6 +16,7 @@ export const capabilities: Capabilities = {
   dedupeWindowMs,
   fencing: "all",
   handover: "drained",
+  losses: "counted",
   noResponder: true,
   transactions: false,
   priorities: false,

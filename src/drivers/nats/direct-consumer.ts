@@ -1,0 +1,176 @@
+import type { Consumption, InMessage, Sink, Window } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import { Fifo } from "../../internal/fifo.ts";
+import type { ClientMessage } from "./client.ts";
+import { DirectMessage, isAnswerable } from "./direct-message.ts";
+import { Listening } from "./listening.ts";
+import { unlessAborted } from "./open-client.ts";
+import type { Session, SessionSubscription } from "./session.ts";
+
+/** What waits for a listener that is behind, at most; beyond it messages of this lane are dropped, and it is said. */
+const mostWaiting = 10_000;
+const mostWaitingBytes = 64 * 1_048_576;
+const graceMs = 250;
+
+/** A listener on the direct lane, or an inbox. What its window has no room for waits here, within bounds. */
+export class DirectConsumer implements Consumption {
+  readonly address: string | undefined;
+  readonly #session: Session;
+  readonly #sink: Sink;
+  readonly #listening: Listening;
+  readonly #answering: Listening;
+  readonly #stops: () => void;
+  readonly #left: () => void;
+  readonly #waiting = new Fifo<DirectMessage>();
+  #waitingBytes = 0;
+  #window: Window;
+  #messages = 0;
+  #bytes = 0;
+  #dropped = 0;
+  #pumping = false;
+  #stopping: Promise<void> | undefined;
+  #stopped = false;
+
+  /** `stops` is called once, when nothing is to come any more; `left` when it is closed. */
+  constructor(
+    session: Session,
+    group: string | undefined,
+    address: string | undefined,
+    sink: Sink,
+    window: Window,
+    stops: () => void,
+    left: () => void,
+  ) {
+    this.#session = session;
+    this.address = address;
+    this.#sink = sink;
+    this.#window = window;
+    this.#stops = stops;
+    this.#left = left;
+    this.#listening = new Listening(
+      session,
+      (topic) => session.names.direct(topic),
+      group,
+      (raw) => this.take(raw),
+    );
+    this.#answering = new Listening(
+      session,
+      (topic) => session.names.request(topic),
+      group,
+      (raw) => {
+        if (isAnswerable(raw.reply ?? "", session.names.prefix)) this.take(raw);
+      },
+    );
+  }
+
+  take(raw: ClientMessage): void {
+    if (this.#stopped) return;
+    const message = new DirectMessage(raw, this.address !== undefined);
+    if (this.#waiting.length >= mostWaiting || this.#waitingBytes >= mostWaitingBytes) {
+      this.#dropped += 1;
+      if (this.#dropped === 1) this.#session.clock.soon(() => this.#sayDropped());
+      return;
+    }
+    this.#waiting.push(message);
+    this.#waitingBytes += message.size;
+    if (this.#pumping) return;
+    this.#pumping = true;
+    // after all that was read with it: one call for many
+    queueMicrotask(() => {
+      this.#pumping = false;
+      this.#pump();
+    });
+  }
+
+  window(window: Window): void {
+    this.#window = window;
+    this.#pump();
+  }
+
+  async wants(patterns: readonly string[], answers: readonly string[]): Promise<void> {
+    const over = [...this.#listening.change(patterns), ...this.#answering.change(answers)];
+    // While the connection is away there is nothing to wait for: it comes back with these subscriptions.
+    if (this.#session.connected) await this.#session.flush();
+    if (over.length > 0) await this.#leave(over);
+    const refusal = this.#listening.takeRefusal() ?? this.#answering.takeRefusal();
+    if (refusal !== undefined) throw refusal.error;
+  }
+
+  ack(messages: readonly InMessage[]): void {
+    for (const each of messages) {
+      const message = each as DirectMessage;
+      if (message.over) continue;
+      message.over = true;
+      this.#messages -= 1;
+      this.#bytes -= message.size;
+    }
+    this.#pump();
+  }
+
+  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
+    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "nats: a direct message can only be acknowledged"));
+  }
+
+  record(): Promise<readonly ("done" | "stale")[]> {
+    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "nats: a direct message has no notes"));
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** The server chooses it no more; what waits is gone, as is said of this lane. */
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  /** Also by a signal that is aborted already it waits a moment: who asks afterwards is to hear that nobody is there. */
+  async close(signal: AbortSignal): Promise<void> {
+    const stopping = this.stop();
+    await unlessAborted(stopping, signal).catch(() => this.#atMost(graceMs, stopping));
+    this.#stopped = true;
+    this.#left();
+  }
+
+  async #atMost(ms: number, work: Promise<void>): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#session.clock.after(ms, resolve);
+    await Promise.race([work, promise]).catch(() => undefined);
+    timer[Symbol.dispose]();
+  }
+
+  async #stop(): Promise<void> {
+    this.#stops();
+    await this.#leave([...this.#listening.change([]), ...this.#answering.change([])]);
+    this.#stopped = true;
+  }
+
+  /** What is under way to a group's share still comes: nobody else has it. */
+  async #leave(over: readonly SessionSubscription[]): Promise<void> {
+    for (const subscription of over) void subscription.drain().catch(() => undefined); // gone with the connection
+    if (this.#session.connected) await this.#session.flush().catch(() => undefined);
+  }
+
+  #pump(): void {
+    const messages: DirectMessage[] = [];
+    while (
+      !this.#stopped &&
+      this.#waiting.length > 0 &&
+      this.#messages < this.#window.messages &&
+      this.#bytes < this.#window.bytes
+    ) {
+      const message = this.#waiting.shift()!;
+      this.#waitingBytes -= message.size;
+      this.#messages += 1;
+      this.#bytes += message.size;
+      messages.push(message);
+    }
+    if (messages.length > 0) this.#sink.deliver(messages);
+  }
+
+  #sayDropped(): void {
+    const count = this.#dropped;
+    this.#dropped = 0;
+    if (!this.#stopped) this.#sink.lost(count, `more than ${mostWaiting} direct messages waited`);
+  }
+}

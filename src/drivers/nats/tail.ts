@@ -1,0 +1,222 @@
+import type { Consumption, InMessage, Sink, Source, Window } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import { matchesPattern } from "../../internal/topic-trie.ts";
+import { disjoint } from "./filters.ts";
+import { NatsMessage, type Place } from "./message.ts";
+import { Reader, type ReaderMessage, type ReaderStart, type Room } from "./reader.ts";
+import type { Shared } from "./shared.ts";
+import type { StreamFacts } from "./stream-plan.ts";
+
+type TailSource = Extract<Source, { readonly kind: "tail" }>;
+
+/** Reads a stream from some place on, for this process alone; nothing of it stays at the server. */
+export class Tail implements Consumption {
+  readonly address: undefined = undefined;
+  readonly #shared: Shared;
+  readonly #facts: StreamFacts;
+  readonly #sink: Sink;
+  readonly #place: Place;
+  readonly #left: () => void;
+  #window: Window;
+  #messages = 0;
+  #bytes = 0;
+  #reader: Reader | undefined;
+  /** Undefined until something is wanted: then everything from the start on. */
+  #patterns: ReadonlyMap<string, number> | undefined;
+  /** Up to here not every pattern is wanted yet. */
+  #newest = 0;
+  #position = 0;
+  #pending = 0;
+  #changing: Promise<void> = Promise.resolve();
+  #state: "open" | "stopped" | "closed" = "open";
+
+  private constructor(shared: Shared, facts: StreamFacts, sink: Sink, window: Window, left: () => void) {
+    this.#shared = shared;
+    this.#facts = facts;
+    this.#sink = sink;
+    this.#window = window;
+    this.#left = left;
+    this.#place = { lane: "stream", partition: facts.name, topic: facts.topicOf };
+  }
+
+  static async open(shared: Shared, source: TailSource, sink: Sink, window: Window, left: () => void): Promise<Tail> {
+    const found = await shared.streams.look(source.stream);
+    if (found === undefined) throw new DriverError("BUS_NOT_FOUND", `nats: there is no stream "${source.stream}"`);
+    const { facts, native } = found;
+    const tail = new Tail(shared, facts, sink, window, left);
+    await tail.#begin([">"], startOf(source, facts.name, native.state.last_seq));
+    return tail;
+  }
+
+  window(window: Window): void {
+    this.#window = window;
+    this.#reader?.ask();
+  }
+
+  wants(patterns: readonly string[]): Promise<void> {
+    const changed = this.#changing.then(() => this.#want(patterns));
+    this.#changing = changed.catch(() => undefined);
+    return changed;
+  }
+
+  ack(messages: readonly InMessage[]): void {
+    for (const each of messages) {
+      const message = each as NatsMessage;
+      if (message.over) continue;
+      message.over = true;
+      this.#messages -= 1;
+      this.#bytes -= message.size;
+    }
+    this.#reader?.ask();
+  }
+
+  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
+    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "nats: a tail's messages can only be acknowledged"));
+  }
+
+  record(): Promise<readonly ("done" | "stale")[]> {
+    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "nats: a tail's messages have no notes"));
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#state !== "open") return;
+    await this.#changing;
+    this.#state = "stopped";
+    this.#reader?.close();
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#reader?.close();
+    this.#left();
+  }
+
+  async #begin(patterns: readonly string[], start: ReaderStart): Promise<void> {
+    const reader = new Reader(
+      this.#shared.session,
+      this.#shared.api,
+      { stream: this.#facts.native, filters: this.#filters(patterns), start },
+      {
+        messages: (messages) => this.#arrived(messages),
+        room: () => this.#room(),
+        gap: (expected, first) => this.#lost(first - expected),
+        ended: (error) => this.#end(error),
+      },
+    );
+    this.#reader = reader;
+    this.#position = reader.position;
+    await reader.open();
+    this.#position = reader.position;
+  }
+
+  /** What is new begins at the end of the stream; what was wanted before goes on where it is. */
+  async #want(patterns: readonly string[]): Promise<void> {
+    const reader = this.#reader;
+    if (this.#state !== "open" || reader === undefined) return;
+    const before = this.#patterns;
+    if (before === undefined) {
+      // from the place where the tail was opened
+      this.#patterns = new Map(patterns.map((pattern) => [pattern, 0]));
+      if (patterns.includes(">")) return;
+      return await reader.refilter(this.#filters(patterns));
+    }
+    if (patterns.length === before.size && patterns.every((pattern) => before.has(pattern))) return;
+    const grown = patterns.some((pattern) => !before.has(pattern));
+    let end = 0;
+    let position = this.#position;
+    if (grown) {
+      const info = await this.#shared.api.streamInfo(this.#facts.native);
+      if (info === undefined) throw new DriverError("BUS_NOT_FOUND", "nats: the stream was deleted");
+      end = info.state.last_seq;
+      if (before.size === 0 || (await reader.isCaughtUp())) position = Math.max(end, this.#position);
+      if (end > position) this.#newest = Math.max(this.#newest, end);
+    }
+    this.#patterns = new Map(patterns.map((pattern) => [pattern, before.get(pattern) ?? end]));
+    this.#position = position;
+    await reader.refilter(this.#filters(patterns), position);
+  }
+
+  /** A consumer without filters would get everything: what nobody wants has a subject that is never published. */
+  #filters(patterns: readonly string[]): readonly string[] {
+    if (patterns.length === 0) return [this.#facts.filter("=nothing=")];
+    return disjoint(patterns).map((pattern) => this.#facts.filter(pattern));
+  }
+
+  #room(): Room {
+    const messages = this.#window.messages - this.#messages;
+    const bytes = this.#window.bytes - this.#bytes;
+    if (bytes <= 0) return { messages: 0, bytes: 0, alone: false };
+    return { messages, bytes, alone: this.#messages === 0 };
+  }
+
+  #arrived(arrived: readonly ReaderMessage[]): void {
+    if (this.#state !== "open") return;
+    const messages: NatsMessage[] = [];
+    for (const { raw, delivery } of arrived) {
+      // while more was waiting, what is missing in between is another's, or gone
+      if (this.#pending > 0 && delivery.sequence > this.#position + 1) void this.#look(this.#position + 1);
+      this.#position = delivery.sequence;
+      this.#pending = delivery.pending;
+      const message = new NatsMessage(raw, delivery, this.#place);
+      if (delivery.sequence <= this.#newest && !this.#wanted(message)) continue;
+      this.#messages += 1;
+      this.#bytes += message.size;
+      messages.push(message);
+    }
+    if (messages.length > 0) this.#sink.deliver(messages);
+  }
+
+  #wanted({ topic, sequence }: NatsMessage): boolean {
+    for (const [pattern, since] of this.#patterns ?? [])
+      if (sequence > since && matchesPattern(pattern, topic)) return true;
+    return this.#patterns === undefined;
+  }
+
+  #looking = false;
+
+  async #look(expected: number): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      const info = await this.#shared.api.streamInfo(this.#facts.native);
+      const first = Math.min(info?.state.first_seq ?? 0, this.#position);
+      if (first > expected) this.#lost(first - expected);
+    } catch {
+      // what can't be asked now is asked at the next gap
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  /** Of what is gone nobody can tell any more whether it was wanted. */
+  #lost(count: number): void {
+    if (this.#state !== "open") return;
+    this.#sink.lost(
+      this.#patterns?.has(">") === true ? count : undefined,
+      "dropped by retention before the tail came to it",
+    );
+  }
+
+  #end(error: unknown): void {
+    if (this.#state === "closed") return;
+    void this.close();
+    this.#sink.ended(error, false);
+  }
+}
+
+/** Behind a position; one that the stream has not reached is of another that had its name: then from the oldest. */
+function startOf({ from, resume }: TailSource, stream: string, last: number): ReaderStart {
+  const positions = resume !== undefined && resume.size > 0 ? Object.fromEntries(resume) : undefined;
+  if (positions === undefined) {
+    if ("at" in from) return { seq: from.at === "oldest" ? 1 : last + 1 };
+    if ("time" in from) return { time: from.time };
+  }
+  const position = (positions ?? ("positions" in from ? from.positions : {}))[stream];
+  const sequence = position === undefined ? 0 : Number(position.split("@", 1)[0]);
+  return { seq: Number.isSafeInteger(sequence) && sequence >= 0 && sequence <= last ? sequence + 1 : 1 };
+}

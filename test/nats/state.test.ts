@@ -1,0 +1,200 @@
+import { describe, expect, it } from "vitest";
+import type { StateStore, StoredMessage } from "../../src/driver.ts";
+import { codeOf, textOf, toTopic, until } from "../support/driver-harness.ts";
+import { NatsWorld, natsServers } from "../support/nats-world.ts";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const text = (value: Uint8Array | undefined): string | undefined =>
+  value === undefined ? undefined : new TextDecoder().decode(value);
+const stored = (id: string, notBefore?: number): StoredMessage => ({
+  id,
+  to: toTopic("a"),
+  group: undefined,
+  topic: "a",
+  key: "k",
+  headers: [["x", 'ü "quoted"\u2028']],
+  body: bytes(id),
+  storedAt: 7,
+  notBefore,
+});
+
+async function listed(keys: AsyncIterable<string>): Promise<readonly string[]> {
+  const found: string[] = [];
+  for await (const key of keys) found.push(key);
+  return found;
+}
+
+const waitMs = (ms: number): Promise<void> => {
+  const start = performance.now();
+  return until(() => performance.now() - start > ms, `${ms} ms to pass`, ms + 1_000);
+};
+
+describe.each(await natsServers())("the state store on $name", (server) => {
+  describe.skipIf(server.broker === undefined)("with two processes", () => {
+    async function pair(): Promise<{ readonly state: StateStore; readonly other: StateStore }> {
+      const world = new NatsWorld(server);
+      return { state: (await world.connect()).state!, other: (await world.connect()).state! };
+    }
+
+    it("keeps values under revisions, and changes them only where the expected one holds", async () => {
+      const { state, other } = await pair();
+      const first = await state.put("b", "k", bytes("1"), { expect: null });
+      expect(first).toBeDefined();
+      expect(await other.put("b", "k", bytes("2"), { expect: null })).toBeUndefined();
+      expect(await other.put("b", "k", bytes("2"), { expect: "no revision" })).toBeUndefined();
+      const second = await other.put("b", "k", bytes("2"), { expect: first! });
+      expect(await state.put("b", "k", bytes("3"), { expect: first! })).toBeUndefined();
+      expect(text((await state.get("b", "k"))?.value)).toBe("2");
+      expect((await state.get("b", "k"))?.revision).toBe(second);
+      expect(await state.get("c", "k")).toBeUndefined();
+      expect(await state.delete("b", "k", first!)).toBe(false);
+      expect(await state.delete("b", "k", second!)).toBe(true);
+      expect(await state.delete("b", "k")).toBe(false);
+      expect(await state.get("b", "k")).toBeUndefined();
+      expect(await other.put("b", "k", bytes("4"), { expect: null })).toBeDefined();
+    });
+
+    it("lets one of many who want a key at once have it", async () => {
+      const { state, other } = await pair();
+      const tries = await Promise.all(
+        Array.from({ length: 20 }, (_, n) =>
+          (n % 2 === 0 ? state : other).put("b", "k", bytes(String(n)), { expect: null }),
+        ),
+      );
+      expect(tries.filter((revision) => revision !== undefined)).toHaveLength(1);
+    });
+
+    it("forgets a value when its time is up, though the server has it still", async () => {
+      const { state, other } = await pair();
+      await state.put("b", "k", bytes("1"), { ttlMs: 300 });
+      expect(await other.get("b", "k")).toBeDefined();
+      await waitMs(310);
+      expect(await other.get("b", "k")).toBeUndefined();
+      expect(await listed(other.keys("b", ""))).toEqual([]);
+      expect(await other.delete("b", "k")).toBe(false);
+      expect(await other.put("b", "k", bytes("2"), { expect: null })).toBeDefined();
+    });
+
+    it("lists keys by prefix, whatever they are called", async () => {
+      const { state } = await pair();
+      const names = [
+        ...Array.from({ length: 300 }, (_, n) => `a/${String(n).padStart(3, "0")}`),
+        ...["a", "b%_", "__proto__", "é😀", "", "*", "a.>", "=", "=41"],
+      ];
+      await Promise.all(names.map((name) => state.put("b", name, bytes(name), {})));
+      await state.put("other", "a/x", bytes(""), {});
+      expect(await listed(state.keys("b", "a/"))).toEqual(names.slice(0, 300));
+      expect(new Set(await listed(state.keys("b", "")))).toEqual(new Set(names));
+      expect(await listed(state.keys("b", "é"))).toEqual(["é😀"]);
+      for (const name of names) expect(text((await state.get("b", name))?.value)).toBe(name);
+    });
+
+    it("lists what stays there while everything else is replaced and deleted", async () => {
+      const { state, other } = await pair();
+      const kept = Array.from({ length: 50 }, (_, n) => `kept ${String(n).padStart(2, "0")}`);
+      await Promise.all(kept.map((name) => state.put("b", name, bytes(name), {})));
+      let listing = true;
+      const changing = (async () => {
+        for (let n = 0; listing; n += 1) {
+          const names = Array.from({ length: 100 }, (_, index) => `moving ${(n * 37 + index) % 150}`);
+          await Promise.all(
+            names.map((name, index) =>
+              index % 3 === 0 ? other.delete("b", name) : other.put("b", name, bytes(String(n)), {}),
+            ),
+          );
+        }
+      })();
+      try {
+        for (let times = 0; times < 15; times += 1) {
+          const start = performance.now();
+          expect(await listed(state.keys("b", "kept"))).toEqual(kept);
+          expect(performance.now() - start).toBeLessThan(3_000);
+        }
+      } finally {
+        listing = false;
+        await changing;
+      }
+    });
+
+    it("shows a watcher what there is, then every change, by whomever, and the end of a lifetime", async () => {
+      const { state, other } = await pair();
+      await state.put("b", "a1", bytes("old"), {});
+      await state.put("b", "a2", bytes("gone"), {});
+      await state.delete("b", "a2");
+      const controller = new AbortController();
+      const seen: string[] = [];
+      const watching = (async () => {
+        for await (const { key, value } of state.watch("b", "a", controller.signal))
+          seen.push(`${key} ${String(text(value))}`);
+      })();
+      await until(() => seen.length === 1, "what there is");
+      await other.put("b", "x", bytes("elsewhere"), {});
+      await other.put("b", "a3", bytes("new"), { ttlMs: 200 });
+      await other.delete("b", "a1");
+      await until(
+        () => seen.length === 4,
+        () => `all, not ${seen.join()}`,
+      );
+      expect(seen).toEqual(["a1 old", "a3 new", "a1 undefined", "a3 undefined"]);
+      controller.abort();
+      await watching;
+    });
+
+    it("ends a watch with its connection", async () => {
+      const world = new NatsWorld(server);
+      const connection = await world.connect();
+      const changes = connection.state!.watch("b", "", new AbortController().signal)[Symbol.asyncIterator]();
+      const next = changes.next();
+      await connection.state!.put("b", "k", bytes("1"), {});
+      expect((await next).value?.key).toBe("k");
+      const after = codeOf(changes.next());
+      await connection.close(AbortSignal.timeout(2_000));
+      expect(await after).toBe("BUS_CLOSED");
+    });
+
+    it("gives what is due to one process at a time, and again after its lease", async () => {
+      const { state, other } = await pair();
+      const now = Date.now();
+      await state.schedule([stored("late", now + 5_000), stored("b", now - 1), stored("a", now - 2)]);
+      const both = await Promise.all([state.due(now, 10, 1_000), other.due(now, 10, 1_000)]);
+      expect(
+        both
+          .flat()
+          .map(({ id }) => id)
+          .toSorted(),
+      ).toEqual(["a", "b"]);
+      expect(await other.due(now, 10, 1_000)).toEqual([]);
+      expect(await state.unschedule(["a", "none"])).toEqual(["a"]);
+      expect((await other.due(now + 1_000, 10, 1_000)).map(({ id }) => id)).toEqual(["b"]);
+      expect((await state.scheduled(undefined, 1)).map(({ id }) => id)).toEqual(["b"]);
+      expect((await state.scheduled("b", 5)).map(({ id }) => id)).toEqual(["late"]);
+      const late = (await state.due(now + 9_000, 10, 1_000)).find(({ id }) => id === "late");
+      expect(late).toEqual(stored("late", now + 5_000));
+    });
+
+    it("parks messages in order, and gives each back once", async () => {
+      const { state, other } = await pair();
+      await state.park("k1", [stored("1"), stored("2")]);
+      await other.park("k1", [stored("3"), stored("4")]);
+      await other.park("k2 *.>", [stored("5")]);
+      expect((await other.unpark("k1", 2)).map(textOf)).toEqual(["1", "2"]);
+      const both = await Promise.all([state.unpark("k1", 9), other.unpark("k1", 9)]);
+      expect(both.flat().map(textOf).toSorted()).toEqual(["3", "4"]);
+      expect(await state.unpark("k2 *.>", 2)).toEqual([stored("5")]);
+      expect(await state.unpark("k1", 2)).toEqual([]);
+    });
+
+    it("parks for many who take at once, whatever goes while they look", async () => {
+      const { state, other } = await pair();
+      const names = Array.from({ length: 30 }, (_, n) => String(n).padStart(2, "0"));
+      for (let round = 0; round < 8; round += 1) {
+        const list = `k${round}`;
+        await Promise.all(names.map((name) => state.park(list, [stored(name)])));
+        const start = performance.now();
+        const taken = await Promise.all([state, other, state, other].map((each) => each.unpark(list, 100)));
+        expect(taken.flat().map(textOf).toSorted()).toEqual(names);
+        expect(performance.now() - start).toBeLessThan(3_000);
+      }
+    });
+  });
+});
