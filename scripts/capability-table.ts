@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import type { Capabilities } from "../src/driver.ts";
 import { memory } from "../src/drivers/memory/index.ts";
 import { nats } from "../src/drivers/nats/index.ts";
+import { redis } from "../src/drivers/redis/index.ts";
 import { sqlite } from "../src/drivers/sqlite/index.ts";
 import { readSource, report, walk, nameOf } from "./source.ts";
 
@@ -17,7 +18,7 @@ interface Column {
 }
 
 /** What they promise before they are connected; nothing is opened. */
-const drivers: readonly Column[] = [memory(), sqlite({ path: "bus.db" }), nats()];
+const drivers: readonly Column[] = [memory(), sqlite({ path: "bus.db" }), nats(), redis()];
 
 /** Each capability's doc comment, in the order of the contract. */
 export function capabilityMeanings(path = "src/driver.ts"): Map<keyof Capabilities, string> {

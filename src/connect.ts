@@ -20,8 +20,9 @@ import { redact } from "./wrap-error.ts";
  * Connects and resolves with the bus. Rejects with BUS_INVALID_OPTION, BUS_CLIENT_MISSING or BUS_AUTHENTICATION at once, with
  * BUS_CONNECTION when nothing answered within `connectTimeoutMs`; a failed connect leaves nothing open.
  *
- * `memory:` · `memory:name` (shared within the process) · `sqlite:./bus.db` · `nats://user:secret@host:4222`. A driver's own options stand in the section of its
- * name (`{ url, sqlite: { leaseMs: 5_000 } }`) or in the url's query, or the driver is given: `{ driver: memory({ encode: false }) }`.
+ * `memory:` · `memory:name` (shared within the process) · `sqlite:./bus.db` · `nats://user:secret@host:4222` · `redis://user:secret@host:6379`.
+ * A driver's own options stand in the section of its name (`{ url, sqlite: { leaseMs: 5_000 } }`) or in the url's query, or the
+ * driver is given: `{ driver: memory({ encode: false }) }`.
  *
  * @example
  * await using bus = await connect("sqlite:./bus.db", { name: "shop" });

@@ -21,6 +21,15 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
       return memory(name === "" ? options : { name, ...without("memory", options, "name") });
     },
   },
+  redis: {
+    schemes: ["redis", "rediss"],
+    client: { module: "redis", install: "npm install redis" },
+    load: async (url, options) => {
+      const { redis } = await import("./drivers/redis/index.ts");
+      // "redis:" alone: the options say where
+      return redis(restOf(url) === "" ? options : { ...without("redis", options, "url"), url });
+    },
+  },
   sqlite: {
     schemes: ["sqlite"],
     client: { module: "node:sqlite", install: "a Node of at least 22.22" },

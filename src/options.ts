@@ -1,6 +1,7 @@
 import type { Driver, StreamOptions } from "./driver.ts";
 import type { MemoryOptions } from "./drivers/memory/options.ts";
 import type { NatsOptions } from "./drivers/nats/options.ts";
+import type { RedisOptions } from "./drivers/redis/options.ts";
 import type { SqliteOptions } from "./drivers/sqlite/options.ts";
 import type { BusEvent, EventDefinition } from "./event.ts";
 
@@ -23,6 +24,8 @@ export interface DriverSections {
   readonly sqlite: Partial<SqliteOptions>;
   /** Of a url `nats:` or `tls:`, which gives the servers and may give the login. @default none */
   readonly nats: NatsOptions;
+  /** Of a url `redis:` or `rediss:`, which gives the server and may give the login. @default none */
+  readonly redis: RedisOptions;
 }
 
 /** What `connect` takes instead of a url: the options with the url, or with a driver that was made by hand. */

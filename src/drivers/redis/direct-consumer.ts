@@ -1,0 +1,156 @@
+import type { Consumption, InMessage, Sink, Window } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import { Fifo } from "../../internal/fifo.ts";
+import type { RedisMessage } from "./message.ts";
+import { unlessAborted } from "./unless-aborted.ts";
+
+/** What waits for a listener that is behind, at most; beyond it the oldest goes, and it is said. */
+const mostWaiting = 10_000;
+const mostWaitingBytes = 64 * 1_048_576;
+
+/** What a consumer needs of its lane. */
+export interface DirectHost {
+  ticks(): number;
+  /** Resolves once it is in force. */
+  wants(consumer: DirectConsumer, patterns: readonly string[], answers: readonly string[]): Promise<void>;
+  /** Resolves when nobody chooses it any more. */
+  leave(consumer: DirectConsumer): Promise<void>;
+}
+
+interface Waiting {
+  readonly message: RedisMessage;
+  /** By `Clock.ticks`. */
+  readonly until: number;
+}
+
+/** A listener on the direct lane, or an inbox. What its window has no room for waits here, within bounds. */
+export class DirectConsumer implements Consumption {
+  readonly address: string | undefined;
+  readonly group: string | undefined;
+  /** Within this process. */
+  readonly number: number;
+  readonly #host: DirectHost;
+  readonly #sink: Sink;
+  readonly #waiting = new Fifo<Waiting>();
+  #window: Window;
+  #waitingBytes = 0;
+  #messages = 0;
+  #bytes = 0;
+  #lost = 0;
+  #pumping = false;
+  #stopped = false;
+  #stopping: Promise<void> | undefined;
+
+  constructor(
+    host: DirectHost,
+    number: number,
+    source: { readonly group?: string | undefined; readonly address?: string },
+    sink: Sink,
+    window: Window,
+  ) {
+    this.#host = host;
+    this.number = number;
+    this.group = source.group;
+    this.address = source.address;
+    this.#sink = sink;
+    this.#window = window;
+  }
+
+  take(message: RedisMessage, until: number): void {
+    if (this.#stopped) return;
+    // what waits for long does not keep all that came with it
+    if (this.#messages + this.#waiting.length >= this.#window.messages) message.keepBytes();
+    this.#waiting.push({ message, until });
+    this.#waitingBytes += message.size;
+    while (this.#waiting.length > mostWaiting || (this.#waitingBytes > mostWaitingBytes && this.#waiting.length > 1)) {
+      this.#waitingBytes -= this.#waiting.shift()!.message.size;
+      this.#lost += 1;
+    }
+    if (this.#pumping) return;
+    this.#pumping = true;
+    // after all that was read with it: one call for many
+    queueMicrotask(() => {
+      this.#pumping = false;
+      this.#pump();
+    });
+  }
+
+  window(window: Window): void {
+    this.#window = window;
+    this.#pump();
+  }
+
+  wants(patterns: readonly string[], answers: readonly string[]): Promise<void> {
+    return this.#stopping === undefined ? this.#host.wants(this, patterns, answers) : Promise.resolve();
+  }
+
+  ack(messages: readonly InMessage[]): void {
+    for (const each of messages) {
+      const message = each as RedisMessage;
+      if (message.over) continue;
+      message.over = true;
+      this.#messages -= 1;
+      this.#bytes -= message.size;
+    }
+    this.#pump();
+  }
+
+  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
+    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "redis: a direct message can only be acknowledged"));
+  }
+
+  record(): Promise<readonly ("done" | "stale")[]> {
+    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "redis: a direct message has no notes"));
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** What waits then is gone, as is said of this lane. */
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    await unlessAborted(
+      this.stop().catch(() => undefined),
+      signal,
+    );
+    this.#end();
+  }
+
+  async #stop(): Promise<void> {
+    try {
+      await this.#host.leave(this);
+    } finally {
+      this.#end();
+    }
+  }
+
+  #end(): void {
+    this.#stopped = true;
+    while (this.#waiting.length > 0) this.#waiting.shift();
+    this.#waitingBytes = 0;
+  }
+
+  #pump(): void {
+    if (this.#stopped) return;
+    if (this.#lost > 0) {
+      const lost = this.#lost;
+      this.#lost = 0;
+      this.#sink.lost(lost, `more than ${mostWaiting} direct messages waited`);
+    }
+    const now = this.#host.ticks();
+    const messages: RedisMessage[] = [];
+    while (this.#waiting.length > 0 && this.#messages < this.#window.messages && this.#bytes < this.#window.bytes) {
+      const { message, until } = this.#waiting.shift()!;
+      this.#waitingBytes -= message.size;
+      if (until <= now) continue;
+      this.#messages += 1;
+      this.#bytes += message.size;
+      messages.push(message);
+    }
+    if (messages.length > 0) this.#sink.deliver(messages);
+  }
+}

@@ -1,0 +1,76 @@
+import type { StoredMessage } from "../../driver.ts";
+import type { Arg } from "./link.ts";
+import { listOf, textsOf } from "./reply.ts";
+import { dueScript, scheduledScript, scheduleScript, unscheduleScript } from "./scripts/scheduled.ts";
+import type { Session } from "./session.ts";
+import { decodeStored, encodeStored } from "./stored-frame.ts";
+
+const mostAtOnce = 128;
+const mostBytesAtOnce = 256 * 1_024;
+/** Ids in one script. */
+const idsAtOnce = 500;
+
+/** In parts that keep a script short; each is one step, in order. */
+export function* inParts<Item extends { readonly frame: Buffer }>(items: Iterable<Item>): Generator<readonly Item[]> {
+  let part: Item[] = [];
+  let bytes = 0;
+  for (const item of items) {
+    if (part.length >= mostAtOnce || (part.length > 0 && bytes + item.frame.length > mostBytesAtOnce)) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(item);
+    bytes += item.frame.length;
+  }
+  if (part.length > 0) yield part;
+}
+
+/** What is due later, moved on by the core under a lease. */
+export class Scheduled {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  async add(messages: readonly StoredMessage[]): Promise<void> {
+    const now = this.#session.clock.now();
+    const items = messages.map((message) => ({ message, frame: encodeStored(message) }));
+    for (const part of inParts(items)) {
+      const args = part.flatMap(({ message, frame }): Arg[] => {
+        const { id, notBefore } = message;
+        return [notBefore === undefined ? "" : String(Math.ceil(notBefore - now)), id, frame];
+      });
+      await this.#session.run(scheduleScript, args);
+    }
+  }
+
+  /** `now` only tells how far from now is looked: the server's time decides. */
+  async due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]> {
+    const ahead = String(Math.floor(now - this.#session.clock.now()));
+    const most = String(Math.min(limit, idsAtOnce));
+    const frames = listOf(await this.#session.run(dueScript, [ahead, most, String(leaseMs)]));
+    return frames.map((frame) => decodeStored(frame as Buffer));
+  }
+
+  /** By id, so that a cursor whose message went still stands. */
+  async list(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
+    const found: StoredMessage[] = [];
+    while (found.length < limit) {
+      const from = found.at(-1)?.id ?? after ?? "";
+      const most = String(Math.min(limit - found.length, idsAtOnce));
+      const frames = listOf(await this.#session.run(scheduledScript, [from, most]));
+      if (frames.length === 0) break;
+      found.push(...frames.map((frame) => decodeStored(frame as Buffer)));
+    }
+    return found;
+  }
+
+  async remove(ids: readonly string[]): Promise<readonly string[]> {
+    const removed: string[] = [];
+    for (let from = 0; from < ids.length; from += idsAtOnce)
+      removed.push(...textsOf(await this.#session.run(unscheduleScript, ids.slice(from, from + idsAtOnce))));
+    return removed;
+  }
+}

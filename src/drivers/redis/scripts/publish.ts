@@ -1,0 +1,90 @@
+import { script, type Script } from "../script.ts";
+import { matchPiece } from "./match-piece.ts";
+import { idPiece, lanePiece, timePiece, wakePiece } from "./pieces.ts";
+import { roomPiece } from "./room.ts";
+
+/** `rotate(l, window, time)`: the two sets of ids that were stored lately. A set as a whole is let go off the main thread. */
+const dedupePiece = `
+local function rotate(l, window, time)
+  local of, L = lane(l), B .. ':' .. l
+  local age = time - (tonumber(of.gen or '') or 0)
+  if age >= window then
+    call('UNLINK', L .. ':id1')
+    if age >= 2 * window then call('UNLINK', L .. ':id0')
+    elseif call('EXISTS', L .. ':id0') == 1 then
+      call('RENAME', L .. ':id0', L .. ':id1')
+      call('PEXPIRE', L .. ':id1', 2 * window)
+    end
+    of.gen = time
+    call('HSET', L, 'gen', time)
+  end
+  return call('EXISTS', L .. ':id1') == 1
+end`;
+
+/** One lane's messages of one turn. \`ARGV\`: the window in ms, and the frame. A line for each message in the answer. */
+export const publishScript: Script = script(
+  "publish",
+  [timePiece, lanePiece, idPiece, matchPiece, wakePiece, roomPiece, dedupePiece],
+  `
+local unpack, window, frame = struct.unpack, tonumber(ARGV[2]), ARGV[3]
+local l, at = unpack('>Hc0', frame)
+local of, L, time = lane(l), B .. ':' .. l, now()
+if not of.n then
+  if string.sub(l, 1, 2) ~= 'q:' then return redis.error_reply('NOSTREAM no such stream') end
+  call('HSET', L, 'n', 16)
+  of.n = '16'
+end
+local n, limited = tonumber(of.n), of.maxBytes ~= nil or of.maxMessages ~= nil
+local maxBytes, maxMessages = tonumber(of.maxBytes or '') or math.huge, tonumber(of.maxMessages or '') or math.huge
+of.bytes, of.count = tonumber(of.bytes or '') or 0, tonumber(of.count or '') or 0
+local tname, bname = 't', 'b'
+if of.key then
+  if of.ftopic ~= '' then tname = of.ftopic end
+  if of.fbody ~= '' then bname = of.fbody end
+end
+if time - (tonumber(of.aged or '') or 0) >= 1000 then expire(l) end
+local old = window > 0 and rotate(l, window, time)
+local lines, count, stored, delayed, parts, keys = {}, 0, 0, 0, {}, {}
+local fresh = window > 0 and call('EXISTS', L .. ':id0') == 0
+while at <= #frame do
+  local from, id, topic, key_, headers, hash, delay, body = at
+  id, topic, key_, headers, hash, delay, body, at = unpack('>Hc0Hc0Hc0I4c0I4dI4c0', frame, at)
+  count = count + 1
+  if window > 0 and ((old and call('SISMEMBER', L .. ':id1', id) == 1) or call('SADD', L .. ':id0', id) == 0) then
+    lines[count] = '='
+  else
+    local size = #body + #topic + #key_ + #headers + 32
+    local p = hash % n
+    local refused, took
+    if (of.bytes + size > maxBytes or of.count + 1 > maxMessages) and not room(l, size, 1) then refused = 'FULL the stream is full'
+    elseif delay > 0 then
+      local number, due = call('HINCRBY', B, 'next', 1), math.floor(time + delay)
+      call('HSET', L .. ':due:m', number, string.sub(frame, from, at - 1))
+      call('ZADD', L .. ':due', due, number)
+      local head = call('ZSCORE', B .. ':due', l)
+      if not head or tonumber(head) > due then
+        call('ZADD', B .. ':due', due, l)
+        try('SPUBLISH', B .. ':e', 'd ' .. string.format('%.0f', delay))
+      end
+      lines[count], delayed, took = '@', delayed + 1, size
+    else
+      local K = keys[p]
+      if not K then K = key(l .. ':' .. p) keys[p] = K end
+      local added = try('XADD', K, '*', tname, topic, 'k', key_, 'h', headers, bname, body)
+      if type(added) == 'table' then refused = added.err
+      else
+        lines[count], stored, took, parts[p] = '+' .. p .. ' ' .. added, stored + 1, size, true
+      end
+    end
+    if took and limited then of.count, of.bytes = of.count + 1, of.bytes + took end
+    if refused then
+      if window > 0 then call('SREM', L .. ':id0', id) end
+      lines[count] = '!' .. string.gsub(refused, '[\\r\\n]', ' ')
+    end
+  end
+end
+if fresh then call('PEXPIRE', L .. ':id0', 3 * window) end
+if limited and stored + delayed > 0 then call('HSET', L, 'count', of.count, 'bytes', of.bytes) end
+if stored > 0 then wakeLane(l, parts, stored) end
+return table.concat(lines, '\\n')`,
+);

@@ -1,0 +1,3 @@
+import { redisConformance } from "../support/redis-conformance.ts";
+
+await redisConformance("redis");

@@ -1,0 +1,174 @@
+import fc from "fast-check";
+import { afterEach, describe, expect, it } from "vitest";
+import { Sender } from "../../src/drivers/redis/sender.ts";
+import { DueMover } from "../../src/drivers/redis/due-mover.ts";
+import { compareIds } from "../../src/drivers/redis/id.ts";
+import type { Reply } from "../../src/drivers/redis/link.ts";
+import { script } from "../../src/drivers/redis/script.ts";
+import { idPiece } from "../../src/drivers/redis/scripts/pieces.ts";
+import type { Session } from "../../src/drivers/redis/session.ts";
+import { Streams } from "../../src/drivers/redis/streams.ts";
+import type { OutMessage } from "../../src/driver.ts";
+import { codeOf, numbered, outgoing, type Sent, toQueue, toTopic, until } from "../support/driver-harness.ts";
+import { freshPrefix, openSession } from "../support/redis-session.ts";
+import { testBroker } from "../support/test-broker.ts";
+
+const redis = await testBroker("redis");
+const open: (() => Promise<void>)[] = [];
+
+interface World {
+  readonly session: Session;
+  readonly streams: Streams;
+  readonly sender: Sender;
+}
+
+async function world(prefix = freshPrefix(), options: object = {}): Promise<World> {
+  const session = await openSession(redis!.url, prefix, { options });
+  open.push(() => session.close(AbortSignal.timeout(1_000)));
+  return { session, streams: new Streams(session), sender: new Sender(session) };
+}
+
+async function send({ sender }: World, sent: readonly Sent[]): Promise<readonly string[]> {
+  sender.send(sent.map(({ message }) => message));
+  await until(() => sent.every(({ outcome }) => outcome !== "waiting"), "all to complete");
+  return sent.map(({ outcome }) => outcome);
+}
+
+const texts = (count: number, options: Partial<OutMessage> = {}, from = 1): readonly Sent[] =>
+  numbered(count, from).map((text) => outgoing(toTopic("a.b"), text, options));
+
+async function stored({ session }: World, ref = "s:events:0"): Promise<readonly string[]> {
+  const entries = (await session.command(["XRANGE", session.keys.key(ref), "-", "+"])) as readonly Reply[];
+  return entries.map((entry) => String(((entry as readonly Reply[])[1] as readonly Reply[])[7]));
+}
+
+afterEach(async () => {
+  for (const close of open.splice(0)) await close();
+});
+
+describe.skipIf(redis === undefined)("publishing on redis", () => {
+  it("stores a turn in call order, over chunks, and says where", async () => {
+    const one = await world();
+    await one.streams.ensure({ name: "events", topics: [">"] }, false);
+    const sent = texts(300);
+    expect(new Set(await send(one, sent))).toEqual(new Set(["stored"]));
+    expect(await stored(one)).toEqual(numbered(300));
+    const positions = sent.map(({ position }) => position!);
+    expect(new Set(positions).size).toBe(300);
+    expect(positions.every((each) => /^\d+-\d+$/.test(each))).toBe(true);
+  });
+
+  it("chooses the partition by the hash and keeps a body byte for byte", async () => {
+    const one = await world();
+    await one.streams.ensure({ name: "events", topics: [">"], partitions: 4 }, false);
+    const body = new Uint8Array([0, 255, 13, 10, 128]);
+    await send(one, [outgoing(toTopic("a"), "", { hash: 2 ** 31 - 1, body, key: "ü", headers: [["h", '"']] })]);
+    const [entry] = (await one.session.command(["XRANGE", one.session.keys.key("s:events:3"), "-", "+"])) as Reply[];
+    const fields = ((entry as readonly Reply[])[1] as readonly Buffer[]).map((each) => each);
+    expect(fields.filter((_, at) => at % 2 === 0).map(String)).toEqual(["t", "k", "h", "b"]);
+    expect([String(fields[1]), String(fields[3]), String(fields[5])]).toEqual(["a", ".ü", '[["h","\\""]]']);
+    expect(new Uint8Array(fields[7]!)).toEqual(body);
+  });
+
+  it("option: RedisOptions.dedupeWindowMs: knows an id again within the window, over its rotation, and not after two of them", async () => {
+    const one = await world(undefined, { dedupeWindowMs: 200 });
+    await one.streams.ensure({ name: "events", topics: [">"] }, false);
+    const first = (): Sent => outgoing(toTopic("a.b"), "x", { id: "same", brokerId: "same" });
+    const start = performance.now();
+    expect(await send(one, [first(), first()])).toEqual(["stored", "duplicate"]);
+    while (performance.now() - start < 150) expect(await send(one, [first()])).toEqual(["duplicate"]);
+    await until(() => performance.now() - start > 450, "the window to be over");
+    expect(await send(one, [first()])).toEqual(["stored"]);
+  });
+
+  it("refuses what has no stream, and makes a queue that is not there", async () => {
+    const one = await world();
+    const [lost, kept] = [outgoing(toTopic("a", "none"), "1"), outgoing(toQueue("a group"), "2")];
+    expect(await send(one, [lost, kept])).toEqual(["no", "stored"]);
+    expect((lost.error as Error).message).toMatch(/NOSTREAM/);
+    expect(await stored(one, "q:a%20group:0")).toEqual(["2"]);
+  });
+
+  it("refuses one message above the stream's size and stores the others, and the refused one again", async () => {
+    const one = await world();
+    await one.streams.ensure({ name: "events", topics: [">"], maxBytes: 200 }, false);
+    await one.session.command(["SADD", one.session.keys.key("s:events:g"), "g"]);
+    await one.session.command(["XGROUP", "CREATE", one.session.keys.key("s:events:0"), "g", "0", "MKSTREAM"]);
+    const sent = [1, 2, 150, 3].map((size) => outgoing(toTopic("a"), "x".repeat(size), {}));
+    expect(await send(one, sent)).toEqual(["stored", "stored", "no", "stored"]);
+    expect(sent[2]!.error).toMatchObject({ code: "BUS_FULL", retryable: true });
+  });
+
+  it("drops the oldest where that was asked", async () => {
+    const one = await world();
+    const stream = { name: "events", topics: [">"], maxMessages: 10, whenFull: "drop-oldest" } as const;
+    await one.streams.ensure(stream, false);
+    expect(new Set(await send(one, texts(35)))).toEqual(new Set(["stored"]));
+    expect(await stored(one)).toEqual(numbered(10, 26));
+    const [count] = (await one.session.command(["HMGET", one.session.keys.key("s:events"), "count"])) as Buffer[];
+    expect(String(count)).toBe("10");
+  });
+
+  it("keeps for later what is due later, moves it once, and survives a process", async () => {
+    const prefix = freshPrefix();
+    const one = await world(prefix);
+    await one.streams.ensure({ name: "events", topics: [">"] }, false);
+    const now = Date.now();
+    const sent = [300, 100, 200].map((delay) => outgoing(toTopic("a"), String(delay), { notBefore: now + delay }));
+    expect(await send(one, sent)).toEqual(["stored", "stored", "stored"]);
+    expect(await stored(one)).toEqual([]);
+    const two = await world(prefix);
+    for (const { session } of [one, two]) {
+      const mover = new DueMover(session);
+      open.unshift(async () => mover[Symbol.dispose]());
+    }
+    let found: readonly string[] = [];
+    while (found.length < 3) found = await stored(one);
+    expect(found).toEqual(["100", "200", "300"]);
+    expect(Date.now() - now).toBeGreaterThanOrEqual(299);
+    expect(
+      await one.session.command(["EXISTS", one.session.keys.key("due"), one.session.keys.key("s:events:due:m")]),
+    ).toBe(0);
+  });
+
+  it("goes on after the server forgot its scripts, in order", async () => {
+    const one = await world();
+    await one.streams.ensure({ name: "events", topics: [">"] }, false);
+    await send(one, texts(10));
+    await one.session.command(["SCRIPT", "FLUSH"]);
+    const [first, second] = [texts(200, {}, 11), texts(200, {}, 211)];
+    one.sender.send(first.map(({ message }) => message));
+    expect(new Set(await send(one, second))).toEqual(new Set(["stored"]));
+    expect(await stored(one)).toEqual(numbered(410));
+  });
+
+  it("compares ids in Lua as in TypeScript", async () => {
+    const one = await world();
+    const compare = script(
+      "compare",
+      [idPiece],
+      "local r = {} for i = 2, #ARGV, 2 do r[#r + 1] = lt(ARGV[i], ARGV[i + 1]) and 1 or 0 end return r",
+    );
+    const number = fc.oneof(fc.nat({ max: 12 }), fc.constantFrom(999, 1_000)).map(String);
+    const id = fc.tuple(number, fc.oneof(number, fc.constant("18446744073709551615"))).map((parts) => parts.join("-"));
+    const pairs = fc.sample(fc.tuple(id, id), 500);
+    const answer = await one.session.run(compare, pairs.flat());
+    expect(answer).toEqual(pairs.map(([left, right]) => (compareIds(left, right) < 0 ? 1 : 0)));
+  });
+
+  it("ensures streams by compare-and-set, says what it would do, and refuses what can't be", async () => {
+    const prefix = freshPrefix();
+    const [one, two] = [await world(prefix), await world(prefix)];
+    const stream = { name: "a", topics: ["a.>"] };
+    expect(await one.streams.ensure(stream, true)).toBe("created");
+    expect(await one.streams.get("a")).toBeUndefined();
+    const both = await Promise.all([one.streams.ensure(stream, false), two.streams.ensure(stream, false)]);
+    expect(both.toSorted()).toEqual(["created", "unchanged"]);
+    expect(await two.streams.ensure({ ...stream, maxAgeMs: 1_000 }, false)).toBe("updated");
+    expect(await one.streams.get("a")).toMatchObject({ partitions: 16, maxAgeMs: 1_000, topics: ["a.>"] });
+    expect(await codeOf(one.streams.ensure({ ...stream, partitions: 2 }, false))).toBe("BUS_CONFLICT");
+    expect(await codeOf(one.streams.ensure({ ...stream, name: "b" }, false))).toBe("BUS_CONFLICT");
+    expect(await codeOf(one.streams.ensure({ ...stream, replicas: 2 }, false))).toBe("BUS_UNSUPPORTED");
+    expect(await codeOf(one.streams.ensure({ ...stream, whenFull: "wait" }, false))).toBe("BUS_UNSUPPORTED");
+  });
+});
