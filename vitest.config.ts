@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { skipsOnce } from "./scripts/brokers/skip-lines.ts";
 
 const results = process.env["OMNIBUS_RESULTS"];
 
@@ -8,6 +9,7 @@ export default defineConfig({
     pool: "forks",
     testTimeout: process.env["OMNIBUS_FULL"] === "1" ? 120_000 : 20_000,
     hookTimeout: 20_000,
+    onConsoleLog: skipsOnce(),
     reporters: [
       "default",
       "./scripts/closing-line-reporter.ts",

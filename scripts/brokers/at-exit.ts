@@ -4,7 +4,11 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 function runAll(): void {
   for (const work of [...works]) {
     works.delete(work);
-    work();
+    try {
+      work();
+    } catch (error) {
+      console.error(error); // the others still have to end
+    }
   }
   unhook();
 }

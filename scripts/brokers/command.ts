@@ -24,7 +24,11 @@ export async function command(
     stdio: ["ignore", "pipe", "pipe"],
   });
   // Not spawn's own: its timer stays behind, and with it this process, when there is no such command.
-  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+  const timer = setTimeout(() => {
+    child.kill("SIGKILL");
+    // What it started may live on, and hold these open.
+    for (const stream of [child.stdout, child.stderr]) stream.destroy();
+  }, timeoutMs);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
   try {

@@ -29,5 +29,6 @@ export function imageOf(service: string, newest: string, version: string): strin
   const compose = readFileSync(new URL("../../compose.yaml", import.meta.url), "utf8");
   const image = new RegExp(`^  ${service}:\\n(?:    .*\\n)*?    image: (\\S+)$`, "m").exec(compose)?.[1];
   if (image === undefined) throw new Error(`compose.yaml has no image for ${service}`);
+  if (!image.includes(`:${newest}`)) throw new Error(`compose.yaml pins ${image}, and not ${newest}`);
   return image.replace(`:${newest}`, `:${version}`);
 }

@@ -58,12 +58,18 @@ export class ControlledServer implements BrokerServer {
     return this.#server.kill();
   }
 
-  pause(): Promise<void> {
-    return this.#server.pause();
+  async pause(): Promise<void> {
+    await this.#mustRun();
+    await this.#server.pause();
   }
 
-  resume(): Promise<void> {
-    return this.#server.resume();
+  async resume(): Promise<void> {
+    await this.#mustRun();
+    await this.#server.resume();
+  }
+
+  async #mustRun(): Promise<void> {
+    if ((await this.state()) === "down") throw new Error(`${this.#label} does not run`);
   }
 
   async restart(): Promise<void> {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { withoutAutoStart } from "./auto-start.ts";
 import { command, lastLine, type Ended } from "./command.ts";
@@ -26,10 +26,12 @@ function isContainer(): boolean {
   );
 }
 
-/** Whole or not at all: made in a folder beside its own, which then takes the name. */
+/** Whole or not at all: made in a folder beside its own, which then takes the name. Only one at a time gets here. */
 async function intoCache(path: string, make: (folder: string) => Promise<Ended>): Promise<Ended> {
   const folder = dirname(path);
   mkdirSync(dirname(folder), { recursive: true });
+  for (const left of readdirSync(dirname(folder)).filter((name) => name.startsWith(`${basename(folder)}.`)))
+    rmSync(join(dirname(folder), left), { recursive: true, force: true }); // of one that was killed
   const unfinished = mkdtempSync(`${folder}.`);
   try {
     const ended = await make(unfinished);

@@ -52,15 +52,19 @@ export function writeInstance(instance: Instance): void {
 
 function readInstance(id: string): Instance | undefined {
   try {
-    return JSON.parse(readFileSync(recordOf(id), "utf8")) as Instance;
+    const record = JSON.parse(readFileSync(recordOf(id), "utf8")) as Partial<Instance> | null;
+    return record?.id === id && record.found && record.ports && record.processes ? (record as Instance) : undefined;
   } catch {
     return undefined;
   }
 }
 
+/** Whatever else is in the folder is somebody's, and not ours to remove. */
+const idPattern = /^omnibus-[a-z]+-[0-9a-f]{12}$/;
+
 const ids = (): readonly string[] =>
   readdirSync(stateFolder(), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && entry.name.startsWith("omnibus-"))
+    .filter((entry) => entry.isDirectory() && idPattern.test(entry.name))
     .map(({ name }) => name);
 
 export function listInstances(): readonly Instance[] {
@@ -79,17 +83,26 @@ export function removeInstance(instance: Instance): void {
   rmSync(folderOf(instance.id), { recursive: true, force: true, maxRetries: 5 });
 }
 
+/** The program's own file; what it was called when that is gone by now. */
+function programOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
 /**
  * A starter can be killed between the start of a server and its record. On Linux the server is found all the same: it runs
  * our executable in a folder that nobody else works in.
  */
 function unrecorded({ id, found, processes }: Instance): readonly ProcessIdentity[] {
   if (process.platform !== "linux" || found.way !== "executable") return [];
-  const executable = realpathSync(found.path);
+  const executable = programOf(found.path);
   return readdirSync("/proc").flatMap((name) => {
     try {
       if (!readlinkSync(`/proc/${name}/cwd`).startsWith(folderOf(id) + sep)) return [];
-      if (readlinkSync(`/proc/${name}/exe`) !== executable) return [];
+      if (readlinkSync(`/proc/${name}/exe`).replace(/ \(deleted\)$/, "") !== executable) return [];
       const found = identify(Number(name));
       return found === undefined || processes.some((known) => known?.pid === found.pid) ? [] : [found];
     } catch {

@@ -12,8 +12,8 @@ function fail(error: unknown): void {
 
 /** All at once: one may have to be installed while another is there. */
 async function start(wanted: readonly Wanted[], env: boolean): Promise<void> {
-  const print = (label: string, { url, about, variable }: KeptUrl): void => {
-    if (!env) console.log(`${label}  ${url}  (${about})`);
+  const print = (label: string, { url, shown, about, variable }: KeptUrl): void => {
+    if (!env) console.log(`${label}  ${shown}  (${about})`);
     else if (variable !== undefined) console.log(`${variable}=${url}`);
   };
   await Promise.all(

@@ -26,6 +26,9 @@ interface Access {
   readonly inUrl: string;
 }
 
+/** Its configuration has JSON's way to write a text. */
+const quoted = (text: string): string => JSON.stringify(text);
+
 const accesses: Partial<Record<Variant, Access>> = {
   password: {
     config: `authorization { user: "omnibus", password: "secret" }`,
@@ -69,11 +72,12 @@ export const nats: BrokerKind<Variant, keyof typeof releases> = {
       `listen: "${host}:${ports[0]}"`,
       ...(variant === "no-jetstream"
         ? []
-        : [`jetstream { store_dir: "${folder}/data", max_memory_store: 256MB, max_file_store: 10GB }`]),
+        : [`jetstream { store_dir: ${quoted(`${folder}/data`)}, max_memory_store: 256MB, max_file_store: 10GB }`]),
       ...(pair === undefined
         ? []
         : [
-            `tls { cert_file: "${pair.cert}", key_file: "${pair.key}", ca_file: "${certificates.ca}", verify: ${variant === "mtls"} }`,
+            `tls { cert_file: ${quoted(pair.cert)}, key_file: ${quoted(pair.key)}`,
+            `  ca_file: ${quoted(certificates.ca)}, verify: ${variant === "mtls"} }`,
           ]),
       ...(access === undefined ? [] : [access.config]),
       ...(accounts === undefined ? [] : [accounts.config]),

@@ -19,6 +19,8 @@ const variants = [
 type Variant = (typeof variants)[number];
 
 const slots = 16_384;
+/** Its configuration has JSON's way to write a text. */
+const quoted = (text: string): string => JSON.stringify(text);
 const login = { user: "omnibus", password: "secret" };
 
 async function until(condition: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
@@ -67,9 +69,9 @@ export const redis: BrokerKind<Variant, keyof typeof releases> = {
         : [
             "port 0",
             `tls-port ${port}`,
-            `tls-cert-file ${pair.cert}`,
-            `tls-key-file ${pair.key}`,
-            `tls-ca-cert-file ${certificates.ca}`,
+            `tls-cert-file ${quoted(pair.cert)}`,
+            `tls-key-file ${quoted(pair.key)}`,
+            `tls-ca-cert-file ${quoted(certificates.ca)}`,
             `tls-auth-clients ${variant === "mtls" ? "yes" : "no"}`,
           ];
     const special: Partial<Record<Variant, (at: number) => readonly string[]>> = {
@@ -81,7 +83,7 @@ export const redis: BrokerKind<Variant, keyof typeof releases> = {
       `bind ${host}`,
       "protected-mode no", // it is on loopback, or behind a port that is published on loopback
       ...listening(ports[at] ?? 0),
-      `dir ${folder}`,
+      `dir ${quoted(folder)}`,
       `appendonly ${variant === "no-append" ? "no" : "yes"}`,
       'save ""',
       "maxmemory-policy noeviction",
