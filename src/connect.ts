@@ -6,7 +6,7 @@ import { within } from "./deadline.ts";
 import type { Driver } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import { UuidSource } from "./internal/uuid.ts";
-import { driverNames, loadDriver } from "./load-driver.ts";
+import { driverNames, driverOf, loadDriver } from "./load-driver.ts";
 import { MessageBus } from "./message-bus.ts";
 import { resolveOptions } from "./normalise.ts";
 import { invalidOption, printable } from "./option-check.ts";
@@ -89,7 +89,7 @@ function make(target: string | BusConfig, more: BusOptions | undefined): Made {
     if (section === undefined) continue;
     if (given !== undefined)
       throw invalidOption(`the section "${name}" is for a url; a driver that is given has its options already`);
-    if (schemeOf(url as string) !== name)
+    if (driverOf(schemeOf(url as string)) !== name)
       throw invalidOption(
         `the section "${name}" belongs to another driver than the url's, "${printable(schemeOf(url as string))}"`,
       );
@@ -106,7 +106,7 @@ function make(target: string | BusConfig, more: BusOptions | undefined): Made {
   };
   const driver =
     given === undefined
-      ? new LazyDriver(schemeOf(url as string), () =>
+      ? new LazyDriver(driverOf(schemeOf(url as string)), () =>
           loadDriver(url as string, merged as Readonly<Record<string, unknown>>),
         )
       : (given as Driver);

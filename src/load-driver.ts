@@ -54,6 +54,10 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
 
 export const driverNames: readonly string[] = Object.keys(drivers);
 
+/** `rediss` is another way to reach `redis`. A scheme that is none stays as it is. */
+export const driverOf = (scheme: string): string =>
+  driverNames.find((name) => drivers[name]?.schemes.includes(scheme)) ?? scheme;
+
 /** `sqlite:./bus.db`, `sqlite:/var/bus.db`, `sqlite:///var/bus.db` */
 const restOf = (url: string): string => url.slice(url.indexOf(":") + 1).replace(/^\/\/(?=\/)/, "");
 

@@ -79,7 +79,7 @@ export class Publisher {
     try {
       if (options !== undefined) checkPublish(options, this.#core.clock.now());
       if (group !== undefined) validateName("group", group);
-      if (topic !== undefined) validateTopic(topic);
+      if (topic !== undefined || event === undefined) validateTopic(topic);
       if (definition === undefined) {
         const type = options?.type ?? topic!.slice(topic!.lastIndexOf(".") + 1);
         definition = this.#core.options.registry.latest(type);
