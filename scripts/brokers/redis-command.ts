@@ -17,10 +17,16 @@ export async function redisCommand(port: number, ...words: readonly string[]): P
   return reply;
 }
 
-/** A line, or a text of the length that it begins with; no more is asked for here. */
-function isWhole(reply: string): boolean {
-  const end = reply.indexOf("\r\n");
-  if (end < 0) return false;
-  const length = reply.startsWith("$") ? Number(reply.slice(1, end)) : -1; // -1 also is nothing's
-  return length < 0 || Buffer.byteLength(reply) >= end + 2 + length + 2;
+const isWhole = (reply: string): boolean => endOf(Buffer.from(reply), 0) !== undefined;
+
+/** Where the value that begins at `from` ends: a line, a text of the length that it begins with, or a list of values. */
+function endOf(reply: Buffer, from: number): number | undefined {
+  const line = reply.indexOf("\r\n", from);
+  if (line < 0) return undefined;
+  const kind = String.fromCharCode(reply[from]!);
+  const size = kind === "$" || kind === "*" ? Number(reply.toString("utf8", from + 1, line)) : -1; // -1 also is nothing's
+  let end: number | undefined = line + 2;
+  if (kind === "$") return size < 0 ? end : end + size + 2 <= reply.length ? end + size + 2 : undefined;
+  for (let left = size; left > 0 && end !== undefined; left -= 1) end = endOf(reply, end);
+  return end;
 }
