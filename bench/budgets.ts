@@ -27,6 +27,17 @@ export function cpuAdded(mostMicros: number): Budget {
   };
 }
 
+/** How many times as much the other side spends. */
+export function cpuTimes(least: number): Budget {
+  return {
+    what: `≥ ${least} times less CPU`,
+    judge: ({ row }) => {
+      const times = row.cpuMicros.bare / row.cpuMicros.ours;
+      return { figure: times.toFixed(1), met: times >= least };
+    },
+  };
+}
+
 export function latencyBelow(ms: number): Budget {
   return {
     what: `p50 < ${ms} ms`,

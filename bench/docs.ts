@@ -1,12 +1,7 @@
-import type { BenchDriver } from "./options.ts";
+import type { DriverReport } from "./driver-report.ts";
 import { type InsertRates, readyBytes } from "./insert-rate.ts";
-import { type Measured, warmUps } from "./measure.ts";
-import { cells, markdownTable, notes } from "./report.ts";
-
-export interface DriverReport {
-  readonly driver: BenchDriver;
-  readonly measured: readonly Measured[];
-}
+import { warmUps } from "./measure.ts";
+import { cells, markdownTable, nearness, notes, omissions, served } from "./report.ts";
 
 export interface DocsFacts {
   readonly command: string;
@@ -19,33 +14,59 @@ export interface DocsFacts {
 
 /** docs/benchmarks.md, whole: written from a run, never by hand. */
 export function benchmarksPage(reports: readonly DriverReport[], facts: DocsFacts): string {
-  return `# Benchmarks
-
-Written by \`${facts.command}\` on ${facts.day}: ${facts.machine}. The machine was shared, so read the ratios and the CPU time
-rather than the rates. Do not choose a broker by them.
-
-*Ours* and *bare* are medians of interleaved rounds, each side in a process of its own. *Runs* says how many rounds of each side
+  const brokers = reports.flatMap(({ driver, broker }) =>
+    broker === undefined ? [] : [`- ${driver}: ${served(broker)}.`],
+  );
+  const minutes = reports.reduce((sum, report) => sum + report.minutes, 0);
+  const absent = reports.flatMap(({ driver, missing }) => (missing === undefined ? [] : [driver]));
+  const paragraphs = [
+    "# Benchmarks",
+    `Written by \`${facts.command}\` on ${facts.day}, in ${minutes.toFixed(0)} minutes: ${facts.machine}. The machine was shared, so read the ratios and the CPU time
+rather than the rates. Do not choose a broker by them.`,
+    ...(brokers.length === 0
+      ? []
+      : [`The brokers ran beside the bench, on loopback and the same cores:\n\n${brokers.join("\n")}`]),
+    ...(absent.length === 0 ? [] : [`Not measured, because the broker could not be had: ${absent.join(", ")}.`]),
+    `*Ours* and *bare* are medians of interleaved rounds, each side in a process of its own. *Runs* says how many rounds of each side
 count; ${warmUps} before them warm up, or one where there is one run. The ratio is that of each pair (median, and from the lowest to the
 highest), and above 1 ours is better, latency included. *Bare* is the shortest program that does the same: as many bytes encoded
 and parsed, the same durability and window, an awaited handler; none has 60 lines (\`bench/bare\`). An event's data has 250 bytes
-of JSON. CPU is microseconds of a message, user and system, of all threads of the process.
-
-${reports.map((report) => section(report, facts)).join("\n\n")}
-`;
+of JSON. CPU is microseconds of a message, user and system, of all threads of the process, and none of the broker's.`,
+    ...reports.map((report) => section(report, facts)),
+  ];
+  return `${paragraphs.join("\n\n")}\n`;
 }
 
-function section({ driver, measured }: DriverReport, facts: DocsFacts): string {
-  const further = measured.map((each) => notes(each)).filter((line) => line !== undefined);
+const list = (title: string, lines: readonly (string | undefined)[]): readonly string[] => {
+  const told = lines.filter((line) => line !== undefined);
+  return told.length === 0 ? [] : [`${title}:\n\n${told.map((line) => `- ${line}.`).join("\n")}`];
+};
+
+function section(report: DriverReport, facts: DocsFacts): string {
+  const { driver, measured, missing } = report;
+  const title = `## ${driver}`;
+  if (missing !== undefined) return [title, ...list("Left out", omissions(report))].join("\n\n");
+  const disk = `An fdatasync of 4 KiB takes ${facts.fdatasyncMs.toFixed(2)} ms here (p50), far from a user's disk.`;
   const slow = facts.slowDisk
     ? ""
     : " The rate with 2 ms more was not measured: strace, which delays the calls, could not be used.";
-  const disk = `An fdatasync of 4 KiB takes ${facts.fdatasyncMs.toFixed(2)} ms here (p50), far from a user's disk.${slow}`;
   return [
-    `## ${driver}`,
-    ...(driver === "memory" ? [] : [disk, baseline(facts.inserts)]),
-    markdownTable(measured.map(cells)),
-    `What is measured:\n\n${measured.map(({ scenario }) => `- ${scenario.name}: ${scenario.about}.`).join("\n")}`,
-    ...(further.length === 0 ? [] : [`Also:\n\n${further.map((line) => `- ${line}.`).join("\n")}`]),
+    title,
+    ...(driver === "sqlite" ? [`${disk}${slow}`, baseline(facts.inserts)] : []),
+    ...(measured.length === 0 ? [] : [markdownTable(measured.map(cells))]),
+    ...list("Left out", omissions(report)),
+    ...list(
+      "What is measured",
+      measured.map(({ scenario }) => `${scenario.name}: ${scenario.about}`),
+    ),
+    ...list(
+      "Also",
+      measured.map((each) => notes(each)),
+    ),
+    ...list(
+      `The bare sides beside the same client measured by itself, with ${readyBytes} bytes that were ready and more in flight`,
+      measured.map((each) => nearness(each)),
+    ),
   ].join("\n\n");
 }
 

@@ -29,7 +29,10 @@ export interface MeasureOptions {
   readonly directory: string;
   readonly bytes: number;
   readonly rounds: number;
-  /** Messages are divided by it. */
+  readonly url: string | undefined;
+  /** Called after each side's round. */
+  readonly reset: (() => Promise<void>) | undefined;
+  /** Messages are divided by it; above 1 nothing warms up, and a row has no number of rounds of its own. */
   readonly shorter: number;
 }
 
@@ -48,28 +51,34 @@ export const warmUps = 3;
  * then pairs, of which every other one begins with the bare side.
  */
 export async function measure(scenario: Scenario, options: MeasureOptions): Promise<Measured> {
-  const { driver, bytes, shorter } = options;
-  const rounds = scenario.rounds ?? options.rounds;
+  const { driver, bytes, shorter, url, reset } = options;
+  const rounds = shorter === 1 ? (scenario.rounds ?? options.rounds) : options.rounds;
   const messages = Math.max(Math.ceil(scenario.settings.messages / shorter), 1);
   const plain = { ...scenario.settings, messages, bytes };
   const sides: SideProcess[] = [];
   const start = async (file: string, name: string): Promise<SideProcess> => {
     const directory = join(options.directory, name);
     mkdirSync(directory, { recursive: true });
-    const settings: Settings = { ...plain, driver, directory };
+    const settings: Settings = { ...plain, driver, directory, ...(url === undefined ? {} : { url }) };
     const side = await SideProcess.start(new URL(file, import.meta.url), settings, scenario.wrapper);
     sides.push(side);
     return side;
+  };
+  const round = async (side: SideProcess): Promise<Sample> => {
+    const sample = await side.round();
+    await reset?.();
+    return sample;
   };
   try {
     const ours = await start(`ours/${scenario.ours}`, "ours");
     const bare = await start(`bare/${scenario.bare}`, "bare");
     const pairs: { ours: Sample; bare: Sample }[] = [];
-    for (let round = rounds === 1 ? -1 : -warmUps; round < rounds; round++) {
-      const first = round % 2 === 0 ? await ours.round() : undefined;
-      const second = await bare.round();
-      const pair = { ours: first ?? (await ours.round()), bare: second };
-      if (round >= 0) pairs.push(pair);
+    const unwarmed = rounds === 1 ? -1 : -warmUps;
+    for (let at = shorter === 1 ? unwarmed : 0; at < rounds; at++) {
+      const first = at % 2 === 0 ? await round(ours) : undefined;
+      const second = await round(bare);
+      const pair = { ours: first ?? (await round(ours)), bare: second };
+      if (at >= 0) pairs.push(pair);
     }
     return { scenario, pairs, row: rowOf(scenario, driver, pairs, plain) };
   } finally {

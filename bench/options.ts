@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 
-export const drivers = ["memory", "sqlite"] as const;
+export const drivers = ["memory", "sqlite", "nats", "redis"] as const;
 export type BenchDriver = (typeof drivers)[number];
 
 export interface BenchOptions {
@@ -16,16 +16,16 @@ export interface BenchOptions {
 
 export const usage = `npm run bench -- [options]
 
-  --driver <name>     memory or sqlite            (default: both)
+  --driver <name>     memory, sqlite, nats or redis; may be given again  (default: all)
   --json <file>       writes the rows as JSON
   --rounds <n>        interleaved pairs of a row  (default: 5)
   --only <text>       rows whose name has it
   --quick             a tenth of the messages: to see that it runs, not how fast
   --bytes <n>         JSON of an event's data     (default: 250)
   --directory <path>  for the files of the bench  (default: .tmp/bench)
-  --write-docs        writes docs/benchmarks.md
+  --write-docs        writes docs/benchmarks.md; of a whole run only
 
-OMNIBUS_BENCH_PROFILE=<folder> writes a CPU profile of each side.`;
+OMNIBUS_BENCH_PROFILE=<folder> writes a CPU profile of what is measured, for each round of a rate or a latency.`;
 
 function whole(name: string, text: string): number {
   const value = Number(text);
@@ -38,7 +38,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | undefined 
   const { values } = parseArgs({
     args: [...args],
     options: {
-      driver: { type: "string" },
+      driver: { type: "string", multiple: true, default: [...drivers] },
       json: { type: "string" },
       rounds: { type: "string", default: "5" },
       only: { type: "string" },
@@ -50,8 +50,12 @@ export function benchOptions(args: readonly string[]): BenchOptions | undefined 
     },
   });
   if (values.help) return undefined;
-  const chosen = drivers.filter((name) => values.driver === undefined || name === values.driver);
-  if (chosen.length === 0) throw new TypeError(`--driver must be one of ${drivers.join(", ")}`);
+  const chosen = drivers.filter((name) => values.driver.includes(name));
+  if (values.driver.some((name) => !drivers.some((each) => each === name)))
+    throw new TypeError(`--driver must be one of ${drivers.join(", ")}`);
+  const isPart = chosen.length < drivers.length || values.only !== undefined || values.quick;
+  if (values["write-docs"] && isPart)
+    throw new TypeError("--write-docs goes with neither --driver nor --only nor --quick: the page is of a whole run");
   return {
     drivers: chosen,
     json: values.json,

@@ -1,3 +1,5 @@
+import type { BrokerFacts } from "./broker.ts";
+import type { DriverReport } from "./driver-report.ts";
 import type { Measured } from "./measure.ts";
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
@@ -58,4 +60,22 @@ export function notes({ row }: Measured): string | undefined {
   if (names.length === 0) return undefined;
   const told = names.map((name) => `${name} ${figure(ours[name] ?? Number.NaN)} / ${figure(bare[name] ?? Number.NaN)}`);
   return `${row.name}: ${told.join(", ")} (ours / bare)`.replaceAll("NaN", "-");
+}
+
+/** What a driver's rows depend on besides the machine. */
+export function served({ server, client, durability }: BrokerFacts): string {
+  return `${server}, client ${client}; ${durability}`;
+}
+
+/** What should have a row and has none. */
+export function omissions({ driver, missing, failed }: DriverReport): readonly string[] {
+  if (missing !== undefined) return [`not measured, no row of ${driver}: ${missing}`];
+  return failed.map(({ name, why }) => `not measured, it failed: ${name}: ${why}`);
+}
+
+/** How near the bare sides come to what was measured by itself. */
+export function nearness({ scenario: { reference }, row }: Measured): string | undefined {
+  if (reference === undefined) return undefined;
+  const { median } = row.bare;
+  return `${row.name}: bare ${figure(median)}/s, ${((median / reference) * 100).toFixed(0)} % of ${figure(reference)}/s`;
 }

@@ -15,8 +15,10 @@ export interface Scenario {
   /** Files under `ours/` and `bare/`. */
   readonly ours: string;
   readonly bare: string;
-  readonly settings: Omit<Settings, "driver" | "directory" | "bytes">;
+  readonly settings: Omit<Settings, "driver" | "directory" | "bytes" | "url">;
   readonly rounds?: number;
+  /** What the bare side reached by itself, of 250 bytes that were ready. */
+  readonly reference?: number;
   readonly budgets: readonly Budget[];
   /** What the bare side is, or what the figure needs to be understood. */
   readonly about: string;

@@ -1,5 +1,6 @@
 import { atLeast, cpuAdded, flat, latencyAdded, latencyBelow, ratioOf } from "./budgets.ts";
 import type { Scenario } from "./scenario.ts";
+import { scaling } from "./scenarios-scaling.ts";
 import { slowDisk } from "./slow-disk.ts";
 
 const publish = {
@@ -57,6 +58,17 @@ export const scenarios: readonly Scenario[] = [
       "one each 10 ms, in one process; bare: insert, commit, read back, handle, move the cursor with synchronous=NORMAL",
   },
   {
+    name: "latency, publish to handler, 500/s",
+    unit: "µs (p50)",
+    better: "lower",
+    ours: "latency.ts",
+    bare: "sqlite-latency.ts",
+    settings: { messages: 500, window: 1, everyMs: 2 },
+    rounds: 10,
+    budgets: [],
+    about: "one each 2 ms; bare: as above",
+  },
+  {
     name: "request, one after the other, two processes",
     unit: "requests/s",
     better: "higher",
@@ -76,6 +88,7 @@ export const scenarios: readonly Scenario[] = [
     budgets: [atLeast(2_000)],
     about: "as above",
   },
+  scaling,
   {
     name: "consume slowly, a million waiting",
     unit: "MiB resident",

@@ -1,3 +1,5 @@
+import { profiled } from "./profile.ts";
+
 /** What a scenario is told; plain data, since each side runs in a process of its own. */
 export interface Settings {
   readonly driver: string;
@@ -9,6 +11,8 @@ export interface Settings {
   readonly bytes: number;
   /** For files, made afresh for each round. */
   readonly directory: string;
+  /** Of the broker, where the driver has one. */
+  readonly url?: string;
   readonly encode?: boolean;
   readonly correlate?: "auto" | "explicit";
   readonly subscriptions?: number;
@@ -16,8 +20,14 @@ export interface Settings {
   readonly topics?: number;
   /** That the stream keeps; beyond it what was handled is forgotten, and publishers wait for the handlers. */
   readonly maxMessages?: number;
-  /** Between two messages, for latencies. */
+  /** Between the end of one message and the next, for latencies. */
   readonly idleMs?: number;
+  /** From the beginning of one message to the next, for latencies. */
+  readonly everyMs?: number;
+  /** Processes that share the work of a group. */
+  readonly members?: number;
+  /** What a handler takes. */
+  readonly handlerMs?: number;
 }
 
 /** What one side did in one round. */
@@ -41,7 +51,7 @@ export type Open = (settings: Settings) => Promise<Side> | Side;
 export async function rate(messages: number, work: () => Promise<unknown>): Promise<Sample> {
   const cpu = process.cpuUsage();
   const started = performance.now();
-  await work();
+  await profiled(work);
   const ms = performance.now() - started;
   const { user, system } = process.cpuUsage(cpu);
   return { value: messages / (ms / 1_000), cpuMicros: (user + system) / messages };

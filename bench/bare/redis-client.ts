@@ -1,14 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { createClient } from "redis";
 
-export const redisUrl: string =
-  process.env["OMNIBUS_BENCH_REDIS_URL"] ?? process.env["OMNIBUS_TEST_REDIS_URL"] ?? "redis://127.0.0.1:6379";
-
 export type Client = Awaited<ReturnType<typeof openClient>>;
 
 /** The client as its page shows it, with what a careful program sets: nothing is kept in a queue while it is away. */
-export async function openClient() {
-  const client = createClient({ url: redisUrl, disableOfflineQueue: true });
+export async function openClient(url: string | undefined) {
+  const client = createClient({ url: url!, disableOfflineQueue: true });
   client.on("error", () => {});
   await client.connect();
   return client;

@@ -3,11 +3,11 @@ import { envelopes } from "../message.ts";
 import { type Open, rate } from "../side.ts";
 import { fill, freshStream, openClient, readGroup } from "./redis-client.ts";
 
-export const open: Open = ({ messages, window, bytes }) => {
+export const open: Open = ({ messages, window, bytes, url }) => {
   const envelope = envelopes(bytes);
   return {
     round: async () => {
-      const client = await openClient();
+      const client = await openClient(url);
       const { key, remove } = await freshStream(client);
       await fill(client, key, messages, (at) => JSON.stringify(envelope(at)));
       let handled = 0;

@@ -8,7 +8,7 @@ export const open: Open = (settings) => {
   const envelope = envelopes(settings.bytes);
   return {
     round: async () => {
-      const [client, reader] = await Promise.all([openClient(), openClient()]);
+      const [client, reader] = await Promise.all([openClient(settings.url), openClient(settings.url)]);
       const { key, remove } = await freshStream(client);
       const sample = await latencies(settings, async (at) => {
         const coming = readGroup(reader, key, 256, 5_000);

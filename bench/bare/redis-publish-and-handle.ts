@@ -3,11 +3,11 @@ import { envelopes } from "../message.ts";
 import { inWindows, type Open, rate } from "../side.ts";
 import { freshStream, openClient, readGroup } from "./redis-client.ts";
 
-export const open: Open = ({ messages, window, bytes }) => {
+export const open: Open = ({ messages, window, bytes, url }) => {
   const envelope = envelopes(bytes);
   return {
     round: async () => {
-      const [client, reader] = await Promise.all([openClient(), openClient()]);
+      const [client, reader] = await Promise.all([openClient(url), openClient(url)]);
       const { key, remove } = await freshStream(client);
       let handled = 0;
       const handler = async (event: unknown): Promise<void> => void (handled += event === null ? 0 : 1);

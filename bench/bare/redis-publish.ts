@@ -3,11 +3,11 @@ import { envelopes } from "../message.ts";
 import { inWindows, type Open, rate } from "../side.ts";
 import { freshStream, openClient } from "./redis-client.ts";
 
-export const open: Open = ({ messages, window, bytes }) => {
+export const open: Open = ({ messages, window, bytes, url }) => {
   const envelope = envelopes(bytes);
   return {
     round: async () => {
-      const client = await openClient();
+      const client = await openClient(url);
       const { key, remove } = await freshStream(client);
       const add = (at: number): Promise<unknown> => client.xAdd(key, "*", { b: JSON.stringify(envelope(at)) });
       const sample = await rate(messages, () => inWindows(messages, window, add));

@@ -6,13 +6,13 @@ import { envelopes } from "../message.ts";
 import { inWindows, type Open, rate } from "../side.ts";
 import { openClient } from "./redis-client.ts";
 
-export const open: Open = ({ messages, window, bytes }) => {
+export const open: Open = ({ messages, window, bytes, url }) => {
   const envelope = envelopes(bytes);
   return {
     round: async () => {
       const channel = `bench-bare:${randomUUID()}`;
-      const [client, subscriber] = await Promise.all([openClient(), openClient()]);
-      const child = fork(new URL("redis-responder.ts", import.meta.url), [channel]);
+      const [client, subscriber] = await Promise.all([openClient(url), openClient(url)]);
+      const child = fork(new URL("redis-responder.ts", import.meta.url), [url!, channel]);
       await once(child, "message");
       const waiting = new Map<number, () => void>();
       await subscriber.subscribe(`${channel}:answers`, (text) => {
