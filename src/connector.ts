@@ -7,6 +7,8 @@ import { reasonOf, redact, wrapError } from "./wrap-error.ts";
 /** One connection: opened once however many ask, tried again while the reason may pass, closed once. */
 export class Connector {
   readonly driver: Driver;
+  /** Called each time the driver says that a connection that was lost is there again. */
+  readonly whenBack: Set<() => void> = new Set();
   readonly #core: Core;
   readonly #member: Member;
   readonly #prepare: (connection: DriverConnection) => Promise<void>;
@@ -127,6 +129,7 @@ export class Connector {
           driver: this.driver.name,
           ...(wrapped === undefined ? {} : errorFields(wrapped)),
         });
+        if (type === "connected") for (const back of [...this.whenBack]) back();
       },
     };
   }

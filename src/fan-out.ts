@@ -64,11 +64,19 @@ export class FanOut implements Consumer {
     this.#count(receiver, 1);
     for (const pattern of patterns) this.#receivers.add(pattern, receiver);
     try {
-      await (this.#opening ??= this.supervisor.open());
+      await (this.#opening ??= this.#open());
       await this.#want();
     } catch (error) {
-      this.#opening = undefined;
       this.#forget(receiver);
+      throw error;
+    }
+  }
+
+  async #open(): Promise<void> {
+    try {
+      await this.supervisor.open();
+    } catch (error) {
+      this.#opening = undefined;
       throw error;
     }
   }
@@ -76,8 +84,13 @@ export class FanOut implements Consumer {
   /** Resolves when it is out; the last one closes the consumption. */
   async remove(receiver: Receiver): Promise<void> {
     this.#forget(receiver);
-    if (this.#all.size > 0) await this.#want();
-    else if (this.#opening !== undefined) await this.close(AbortSignal.abort());
+    const ending =
+      this.#all.size > 0
+        ? this.#want()
+        : this.#opening === undefined
+          ? Promise.resolve()
+          : this.close(AbortSignal.abort());
+    await ending.catch((error: unknown) => this.supervisor.untold("leaving", error)); // it is out all the same
   }
 
   async close(signal: AbortSignal): Promise<void> {
@@ -144,6 +157,7 @@ export class FanOut implements Consumer {
     try {
       await inForce;
     } catch (error) {
+      if (this.#wanted?.inForce === inForce) this.#wanted = undefined;
       if (this.supervisor.consumption === consumption) throw error;
     }
   }

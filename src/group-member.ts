@@ -74,17 +74,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     return this.supervisor.open();
   }
 
-  /** A handler of a member that is open: it is there before the group's definition asks for its patterns. */
-  async join(runner: BaseRunner, connection: DriverConnection): Promise<void> {
-    this.add(runner);
-    try {
-      await this.prepare(connection);
-    } catch (error) {
-      this.remove(runner);
-      throw error;
-    }
-  }
-
+  /** Before the group's definition asks for its patterns, and before it is opened: the first delivery may be for it. */
   add(runner: BaseRunner): void {
     this.runners.add(runner);
     runner.resized = () => {
@@ -113,8 +103,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   /** Nothing is delivered any more, nothing starts; resolves when no handler runs. */
   async stop(): Promise<void> {
     this.#closing = true;
-    await this.supervisor.consumption?.stop();
-    await this.#intake?.stop();
+    await Promise.all([this.supervisor.stop(), this.#intake?.stop()]);
   }
 
   /** Resolves when what was settled so far is at the broker. */
@@ -135,7 +124,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   /** After `stop`, or by force. */
   async close(signal: AbortSignal): Promise<void> {
     this.#closing = true;
-    if (!signal.aborted) await this.#settler.flush();
+    if (!signal.aborted) await this.#settler.flush().catch(() => undefined); // what could not be settled comes again
     this.#settler.use(undefined);
     await this.supervisor.close(signal);
   }

@@ -75,6 +75,9 @@ export class Lifecycle implements Broker {
   get active(): DriverConnection | undefined {
     return this.connector.active;
   }
+  get whenBack(): Set<() => void> {
+    return this.connector.whenBack;
+  }
   /** Undefined before the first one. */
   get subscriptions(): Subscriptions | undefined {
     return this.#subscriptions;

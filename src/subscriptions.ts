@@ -14,6 +14,7 @@ import type { Routing } from "./routing.ts";
 import { BusSubscription } from "./subscription.ts";
 import { errorFields } from "./status-board.ts";
 import type { Broker } from "./supervisor.ts";
+import { wrapError } from "./wrap-error.ts";
 
 const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
 
@@ -249,7 +250,7 @@ export class Subscriptions {
     } catch (error) {
       entry.state = "closed";
       this.#forget(entry);
-      throw error;
+      throw wrapError(this.#broker.driver, "subscribing", error);
     }
   }
 
@@ -265,12 +266,18 @@ export class Subscriptions {
     const { runner } = entry;
     const existing = this.#members.get(group);
     if (existing !== undefined) {
-      entry.member = existing.member;
+      const { member } = existing;
+      entry.member = member;
       existing.joining += 1;
+      member.add(runner);
       try {
         await existing.opened;
-        await existing.member.join(runner, await this.#broker.ready());
-        await this.listenDirect(group, existing.member);
+        await member.prepare(await this.#broker.ready());
+        await this.listenDirect(group, member);
+      } catch (error) {
+        member.remove(runner);
+        runner.giveBack();
+        throw error;
       } finally {
         existing.joining -= 1;
       }
@@ -299,7 +306,13 @@ export class Subscriptions {
     entry.ephemeral = ephemeral;
     await this.#broker.ready(); // the routing table comes with the connection
     const direct = this.#fanOut(this.#directs, undefined, { kind: "direct", group: undefined });
-    await Promise.all([ephemeral.listen(direct), this.#tail(ephemeral, { at: "newest" })]);
+    const listening = await Promise.allSettled([ephemeral.listen(direct), this.#tail(ephemeral, { at: "newest" })]);
+    const failed = listening.find(({ status }) => status === "rejected") as PromiseRejectedResult | undefined;
+    if (failed === undefined) return;
+    const sources = [...ephemeral.sources];
+    await ephemeral.stop(); // or it would get what comes by the other one
+    this.#sweep(sources);
+    throw failed.reason;
   }
 
   async #tail(ephemeral: Ephemeral, from: StartAt): Promise<void> {

@@ -10,6 +10,8 @@ export interface Broker {
   readonly driver: Driver;
   readonly active: DriverConnection | undefined;
   ready(): Promise<DriverConnection>;
+  /** Called each time the driver says that a connection that was lost is there again. */
+  readonly whenBack: Set<() => void>;
 }
 
 /** What one consumption is for; all of it is called for the newest opening only. */
@@ -40,6 +42,11 @@ export class Supervisor {
   #consumption: Consumption | undefined;
   #state: "closed" | "opening" | "running" | "recovering" = "closed";
   #failure: BusError | undefined;
+  /** Until the next try to open it again; undefined while one is under way. */
+  #retry: { cancel(): void } | undefined;
+  #tryAgain: () => void = () => undefined;
+  /** How often the wait has been doubled, and one. */
+  #step = 1;
   readonly #waiting: { readonly resolve: () => void; readonly reject: (error: BusError) => void }[] = [];
 
   constructor(core: Core, broker: Broker, consumer: Consumer) {
@@ -78,14 +85,35 @@ export class Supervisor {
     return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
   }
 
-  /** Hands back what is unsettled. What is delivered afterwards is ignored. */
+  /** Nothing more is to be delivered. What the broker can't be told now, the consumption's end tells it. */
+  async stop(): Promise<void> {
+    try {
+      await this.#consumption?.stop();
+    } catch (error) {
+      this.untold("stopping", error);
+    }
+  }
+
+  /** Hands back what is unsettled. What is delivered afterwards is ignored, whether or not it rejects. */
   async close(signal: AbortSignal): Promise<void> {
     const consumption = this.#consumption;
     this.#generation += 1;
     this.#consumption = undefined;
     this.#state = "closed";
+    this.#retry?.cancel();
+    this.#broker.whenBack.delete(this.#hurry);
     this.#tell(new Failure("BUS_CLOSED", `${this.#consumer.what} is closed`));
-    await consumption?.close(signal);
+    try {
+      await consumption?.close(signal);
+    } catch (error) {
+      throw wrapError(this.#broker.driver, `closing ${this.#consumer.what}`, error);
+    }
+  }
+
+  /** What goes on all the same: who can't be told finds out. */
+  untold(doing: string, error: unknown): void {
+    const failure = wrapError(this.#broker.driver, `${doing} ${this.#consumer.what}`, error);
+    this.#core.board.log("warn", "the broker could not be told", { of: this.#consumer.what, ...errorFields(failure) });
   }
 
   async #start(resume: ReadonlyMap<string, string> | undefined): Promise<void> {
@@ -98,6 +126,7 @@ export class Supervisor {
     if (generation !== this.#generation) return consumption.close(AbortSignal.abort());
     this.#consumption = consumption;
     this.#state = "running";
+    this.#broker.whenBack.delete(this.#hurry);
     this.#failure = undefined;
     this.#consumer.opened(consumption);
     sink.open();
@@ -148,13 +177,15 @@ export class Supervisor {
       ...errorFields(this.#failure),
     });
     if (!kept) this.#consumer.revoked("all");
+    this.#step = 1;
     this.#again(1, ++this.#generation);
   }
 
   #again(attempt: number, generation: number): void {
-    const { maxAttempts, minMs, maxMs } = this.#core.options.reconnect;
+    const { maxAttempts } = this.#core.options.reconnect;
     if (attempt > maxAttempts) {
       this.#state = "closed";
+      this.#broker.whenBack.delete(this.#hurry);
       const error = new Failure(
         "BUS_CONNECTION",
         `${this.#consumer.what} could not be opened again in ${maxAttempts} tries`,
@@ -166,23 +197,44 @@ export class Supervisor {
       this.#core.board.log("error", "subscription given up", { of: this.#consumer.what, ...errorFields(error) });
       return;
     }
-    const delayMs = Math.min(minMs * 2 ** Math.min(attempt - 1, 30), maxMs) * (0.5 + this.#core.clock.random() / 2);
-    this.#core.wheel.set(delayMs, () => {
-      if (generation !== this.#generation) return;
-      this.#start(this.#floors).then(
-        () => {
-          if (this.#state !== "running") return;
-          this.#core.counters.reconnects += 1;
-          this.#core.board.say({ type: "connected", driver: this.#broker.driver.name });
-          this.#core.board.log("info", "subscription runs again", { of: this.#consumer.what, attempt });
-        },
-        (error: unknown) => {
-          if (this.#state === "closed") return;
-          this.#failure = wrapError(this.#broker.driver, `opening ${this.#consumer.what} again`, error);
-          this.#again(attempt + 1, this.#generation);
-        },
-      );
-    });
+    this.#tryAgain = () => this.#try(attempt, generation);
+    this.#broker.whenBack.add(this.#hurry);
+    this.#wait();
+  }
+
+  #wait(): void {
+    const { minMs, maxMs } = this.#core.options.reconnect;
+    const delayMs = Math.min(minMs * 2 ** Math.min(this.#step - 1, 30), maxMs) * (0.5 + this.#core.clock.random() / 2);
+    this.#retry = this.#core.wheel.set(delayMs, this.#tryAgain);
+  }
+
+  /** There is a line again: what waited long because there was none is not to wait that long any more. */
+  readonly #hurry = (): void => {
+    if (this.#retry === undefined) this.#step = 0; // a try is under way, and may have begun without one
+    else if (this.#step > 1) {
+      this.#step = 1;
+      this.#retry.cancel();
+      this.#wait();
+    }
+  };
+
+  #try(attempt: number, generation: number): void {
+    this.#retry = undefined;
+    if (generation !== this.#generation) return;
+    this.#start(this.#floors).then(
+      () => {
+        if (this.#state !== "running") return;
+        this.#core.counters.reconnects += 1;
+        this.#core.board.say({ type: "connected", driver: this.#broker.driver.name });
+        this.#core.board.log("info", "subscription runs again", { of: this.#consumer.what, attempt });
+      },
+      (error: unknown) => {
+        if (this.#state !== "recovering") return;
+        this.#failure = wrapError(this.#broker.driver, `opening ${this.#consumer.what} again`, error);
+        this.#step += 1;
+        this.#again(attempt + 1, this.#generation);
+      },
+    );
   }
 }
 

@@ -24,7 +24,7 @@ async function withLetters(count: number, answering = (connection: DriverConnect
   await consumption.settle(sink.messages.map((message) => ({ how: "dead", message, letter: letterOf(message, "g") })));
   const ids = (await connection.admin.letters("g", undefined, 10)).map(({ id }) => id);
   const active = answering(connection);
-  const broker: Broker = { driver, active, ready: () => Promise.resolve(active) };
+  const broker: Broker = { driver, active, ready: () => Promise.resolve(active), whenBack: new Set() };
   const claim = new LetterClaim({ ids: new UuidSource(clock), wheel: new TimerWheel(clock) }, broker);
   /** What another operator would get; given back at once. */
   const free = async (): Promise<readonly string[]> => {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { connect, defineRequest, type BusStatus, typed } from "../../src/index.ts";
+import { connect, defineRequest, isBusError, type BusStatus, typed } from "../../src/index.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { silence, until, within } from "../../src/testing/until.ts";
 import { FaultyDriver } from "../support/faulty-driver.ts";
-import { connectTo } from "../support/driver-harness.ts";
+import { connectTo, turns } from "../support/driver-harness.ts";
 import { failureOf, fresh, gate, LogBook, onFaulty, Seen, Tick, Tock } from "../support/events.ts";
 
 const soon = { reconnect: { minMs: 1, maxMs: 5 } } as const;
@@ -182,6 +182,77 @@ describe("subscribing", () => {
     await until(() => seen.count === 1, "the event");
   });
 
+  it("several handlers of a group at once has each of them there before the first delivery", async () => {
+    const { bus, driver } = await onFaulty();
+    await using _ = bus;
+    const before = [
+      await bus.subscribe(Tick, () => undefined, { group: "g" }),
+      await bus.subscribe(Tock, () => undefined, { group: "g" }),
+    ];
+    for (const subscription of before) await subscription.unsubscribe();
+    for (let n = 0; n < 5; n += 1) await bus.publish(Tock, { n });
+    const open = gate();
+    driver.groupGate = open.opened;
+    const seen = new Seen();
+    const openings = driver.consumeTimes.length;
+    const subscribing = [
+      bus.subscribe(Tick, () => undefined, { group: "g" }),
+      bus.subscribe(Tock, seen.handle, { group: "g" }),
+    ];
+    await until(() => driver.consumeTimes.length === openings + 2, "that the direct lane and the group are opened");
+    await turns(10); // what is delivered waits for the answer
+    open.open();
+    await Promise.all(subscribing);
+    await until(() => seen.count === 5, "the events");
+    expect(bus.stats().unhandled).toBe(0);
+  });
+
+  it("a handler of a group that can't be opened leaves none of it behind", async () => {
+    const { bus, driver } = await onFaulty();
+    await using _ = bus;
+    driver.failConsumes = 1;
+    const seen = new Seen();
+    const failures = [Tick, Tock].map((type) =>
+      failureOf(bus.subscribe(type, seen.handle, { group: "g", name: type.type })),
+    );
+    for (const failure of await Promise.all(failures)) expect(failure).toMatchObject({ code: "BUS_CONNECTION" });
+    expect(bus.stats().subscriptions).toBe(0);
+    await bus.subscribe(Tock, seen.handle, { group: "g", name: Tock.type });
+    await bus.publish(Tock, { n: 1 });
+    await until(() => seen.count === 1, "the event, once");
+    await silence(() => seen.count, "handled once more", 40);
+  });
+
+  it("without a group leaves nothing behind either, of the part that could be opened", async () => {
+    const { bus, driver } = await onFaulty();
+    await using _ = bus;
+    driver.failConsumes = 1;
+    const seen = new Seen();
+    expect(await failureOf(bus.subscribe(Tick, seen.handle))).toMatchObject({ code: "BUS_CONNECTION" });
+    await bus.publish(Tick, { n: 1 });
+    await silence(() => seen.count, "handled", 40);
+    await bus.subscribe(Tick, seen.handle);
+    await bus.publish(Tick, { n: 2 });
+    await until(() => seen.count === 1, "the event");
+  });
+
+  it.each(["g", false] as const)("fails with an error of ours when it is not heard (group: %s)", async (group) => {
+    const { bus, driver } = await onFaulty();
+    await using _ = bus;
+    const before = new Seen();
+    await bus.subscribe(Tock, before.handle, { group });
+    driver.deaf = true;
+    const seen = new Seen();
+    const failure = await failureOf(bus.subscribe(Tick, seen.handle, { group }));
+    expect([isBusError(failure), failure]).toMatchObject([true, { code: "BUS_CONNECTION" }]);
+    driver.deaf = false;
+    await bus.subscribe(Tick, seen.handle, { group });
+    await bus.publish(Tick, { n: 1 });
+    await bus.publish(Tock, { n: 2 });
+    await until(() => seen.count === 1 && before.count === 1, "both events");
+    await silence(() => seen.count + before.count, "handled once more", 40);
+  });
+
   it("stores a letter again and again until the broker has it", async () => {
     const { bus, driver } = await onFaulty({ retry: { maxAttempts: 1 } });
     await using _ = bus;
@@ -247,5 +318,36 @@ describe("a group that was deleted behind its members", () => {
     await bus.publish(Tick, { n: 1 });
     await until(() => seen.count >= 1, "the event, after it started again");
     await until(async () => (await bus.health()).status === "up", "health");
+  });
+});
+
+describe("what ends while the broker does not hear", () => {
+  it("ends all the same, says so, and is not opened again", async () => {
+    const logger = new LogBook();
+    const { bus, driver } = await onFaulty({ ...soon, logger });
+    await using _ = bus;
+    const grouped = await bus.subscribe(Tick, () => undefined, { group: "g" });
+    const alone = await bus.subscribe(Tick, () => undefined);
+    const other = await bus.subscribe(Tock, () => undefined);
+    driver.deaf = true;
+    const ending = [grouped, alone, other].map((subscription) => subscription.unsubscribe());
+    const ended = await within(Promise.allSettled(ending), "all to end", 3_000);
+    driver.deaf = false;
+    const [ofGroup, ...rest] = ended;
+    expect(ofGroup).toMatchObject({
+      reason: { code: "BUS_CONNECTION", message: expect.stringContaining('closing group "g"') as string },
+    });
+    expect(rest.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
+    expect(logger.of("the broker could not be told").length).toBeGreaterThan(0);
+    expect(bus.stats().subscriptions).toBe(0);
+    const openings = driver.consumeTimes.length;
+    for (const { sink } of [...driver.opened]) sink.ended(new Error("the line broke"), false);
+    await silence(() => driver.consumeTimes.length, "opened again", 40);
+    expect(driver.consumeTimes.length).toBe(openings);
+    expect((await bus.health()).status).toBe("up");
+    const seen = new Seen();
+    await bus.subscribe(Tock, seen.handle);
+    await bus.publish(Tock, { n: 1 });
+    await until(() => seen.count === 1, "another subscription to work");
   });
 });

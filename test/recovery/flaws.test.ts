@@ -26,6 +26,7 @@ const flaws: readonly (readonly [Flaw, string, RegExp])[] = [
   ["comes back late", "the broker restarted as an operator would", /I9: .* got something new after \d+ ms/],
   ["loses acknowledgements", "the broker killed and started again after a second", /I6: .* no fault explains/],
   ["says nothing", "the broker restarted as an operator would", /was told: .*and not "disconnected"/],
+  ["forgets who waits", "what is asked while the broker is silent ends", /what did not: .*groups\.list/],
 ];
 
 describe("a driver with a flaw", () => {

@@ -50,6 +50,10 @@ export class FaultyDriver implements Driver {
   /** Openings that still fail. */
   failConsumes = 0;
   consumeGate: Promise<unknown> | undefined;
+  /** Waited for when a group was opened and may deliver already: the answer is late. */
+  groupGate: Promise<unknown> | undefined;
+  /** Nothing that a consumption is asked for reaches the broker. */
+  deaf = false;
   pingGate: Promise<unknown> | undefined;
   sendFault: (message: OutMessage, attempt: number) => SendFault | undefined = () => undefined;
   /** Settlements of dead letters that still answer `unknown`, without effect. */
@@ -169,9 +173,11 @@ export class FaultyDriver implements Driver {
       throw new Fault("can't be opened now");
     }
     const consumption = await inner.consume(source, sink, window);
+    if (source.kind === "group") await this.groupGate;
     let ended = false;
     const check = (): void => {
       if (ended) throw new Fault("this consumption has ended");
+      if (this.deaf) throw new Fault("the broker does not hear");
     };
     this.opened.push({
       source,
@@ -204,13 +210,19 @@ export class FaultyDriver implements Driver {
       },
       record: async (notes) => (ended ? notes.map(() => "stale" as const) : consumption.record(notes)),
       flush: async () => {
-        if (!ended) await consumption.flush();
+        if (ended) return;
+        check();
+        await consumption.flush();
       },
       stop: async () => {
-        if (!ended) await consumption.stop();
+        if (ended) return;
+        check();
+        await consumption.stop();
       },
       close: async (signal) => {
-        if (!ended) await consumption.close(signal);
+        if (ended) return;
+        check();
+        await consumption.close(signal);
         ended = true;
       },
     };

@@ -22,6 +22,7 @@ export class Housekeeping {
   #renewed: number;
   #looked: number;
   #retained: number;
+  #begun = false;
 
   constructor(
     current: () => Store,
@@ -45,6 +46,10 @@ export class Housekeeping {
   /** Each poll. */
   poll(): void {
     const now = this.#store.clock.ticks();
+    if (!this.#begun) {
+      this.#begun = true;
+      this.#bury(); // whoever starts after a crash takes over from the dead at once
+    }
     if (now - this.#renewed >= (this.#store.troubled ? othersEveryMs : this.#renewEveryMs)) {
       this.#renewed = now;
       this.#renew();

@@ -100,6 +100,7 @@ describe("a member of an ordered group", () => {
     dead.consumption.ack([dead.sink.messages[1]!]);
     dead.consumption.window({ messages: 0, bytes: 0 });
     await dead.consumption.flush();
+    await connection.close(AbortSignal.abort()); // or it would come back, and could take its place again
     const next = await joined(world);
     await bury(world);
     await all(next, 5);
@@ -120,6 +121,7 @@ describe("a member of an ordered group", () => {
     const note = { message: dead.sink.messages[1]!, attempts: 2, notBefore: 77, headers: [["n", "1"]] } as const;
     expect(await dead.consumption.record([note])).toEqual(["done"]);
     expect(note.message.header("n")).toBe("1");
+    await connection.close(AbortSignal.abort());
     const next = await joined(world);
     await bury(world);
     await all(next, 3);
@@ -270,5 +272,31 @@ describe("a member of an ordered group", () => {
     await turns(20);
     const missing = ["3", "19", "35"];
     expect(again.sink.texts.filter((text) => missing.includes(text))).toEqual(missing);
+  });
+
+  it("lets go of what a member that comes back took to an earlier place, and is not held up by it", async () => {
+    const { world, connection } = await started();
+    spread(connection, 32);
+    await connection.admin.deleteGroup("g");
+    await connection.ensureGroup(groupSpec("g", { order: "group", from: { at: "newest" } }));
+    const first = await joinGroup(connection, "g", { messages: 1, bytes: 1e6 });
+    await until(() => owners(world).size === 1, "the first to have all");
+    const resume = new Map(Array.from({ length: 16 }, (_, n) => [`events/${n}`, n < 8 ? "16" : "32"] as const));
+    const other = (await world.connect({ streams: [] })).connection;
+    const second = await consume(other, { kind: "group", group: "g", resume });
+    const shares = "SELECT count(*) AS count FROM omnibus_own GROUP BY member";
+    await until(() => world.rows(shares).every(({ count }) => count === 16), "the shares");
+    spread(connection, 32, 32);
+    const settled = new Map([first, second].map((member) => [member, 0]));
+    await until(
+      () => {
+        for (const [{ consumption, sink }, count] of settled) consumption.ack(sink.messages.slice(count));
+        for (const member of settled.keys()) settled.set(member, member.sink.messages.length);
+        return first.sink.messages.length + second.sink.messages.length >= 40;
+      },
+      () => `40; the first had ${first.sink.texts.join()}, the second ${second.sink.texts.join()}`,
+    );
+    const texts = [first, second].flatMap(({ sink }) => sink.texts.map(Number)).toSorted((a, b) => a - b);
+    expect(texts).toEqual(Array.from({ length: 40 }, (_, n) => (n < 8 ? 16 + n : 24 + n)));
   });
 });

@@ -304,7 +304,7 @@ export class OrderedGroup implements Consumption {
     const shares = this.#state === "open" ? this.#shares.balance(group, this.#member, this.#parts) : undefined;
     const lost = shares === undefined ? 0 : this.#store.own.takeLost(this.group, this.#member);
     const parts = [...this.#parts.values(), ...(shares?.gained ?? [])].filter(
-      (part) => shares?.draining.has(part) !== true,
+      (part) => shares === undefined || !(shares.draining.has(part) || shares.lost.includes(part)),
     );
     for (const part of shares?.gained ?? []) part.most = this.#limits.get(part.name) ?? part.most;
     const read =
@@ -326,6 +326,7 @@ export class OrderedGroup implements Consumption {
       this.#store.specKnown();
     }
     if (lost > 0) this.#sink.lost(lost, "dropped by retention before it was handled");
+    for (const part of shares?.lost ?? []) this.#lose(part);
     for (const part of shares?.gained ?? []) {
       this.#parts.set(part.name, part);
       this.#sink.floor(part.name, String(part.cursor));

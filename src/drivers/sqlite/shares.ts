@@ -10,6 +10,8 @@ export interface ShareChange {
   readonly gained: readonly Part[];
   /** Ours still, another's as soon as nothing of them runs. */
   readonly draining: ReadonlySet<Part>;
+  /** No longer ours: a member that came back took them to where it stood. */
+  readonly lost: readonly Part[];
   /** Partitions of which retention dropped what a former owner had not settled. */
   readonly missing: number;
   readonly roster: number;
@@ -55,13 +57,17 @@ export class Shares {
     );
     const gained: Part[] = [];
     const draining = new Set<Part>();
+    const lost: Part[] = [];
     let missing = 0;
     for (const [index, row] of rows.entries()) {
       const ours = wanted.get(index) === String(member);
+      const held = parts.get(this.#name(row));
       if (row.member === member) {
-        const part = parts.get(this.#name(row));
-        if (part !== undefined && !ours) draining.add(part);
-      } else if (ours && row.member === null) {
+        if (held !== undefined && !ours) draining.add(held);
+        continue;
+      }
+      if (held !== undefined) lost.push(held);
+      if (ours && row.member === null) {
         const part = this.#acquire(row, member);
         if (part === undefined) continue;
         gained.push(part);
@@ -70,7 +76,7 @@ export class Shares {
           missing += 1;
       }
     }
-    return { gained, draining, missing, roster: group.roster };
+    return { gained, draining, lost, missing, roster: group.roster };
   }
 
   #acquire(row: OwnRow, member: number): Part | undefined {

@@ -21,6 +21,7 @@ export interface Aftermath {
   readonly withinMs?: number | undefined;
   /** Whether the tail was there before the first event. @default true */
   readonly tail?: boolean | undefined;
+  readonly disowned?: FaultWindow | undefined;
 }
 
 /** Resolves when everybody gets something new, is asked and answers, and `health` is up: with the time of that. */
@@ -77,6 +78,7 @@ export async function assertRecovered(lab: RecoveryLab, load: Load, after: After
       stored,
       faults: after.faults,
       repeatsMs: lab.repeatsMs,
+      disowned: after.disowned,
     }),
     ...deliversAgain(history, [...load.groups, undefined], since, withinMs),
     ...loud([], [], lab.watch.complaints),

@@ -143,6 +143,19 @@ describe("the judgement of a history with a fault in it", () => {
     ]);
   });
 
+  it("holds nothing to the order that began while nobody could know who owns a key, and everything that began later", () => {
+    const disorder = { history: [...good("b", 1), ...good("a", 0)].toSorted((a, b) => a.at - b.at) };
+    const overlap = (at: number): readonly HistoryRecord[] => [
+      ...disorder.history,
+      record(at, "handling", "a", { group: "g", key: "k", sequence: 0 }),
+      record(at + 1, "handling", "b", { group: "g", key: "k", sequence: 1 }),
+    ];
+    const disowned = { from: 30, until: 40 };
+    expect(invariants({ history: overlap(30), disowned })).toEqual([]);
+    expect(invariants({ history: overlap(30) })).toEqual(["I7"]);
+    expect(invariants({ history: overlap(41), disowned })).toEqual(["I7"]);
+  });
+
   it("leaves out what needs the stored messages where they can't be read", () => {
     expect(invariants({ stored: undefined })).toEqual([]);
   });

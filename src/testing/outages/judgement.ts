@@ -24,11 +24,13 @@ export interface Judged {
   readonly stored: readonly string[] | undefined;
   readonly faults: readonly FaultWindow[];
   readonly repeatsMs: number;
+  /** While nobody could know who owns a key, so that what begins in it is not held to the order. @default never */
+  readonly disowned?: FaultWindow | undefined;
 }
 
 /** What the invariants say of a history with faults in it. */
 export function judge(judged: Judged): Violation[] {
-  const { history, capabilities, groups, ordered, tail = false, stored, faults, repeatsMs } = judged;
+  const { history, capabilities, groups, ordered, tail = false, stored, faults, repeatsMs, disowned } = judged;
   const ids = new Set(stored ?? []);
   const copies = capabilities.dedupeWindowMs === 0 ? publishedWithin(history, faults) : new Set<string>();
   return [
@@ -41,7 +43,10 @@ export function judge(judged: Judged): Violation[] {
     ...(ordered === undefined || !capabilities.order || capabilities.handover === "abrupt"
       ? []
       : keyOrder(
-          history.filter(({ op, group }) => group === ordered || op === "killed"),
+          history.filter(
+            ({ op, group, at }) =>
+              op === "killed" || (group === ordered && !(op === "handling" && isWithin(at, disowned))),
+          ),
           { repeats: true },
         )),
     ...repeatsExplained(history, faults, repeatsMs, copies),
@@ -129,3 +134,6 @@ function publishedWithin(history: readonly HistoryRecord[], faults: readonly Fau
   }
   return ids;
 }
+
+const isWithin = (at: number, window: FaultWindow | undefined): boolean =>
+  window !== undefined && at >= window.from && at <= window.until;

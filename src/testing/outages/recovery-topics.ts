@@ -1,4 +1,5 @@
 import type { Parameters } from "../suite.ts";
+import { askedMeanwhile } from "./asked-meanwhile.ts";
 import { brokerFaults } from "./broker-faults.ts";
 import { deletions } from "./deletions.ts";
 import { lineFaults } from "./line-faults.ts";
@@ -17,6 +18,7 @@ export interface RecoverySuite {
 /** The suite's parts, by the heading they run under. */
 export const recoveryTopics: Readonly<Record<string, (suite: RecoverySuite) => void>> = {
   "the broker's process": brokerFaults,
+  "what is asked meanwhile": askedMeanwhile,
   "the line": lineFaults,
   "what is deleted": deletions,
   "a member's process": memberFaults,

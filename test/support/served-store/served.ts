@@ -23,7 +23,8 @@ export type Flaw =
   | "comes back late"
   | "notices no silence"
   | "loses acknowledgements"
-  | "says nothing";
+  | "says nothing"
+  | "forgets who waits";
 
 export interface ServedOptions {
   readonly url: string;
@@ -147,9 +148,9 @@ class Line {
     this.#up = false;
     this.#broke = true;
     const error = broken("the line broke");
-    for (const { reject } of this.#calls.values()) reject(error);
-    this.#calls.clear();
     const { flaw } = this.#options;
+    if (flaw !== "forgets who waits") for (const { reject } of this.#calls.values()) reject(error);
+    this.#calls.clear();
     for (const message of this.#sent.values())
       message.failed(flaw === "calls the unknown rejected" ? "no" : "unknown", error);
     this.#sent.clear();
@@ -158,7 +159,7 @@ class Line {
     const open = [...this.#open.values()];
     this.#open.clear();
     for (const { sink } of open) sink.ended(error, false);
-    void this.#again(flaw === "comes back late" ? 6_000 : 50);
+    void this.#again(flaw === "comes back late" ? 8_500 : 50);
   }
 
   async #again(delayMs: number): Promise<void> {
