@@ -15,11 +15,30 @@ export function inProcess(url: string): boolean {
   return url.startsWith("memory:");
 }
 
+/** A worker that is killed is missed after a lease: here the next one need not wait for ten seconds. */
+const leaseMs = 2_000;
+/** Whoever types a wrong url need not wait for long. */
+const connectTimeoutMs = 5_000;
+
+/** Where only a lease tells that a worker is gone, and the url does not say how long. */
+function lease(url: string): Pick<BusConfig, "nats" | "redis"> {
+  if (/[?&]leaseMs=/u.test(url)) return {};
+  if (/^(?:nats|tls):/u.test(url)) return { nats: { leaseMs } };
+  return /^rediss?:/u.test(url) ? { redis: { leaseMs } } : {};
+}
+
 /** One stream for the webhooks, as large as the run needs; in memory publishers wait for the handlers instead. */
 export function busConfig({ url, prefix, events }: Target, name: string): BusConfig {
   const stream = { name: "github", topics: ["github.>"] };
   if (!inProcess(url)) {
-    return { url, prefix, name, streams: [{ ...stream, maxBytes: Math.max(gibibyte, events * meanBytes) }] };
+    return {
+      url,
+      prefix,
+      name,
+      connectTimeoutMs,
+      ...lease(url),
+      streams: [{ ...stream, maxBytes: Math.max(gibibyte, events * meanBytes) }],
+    };
   }
   const shared = url === "memory:" ? "memory:omnibus-demo" : url; // publisher and worker meet by the name
   const streams = [{ ...stream, maxBytes: gibibyte / 4, whenFull: "wait" }] as const;

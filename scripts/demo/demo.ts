@@ -27,7 +27,7 @@ export async function runDemo(options: DemoOptions, screen: Screen): Promise<boo
     proven = await run.run();
   } finally {
     await run.close();
-    if (options.keep || !proven) step(screen, "kept", directory);
+    if (run.began && (options.keep || !proven)) step(screen, "kept", directory);
     else rmSync(directory, { recursive: true, force: true });
   }
   return proven;
@@ -54,6 +54,11 @@ class Demo {
     this.#journals = new JournalReader(directory);
     const total = options.events * groupNames.length;
     this.#progress = new Progress(this.#journals, (settled) => screen.bar("handling    ", settled, total));
+  }
+
+  /** There is something to look at. */
+  get began(): boolean {
+    return this.#bus !== undefined;
   }
 
   async run(): Promise<boolean> {

@@ -1,5 +1,7 @@
 /** `npm run demo`: GitHub's webhooks through a durable bus, and the proof that nothing was lost. */
 import { isBusError } from "../../src/index.ts";
+import { BrokerUnavailable } from "../brokers/find-broker.ts";
+import { startOwn } from "../brokers/start-broker.ts";
 import { runDemo } from "./demo.ts";
 import { type DemoOptions, demoOptions, usage } from "./options.ts";
 import { Screen } from "./screen.ts";
@@ -14,10 +16,23 @@ try {
 }
 if (options !== undefined) {
   try {
-    const proven = await runDemo(options, new Screen());
+    const screen = new Screen();
+    // It ends with this process, whatever becomes of it.
+    const started = options.broker && (await startOwn(options.broker, (line) => screen.line(line)));
+    const proven = await runDemo(started === undefined ? options : { ...options, url: started.url }, screen);
+    await started?.[Symbol.asyncDispose]();
     if (!proven) process.exitCode = 1;
   } catch (error) {
-    console.error(isBusError(error) ? `demo: ${error.code}: ${error.message}` : error);
+    console.error(`demo: ${sentence(error, options.url)}`);
     process.exitCode = 1;
   }
+}
+
+function sentence(error: unknown, url: string | undefined): string {
+  if (error instanceof BrokerUnavailable) return error.message;
+  if (!isBusError(error)) return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const said = `${error.code}: ${error.message}`;
+  const name = /^(nats|redis)s?:/u.exec(url ?? "")?.[1];
+  if (error.code !== "BUS_CONNECTION" || name === undefined) return said;
+  return `${said}\nTo have one: \`npm run demo -- ${name}\` starts it for the demo alone, \`npm run brokers -- start ${name}\` until you stop it.`;
 }

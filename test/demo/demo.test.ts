@@ -1,25 +1,8 @@
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-
-const main = fileURLToPath(new URL("../../scripts/demo/main.ts", import.meta.url));
-
-function demo(
-  args: readonly string[],
-  fault?: string,
-): Promise<{ readonly code: number | null; readonly output: string }> {
-  const env = { ...process.env, OMNIBUS_DEMO_FAULT: fault };
-  const child = spawn(process.execPath, [main, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text));
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, output })));
-}
-
-const small = ["--events", "400", "--repositories", "40"];
+import { demo, small } from "./run-demo.ts";
 
 describe("npm run demo", () => {
   it("proves every event of every group although it kills its worker", async () => {
@@ -59,8 +42,6 @@ describe("npm run demo", () => {
     const url = `sqlite:${join(directory, "bus.db")}?maxFileBytes=2500000`;
     const { code, output } = await demo(["--events", "3000", "--url", url]); // 60 s when it waits for what never comes
     rmSync(directory, { recursive: true, force: true });
-    const kept = /^kept +(\S+)$/mu.exec(output)?.[1];
-    if (kept !== undefined) rmSync(kept, { recursive: true, force: true });
     expect(output).toMatch(/^demo: BUS_FULL: publishing to /mu);
     expect(code).toBe(1);
   });
