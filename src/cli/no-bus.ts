@@ -4,8 +4,8 @@ import { type Bus, BusError, isBusError } from "../index.ts";
 export async function refuseNothing(bus: Bus, url: string, prefix: string | undefined): Promise<void> {
   if ((await bus.streams.list()).length > 0) return;
   const cause = await reason(bus);
-  const place = /^sqlite:/iu.test(url) ? "in this file" : "at this url";
-  const named = prefix === undefined ? "" : ` with the prefix "${prefix}"`;
+  const place = placeOf(url);
+  const named = nameOf(prefix);
   const older = /has (layout \d+, this version needs \d+)/u.exec(cause?.message ?? "")?.[1];
   throw new BusError(
     "BUS_NOT_FOUND",
@@ -15,6 +15,19 @@ export async function refuseNothing(bus: Bus, url: string, prefix: string | unde
     cause === undefined ? {} : { cause },
   );
 }
+
+/** Brokers whose bus is missing, or not all there, say so when they are connected to: with the commands that make it. */
+export function whereNothingIs(error: unknown, url: string, prefix: string | undefined): unknown {
+  if (!isBusError(error) || error.code !== "BUS_NOT_FOUND") return error;
+  return new BusError(
+    "BUS_NOT_FOUND",
+    `there is no bus${nameOf(prefix)} ${placeOf(url)} yet, or not all of it (--verbose names what is missing): publish to it, or let a program connect to it, and there is one`,
+    { cause: error },
+  );
+}
+
+const placeOf = (url: string): string => (/^sqlite:/iu.test(url) ? "in this file" : "at this url");
+const nameOf = (prefix: string | undefined): string => (prefix === undefined ? "" : ` with the prefix "${prefix}"`);
 
 /** Why nothing is listed; undefined: the bus is there, without any stream. */
 async function reason(bus: Bus): Promise<Error | undefined> {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Bus, BusOptions } from "../index.ts";
 import { makeFirstStream } from "./first-stream.ts";
-import { refuseNothing } from "./no-bus.ts";
+import { refuseNothing, whereNothingIs } from "./no-bus.ts";
 import { Output } from "./output.ts";
 import { printable } from "./printable.ts";
 import type { Terminal } from "./terminal.ts";
@@ -71,13 +71,16 @@ export class Shell {
       throw new UsageError("which bus? Give --url <url> or set OMNIBUS_URL, for example to sqlite:./bus.db");
     }
     const { interrupted } = this.terminal;
-    const bus = await this.#connect(url, {
+    const connecting = this.#connect(url, {
       name: "omnibus-cli",
       manage,
       connectTimeoutMs: options.timeout,
       signal: interrupted, // which drains and closes
       streams: [], // whichever there are
       ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
+    });
+    const bus = await connecting.catch((error: unknown) => {
+      throw manage === "verify" ? whereNothingIs(error, url, options.prefix) : error;
     });
     try {
       if (manage === "verify") await refuseNothing(bus, url, options.prefix);
