@@ -2,7 +2,9 @@ import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import { testBroker } from "../support/test-broker.ts";
 
+const brokers = { nats: await testBroker("nats"), redis: await testBroker("redis") };
 const lastLines: Readonly<Record<string, string>> = {
   "01-hello.ts": "hello, world",
   "02-typed-events.ts": "2 orders handled",
@@ -29,6 +31,17 @@ describe("examples", () => {
     { timeout: 90_000 },
     async (example, line) => {
       expect(await lastLineOf(example)).toBe(line);
+    },
+  );
+});
+
+describe.each(Object.entries(brokers))("examples over %s, one after the other on one server", (_name, broker) => {
+  it.skipIf(broker === undefined).each(Object.entries(lastLines))(
+    "%s ends with its last line and exits with 0",
+    { timeout: 90_000 },
+    async (example, line) => {
+      // The last one kills a worker, which is missed after a lease.
+      expect(await lastLineOf(example, `${broker!.url}?leaseMs=2000`)).toBe(line);
     },
   );
 });
