@@ -94,6 +94,20 @@ describe.skipIf(broker === undefined)("bad input to redis", () => {
     expect(outcomes).toEqual(["stored", "stored", "no", "no", "stored"]);
   });
 
+  it("a server that takes less than we do has its limit, and the connection stays", async () => {
+    await cli("CONFIG", "SET", "proto-max-bulk-len", "1048576");
+    closing.push(() => cli("CONFIG", "SET", "proto-max-bulk-len", "536870912"));
+    const { connection, send } = await open();
+    const most = connection.capabilities.maxMessageBytes!;
+    expect(most).toBe(524_288);
+    const small = Array.from({ length: 300 }, (_, n) => outgoing(toTopic("a"), "x".repeat(2_000), { hash: n }));
+    const largest = outgoing(toTopic("a"), "", { body: new Uint8Array(most), key: "k".repeat(60_000) });
+    const larger = outgoing(toTopic("a"), "", { body: new Uint8Array(most + 1) });
+    const outcomes = await send([...small, largest, larger, outgoing(toTopic("a"), "last")]);
+    expect(outcomes).toEqual([...small.map(() => "stored"), "stored", "no", "stored"]);
+    expect(larger.error).toMatchObject({ code: "BUS_TOO_LARGE" });
+  });
+
   it("foreign entries in a stream of ours: garbage becomes a letter with its bytes, and the rest goes on", async () => {
     const prefix = freshPrefix();
     const one = await bus(prefix, { retry: { maxAttempts: 1 } });
@@ -111,6 +125,28 @@ describe.skipIf(broker === undefined)("bad input to redis", () => {
     expect(raw.toSorted()).toEqual(["no json", '{"plain":true}'].toSorted());
     expect(handled).toEqual([1, 2]);
   });
+
+  it.each(["none", "group"] as const)(
+    "foreign entries whose topic or key is too long become letters, and the rest goes on (order: %s)",
+    async (order) => {
+      const prefix = freshPrefix();
+      const one = await bus(prefix, { retry: { maxAttempts: 1 } });
+      const handled: number[] = [];
+      const handler = ({ data }: { readonly data: unknown }): void => void handled.push((data as { n: number }).n);
+      await one.subscribePattern(">", handler, { group: "g", order });
+      await one.publish(item, { n: 1 });
+      const long = "x".repeat(70_000);
+      for (const partition of [3, 4]) {
+        await cli("XADD", `{${prefix}}:s:events:${partition}`, "*", "t", long, "k", "", "h", "", "b", "no json");
+        await cli("XADD", `{${prefix}}:s:events:${partition}`, "*", "t", "item", "k", long, "h", "", "b", "no json");
+      }
+      await one.publish(item, { n: 2 });
+      await until(() => handled.length === 2, "both of ours");
+      await until(async () => (await one.deadLetters.count({ group: "g" })) === 4, "four letters");
+      const { items } = await one.deadLetters.list({ group: "g" });
+      expect(items.map(({ raw }) => Buffer.from(raw!).toString())).toEqual(Array(4).fill("no json"));
+    },
+  );
 
   it("a key of another type in the place of a partition refuses what would go there, typed, and nothing else", async () => {
     const { connection, send, prefix } = await open();

@@ -106,4 +106,34 @@ describe.skipIf(redis === undefined || redis.origin.includes("image"))("sentinel
     expect(classify(refused)).toEqual({ code: "BUS_AUTHENTICATION", retryable: false });
     expect(String(refused)).not.toMatch(/secret|wrong/);
   });
+
+  it("that are asked by TLS are asked by TLS alone, and so is their primary", async () => {
+    await using broker = await startBroker("redis", { variant: "tls" });
+    const { ca, otherCa, server } = broker.certificates!;
+    const folder = temporaryFolder();
+    const [port] = await freePorts(1, new Set());
+    const files = [`tls-cert-file ${server.cert}`, `tls-key-file ${server.key}`, `tls-ca-cert-file ${ca}`];
+    const monitor = `sentinel monitor shop 127.0.0.1 ${broker.servers[0]!.port} 1`;
+    const lines = ["port 0", `tls-port ${port}`, "tls-auth-clients no", "tls-replication yes", ...files];
+    writeFileSync(
+      join(folder, "sentinel.conf"),
+      `${[...lines, "bind 127.0.0.1", `dir ${folder}`, monitor].join("\n")}\n`,
+    );
+    const child = spawn("redis-server", [join(folder, "sentinel.conf"), "--sentinel"], { stdio: "ignore" });
+    closing.unshift(() => child.kill("SIGKILL"));
+    const open = async (node: string, caFile: string): Promise<Session> => {
+      const sentinel = { name: "shop", nodes: [node] };
+      return await openSession("", freshPrefix(), { options: { sentinel, tls: { caFile }, url: undefined } });
+    };
+    let session: Session | undefined;
+    await eventually(
+      async () => (session = await open(`127.0.0.1:${port}`, ca).catch(() => undefined)) !== undefined,
+      "the sentinel to answer",
+    );
+    closing.unshift(() => session?.close(AbortSignal.timeout(500)));
+    expect(String(await session!.command(["PING"]))).toBe("PONG");
+    await expect(open(`redis://127.0.0.1:${port}`, ca)).rejects.toMatchObject({ code: "BUS_CONNECTION" });
+    const refused = await open(`rediss://127.0.0.1:${port}`, otherCa).catch((error: unknown) => error);
+    expect(classify(refused)).toMatchObject({ code: "BUS_AUTHENTICATION" });
+  });
 });

@@ -5,6 +5,7 @@ import { laneInfo } from "../../src/drivers/redis/stream-info.ts";
 import { Streams } from "../../src/drivers/redis/streams.ts";
 import { openTail } from "../../src/drivers/redis/tail.ts";
 import { codeOf, numbered, RecordingSink, turns, wide } from "../support/driver-harness.ts";
+import { FaultProxy } from "../../src/testing/index.ts";
 import { until } from "../../src/testing/until.ts";
 import { freshPrefix, openSession } from "../support/redis-session.ts";
 import { testBroker } from "../support/test-broker.ts";
@@ -246,6 +247,23 @@ describe.skipIf(redis === undefined)("a tail on redis", () => {
     await writer.command(["XADD", key, "*", "t", "a.b", "k", "", "h", "", "b", "2"]);
     await until(() => sink.messages.length === 2, "the second");
     expect(sink.texts).toEqual(["1", "2"]);
+    expect(sink.losses).toEqual([]);
+  });
+
+  it("reads over a new connection as soon as the line is known to be dead, however long a read may wait", async () => {
+    await using proxy = await FaultProxy.start(redis!.url);
+    const prefix = freshPrefix();
+    const session = await openSession(proxy.url(redis!.url), prefix, {
+      options: { blockMs: 60_000, socketTimeoutMs: 300, leaseMs: 600 },
+    });
+    open.push(session);
+    const writer = await world(1, prefix);
+    const { sink } = await tail(session, { at: "newest" });
+    await add(writer, ["1"]);
+    await until(() => sink.messages.length === 1, "the first");
+    proxy.halfOpen();
+    await add(writer, ["2"]);
+    await until(() => sink.messages.length === 2, "the second", 5_000);
     expect(sink.losses).toEqual([]);
   });
 

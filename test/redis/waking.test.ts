@@ -33,6 +33,12 @@ async function end(prefix: string): Promise<DriverConnection> {
 const texts = (...members: readonly TestConsumption[]): readonly string[] =>
   members.flatMap(({ sink }) => sink.texts).toSorted((left, right) => Number(left) - Number(right));
 
+/** Seats that found nothing, the first to be woken first. */
+async function idle(by: DriverConnection, prefix: string): Promise<readonly string[]> {
+  const args = ["ZRANGE", `{${prefix}}:g:g:idle`, "0", "-1"];
+  return ((await (by.client as Client).sendCommand(args)) as readonly unknown[]).map(String);
+}
+
 afterEach(async () => {
   for (const connection of open.splice(0)) await connection.close(AbortSignal.timeout(1_000));
 });
@@ -81,20 +87,32 @@ describe.skipIf(redis === undefined)("a member that has nothing to do on redis",
     const [publisher, one, two] = [await end(prefix), await end(prefix), await end(prefix)];
     await one.ensureGroup(groupSpec("g", { from: { at: "newest" } }));
     const members = [await joinGroup(one, "g"), await joinGroup(two, "g")] as const;
-    const idle = async (): Promise<readonly string[]> => {
-      const args = ["ZRANGE", `{${prefix}}:g:g:idle`, "0", "-1"];
-      return ((await (one.client as Client).sendCommand(args)) as readonly unknown[]).map(String);
-    };
     const numberOf = (seat: string): number => Number(seat.split("~")[2]);
     for (let round = 1; round <= 6; round += 1) {
-      await until(async () => (await idle()).length === 2, "both to rest");
-      const [first = "", second = ""] = await idle(); // the first is the one that is woken
+      await until(async () => (await idle(one, prefix)).length === 2, "both to rest");
+      const [first = "", second = ""] = await idle(one, prefix); // the first is the one that is woken
       const [full, free] = numberOf(first) < numberOf(second) ? members : members.toReversed();
       full!.consumption.window({ messages: 0, bytes: 0 });
       publish(publisher, [String(round)]);
       await until(() => free!.sink.texts.includes(String(round)), `${round}, by whoever has room`);
       full!.consumption.window({ messages: 100, bytes: 100_000 });
     }
+  });
+
+  it("is woken by what another releases", async () => {
+    const prefix = freshPrefix();
+    const [publisher, one, two] = [await end(prefix), await end(prefix), await end(prefix)];
+    await one.ensureGroup(groupSpec("g", { from: { at: "newest" } }));
+    const [left, right] = [await joinGroup(one, "g"), await joinGroup(two, "g")];
+    await until(async () => (await idle(one, prefix)).length === 2, "both to rest");
+    publish(publisher, ["1"]);
+    await until(() => texts(left, right).length === 1, "one to have it");
+    const [has, other] = left.sink.messages.length === 1 ? [left, right] : [right, left];
+    await until(async () => (await idle(one, prefix)).length === 2, "both to rest again");
+    const message = has.sink.messages[0]!;
+    await has.consumption.settle([{ how: "release", message, delayMs: 60_000, headers: [] }]);
+    await until(() => other.sink.messages.length === 1, "the other to have it");
+    expect(has.sink.messages).toHaveLength(1);
   });
 
   it.each(["none", "group"] as const)(

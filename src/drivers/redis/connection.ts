@@ -31,10 +31,10 @@ import { missingGroup, missingOwn, missingStream } from "./verify.ts";
 /** One bus at one server, cluster or primary. */
 export class RedisConnection implements DriverConnection {
   readonly unencoded = false;
-  readonly capabilities: Capabilities;
   readonly admin: DriverAdmin;
   readonly state: StateStore;
   readonly #session: Session;
+  #capabilities: Capabilities;
   readonly #streams: Streams;
   readonly #definitions: Definitions;
   readonly #sender: Sender;
@@ -58,7 +58,7 @@ export class RedisConnection implements DriverConnection {
 
   private constructor(session: Session, capabilities: Capabilities) {
     this.#session = session;
-    this.capabilities = capabilities;
+    this.#capabilities = capabilities;
     this.#streams = new Streams(session);
     this.#definitions = new Definitions(session, this.#streams);
     this.#sender = new Sender(session);
@@ -70,6 +70,13 @@ export class RedisConnection implements DriverConnection {
     session.onEvent("r", (process) => {
       if (process !== session.process) session.context.changed();
     });
+  }
+
+  get capabilities(): Capabilities {
+    const { maxMessageBytes } = this.#session;
+    if (this.#capabilities.maxMessageBytes !== maxMessageBytes)
+      this.#capabilities = { ...this.#capabilities, maxMessageBytes };
+    return this.#capabilities;
   }
 
   /** A client of `redis`: the user's, or ours, which is another one after a reconnect. */

@@ -28,6 +28,8 @@ export interface FetchListener {
   request(): FetchRequest | undefined;
   /** Taken in, before the next request; what is to be delivered. */
   took(request: FetchRequest, fetched: Fetched): readonly RedisMessage[];
+  /** The server refused it, so nothing of it ran. */
+  refused(request: FetchRequest): void;
   deliver(messages: readonly RedisMessage[]): void;
   /** It may be time: nobody told us for a while, or something is due. */
   poll(): void;
@@ -129,7 +131,7 @@ export class Fetcher {
     const head = [member, String(messages), String(bytes), String(step), idle ? "i" : ""];
     seat.run(fetchScript, [...head, ...refs]).then(
       (answer) => this.#answered(seat, request, answer as Buffer),
-      (error: unknown) => this.#failed(seat, error),
+      (error: unknown) => this.#failed(seat, request, error),
     );
   }
 
@@ -139,7 +141,13 @@ export class Fetcher {
       this.#fetch();
       return this.#idle();
     }
-    const fetched = this.#read(answer);
+    let fetched: Fetched;
+    try {
+      fetched = this.#read(answer);
+    } catch (error) {
+      this.#listener.gone(error);
+      return this.#idle();
+    }
     const messages = this.#listener.took(request, fetched);
     this.#fetch();
     if (messages.length > 0) this.#listener.deliver(messages);
@@ -157,11 +165,12 @@ export class Fetcher {
     return { more, lost, cursors, messages: readDelivered(reader, this.#session.keys) };
   }
 
-  #failed(seat: Seat, error: unknown): void {
+  #failed(seat: Seat, request: FetchRequest, error: unknown): void {
     this.#busy = false;
     if (seat !== this.#seat) this.#fetch();
     else if (!this.#stopped) {
       const word = replyWord(error);
+      if (word !== undefined) this.#listener.refused(request);
       if (word === "STALE") this.#listener.stale();
       else if (word !== undefined && !classify(error).retryable) this.#listener.gone(error);
       // anything else: the next poll, or the reconnect

@@ -1,12 +1,8 @@
 import { attachedFields } from "./attach.ts";
-import type { RedisAttachment } from "./options.ts";
 import type { StoredStream } from "./stream-plan.ts";
 
 /** What the hash of a stream's lane says of it, for scripts. */
-export function laneFields(
-  plan: StoredStream,
-  attachment: RedisAttachment | undefined,
-): Readonly<Record<string, string>> {
+export function laneFields(plan: StoredStream): Readonly<Record<string, string>> {
   return {
     n: String(plan.partitions),
     maxAge: String(plan.maxAgeMs),
@@ -15,8 +11,8 @@ export function laneFields(
     full: plan.whenFull,
     idle: String(plan.idleGroupMs),
     // what somebody else keeps there is his to trim
-    ...(attachment === undefined
+    ...(plan.attach === undefined
       ? {}
-      : { maxAge: "", maxBytes: "", ...attachedFields(attachment, plan.name, plan.topics) }),
+      : { maxAge: "", maxBytes: "", maxMessages: "", ...attachedFields(plan.attach, plan.name, plan.topics) }),
   };
 }

@@ -1,11 +1,10 @@
-import { readFile } from "node:fs/promises";
 import type { ConnectContext } from "../../driver.ts";
 import { asBuffers, isCluster, loadClient, type ClientModule } from "./client.ts";
 import { ClientLink } from "./client-link.ts";
 import type { Link } from "./link.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { findPrimary } from "./sentinel.ts";
-import type { ServerAddress } from "./server-url.ts";
+import { socketOptions } from "./socket-options.ts";
 import { SharedLink } from "./shared-link.ts";
 
 type LinkKind = "command" | "subscriber" | "blocking";
@@ -58,10 +57,10 @@ class OwnLinks implements Links {
   async open(_: LinkKind, lost: (error: unknown) => void, signal: AbortSignal): Promise<Link> {
     const module = (this.#module ??= await loadClient());
     const { cluster, sentinel, address } = this.#options;
-    const login = await this.#login();
+    const login = await unlessGivenUp(this.#login(), signal);
     if (cluster !== undefined) {
       const rootNodes = cluster.map(({ host, port }) => ({ socket: { host, port } }));
-      const defaults = { ...settings, ...login, socket: await this.#socket() };
+      const defaults = { ...settings, ...login, socket: await socketOptions(this.#options) };
       return ClientLink.open(module.createCluster({ ...settings, rootNodes, defaults }), this.#base, lost, signal);
     }
     const found = sentinel === undefined ? address : await findPrimary(module, sentinel, this.#options, signal);
@@ -69,7 +68,7 @@ class OwnLinks implements Links {
       ...settings,
       ...login,
       database: this.#options.database,
-      socket: await this.#socket(found),
+      socket: await socketOptions(this.#options, found),
     });
     return ClientLink.open(client, this.#base, lost, signal);
   }
@@ -79,21 +78,17 @@ class OwnLinks implements Links {
     const secret = typeof password === "function" ? await password() : password;
     return { ...(username === undefined ? {} : { username }), ...(secret === undefined ? {} : { password: secret }) };
   }
+}
 
-  async #socket(address?: Pick<ServerAddress, "host" | "port">): Promise<object> {
-    const { tls, connectTimeoutMs } = this.#options;
-    const files = async (path: string | undefined): Promise<Buffer | undefined> =>
-      path === undefined ? undefined : await readFile(path);
-    return {
-      ...(address === undefined ? {} : { host: address.host, port: address.port }),
-      connectTimeout: connectTimeoutMs,
-      reconnectStrategy: false,
-      ...(tls !== undefined && {
-        tls: true,
-        ca: await files(tls.caFile),
-        cert: await files(tls.certFile),
-        key: await files(tls.keyFile),
-      }),
-    };
+/** What is the user's to answer may take for ever. */
+async function unlessGivenUp<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const giveUp = (): void => reject(signal.reason as Error);
+  signal.addEventListener("abort", giveUp, { once: true });
+  try {
+    return await Promise.race([answer, promise]);
+  } finally {
+    signal.removeEventListener("abort", giveUp);
   }
 }

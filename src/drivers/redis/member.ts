@@ -34,6 +34,8 @@ export interface Share {
   request(): Pick<FetchRequest, "messages" | "refs"> | undefined;
   /** What is to be delivered of it. */
   took(request: FetchRequest, fetched: Fetched): readonly RedisMessage[];
+  /** The server refused it. */
+  refused(request: FetchRequest): void;
   /** It is in hand. */
   taken(): void;
   wake(ref: string): void;
@@ -100,6 +102,7 @@ export class Member implements Consumption, MemberHost {
       ...fence,
       request: () => this.#request(),
       took: (request, fetched) => this.#took(request, fetched),
+      refused: (request) => this.#share.refused(request),
       deliver: (messages) => this.#deliver(messages),
       poll: () => this.#share.poll(),
     });

@@ -32,7 +32,7 @@ describe("the options of redis()", () => {
       username: "you",
       password: "x",
     });
-    expect(resolveOptions({ cluster: ["rediss://u:p@a:1", "redis://b:2"] })).toMatchObject({
+    expect(resolveOptions({ cluster: ["rediss://u:p@a:1", "rediss://u:p@b:2"] })).toMatchObject({
       cluster: [{ host: "a" }, { host: "b", port: 2 }],
       username: "u",
       tls: {},
@@ -43,6 +43,15 @@ describe("the options of redis()", () => {
       { host: "a", port: 26_379 },
       { host: "b", port: 6_379 },
     ]);
+    expect(resolveOptions({ sentinel: { name: "shop", nodes: ["rediss://a"] } })).toMatchObject({
+      tls: {},
+      sentinel: { nodes: [{ tls: true }] },
+    });
+    expect(resolveOptions({ sentinel: { name: "shop", nodes: ["a"] }, tls: {} }).sentinel?.nodes[0]?.tls).toBe(true);
+    expect(resolveOptions({ sentinel: { name: "shop", nodes: ["redis://a"] }, tls: {} })).toMatchObject({
+      tls: {},
+      sentinel: { nodes: [{ tls: false }] },
+    });
   });
 
   it.each<[string, object, RegExp]>([
@@ -57,6 +66,12 @@ describe("the options of redis()", () => {
     ["a certificate without its key", { tls: { certFile: "a" } }, /"certFile" and "keyFile"/],
     ["a client that is none", { client: {} }, /"client" must be a client of redis/],
     ["an attachment without a key", { attach: { a: {} } }, /needs "key"/],
+    ["nodes of which some are in the clear", { cluster: ["redis://a", "rediss://b"] }, /all redis: or all rediss:/],
+    ["nodes with several logins", { cluster: ["redis://u:secret@a", "redis://b"] }, /one user and password/],
+    ["a database in a node's url", { cluster: ["redis://a", "redis://b/3"] }, /database 0 only/],
+    ["sentinels of which some are in the clear", { sentinel: { name: "a", nodes: ["rediss://a", "b"] } }, /all by TLS/],
+    ["a login in a sentinel's url", { sentinel: { name: "a", nodes: ["redis://u:secret@a"] } }, /beside "nodes"/],
+    ["a database of a sentinel", { sentinel: { name: "a", nodes: ["redis://a/1"] } }, /has no database/],
     ["a database of a cluster", { cluster: ["redis://a"], database: 1 }, /"database" 0 only/],
   ])("refuse %s, without a secret in the words", (_, options, words) => {
     expect(() => redis(options as RedisOptions)).toThrow(words);

@@ -22,7 +22,7 @@ export interface RedisOptions {
   readonly username?: string | undefined;
   /** A function is asked before each connection, for those that expire. @default what the url has */
   readonly password?: string | (() => string | Promise<string>) | undefined;
-  /** TLS, with these files; `{}` asks for it with the system's authorities. @default by the url: `rediss:` */
+  /** TLS, with these files; `{}` asks for it with the system's authorities. @default by the urls: `rediss:` */
   readonly tls?: RedisTlsOptions | undefined;
   /** A client of `redis` that is yours, of `createClient` or `createCluster`: never closed by the bus, several buses may share it. @default none */
   readonly client?: RedisClient | RedisCluster | undefined;
@@ -62,7 +62,7 @@ export interface RedisTlsOptions {
 export interface RedisSentinelOptions {
   /** Of the primary, as the sentinels call it. */
   readonly name: string;
-  /** `host:port` of each sentinel. */
+  /** `host:port` of each sentinel, or `rediss://host:port` for TLS. Without a scheme: by TLS if `tls` is given. */
   readonly nodes: readonly string[];
   /** The sentinels' own, which is not the server's. @default none */
   readonly username?: string | undefined;
@@ -145,10 +145,12 @@ export function resolveOptions(given: RedisOptions): ResolvedOptions {
       .find((each) => each !== undefined);
   if (problem !== undefined) throw invalid(problem);
   checkTogether(given);
-  const { cluster, sentinel, tls } = given;
+  const { cluster, tls } = given;
   const address = parseUrl(given.url ?? "redis://127.0.0.1:6379");
   const nodes = cluster?.map(parseUrl);
-  const secure = (nodes?.[0] ?? address).tls;
+  if (nodes !== undefined) checkCluster(nodes);
+  const sentinel = given.sentinel === undefined ? undefined : sentinelOf(given.sentinel, tls !== undefined);
+  const secure = (nodes?.[0] ?? sentinel?.nodes[0] ?? address).tls;
   return {
     address,
     database: given.database ?? address.database ?? 0,
@@ -157,13 +159,7 @@ export function resolveOptions(given: RedisOptions): ResolvedOptions {
     tls: tls ?? (secure ? {} : undefined),
     client: given.client,
     cluster: nodes,
-    sentinel:
-      sentinel === undefined
-        ? undefined
-        : {
-            options: sentinel,
-            nodes: sentinel.nodes.map((node) => parseUrl(node.includes("://") ? node : `redis://${node}`)),
-          },
+    sentinel,
     consumer: given.consumer,
     leaseMs: given.leaseMs ?? 10_000,
     batchSize: given.batchSize ?? 256,
@@ -192,6 +188,29 @@ function checkTogether(given: RedisOptions): void {
     throw invalid('redis: "tls" needs "certFile" and "keyFile" together');
   for (const [name, { key }] of Object.entries(given.attach ?? {}))
     if (key === undefined) throw invalid(`redis: "attach" of ${name} needs "key"`);
+}
+
+/** Of nodes that differ the others would be reached as the first one is: in the clear, or as somebody else. */
+function checkCluster(nodes: readonly ServerAddress[]): void {
+  const [first] = nodes;
+  for (const { tls, username, password, database } of nodes) {
+    if (tls !== first?.tls) throw invalid('redis: the urls of "cluster" must be all redis: or all rediss:');
+    if (username !== first.username || password !== first.password)
+      throw invalid('redis: the urls of "cluster" must have one user and password');
+    if ((database ?? 0) !== 0) throw invalid("redis: a cluster has database 0 only");
+  }
+}
+
+function sentinelOf(options: RedisSentinelOptions, secure: boolean): NonNullable<ResolvedOptions["sentinel"]> {
+  const plain = secure ? "rediss://" : "redis://";
+  const nodes = options.nodes.map((node) => parseUrl(node.includes("://") ? node : plain + node));
+  for (const { tls, username, password, database } of nodes) {
+    if (tls !== nodes[0]?.tls) throw invalid('redis: the "nodes" of "sentinel" must be all by TLS or none');
+    if (username !== undefined || password !== undefined)
+      throw invalid('redis: the sentinels\' user and password stand beside "nodes", the server\'s beside "sentinel"');
+    if (database !== undefined) throw invalid('redis: a sentinel has no database; "database" is the server\'s');
+  }
+  return { options, nodes };
 }
 
 const invalid = (message: string): DriverError => new DriverError("BUS_INVALID_OPTION", message);

@@ -56,6 +56,14 @@ export class PartShare implements Share {
     return ours;
   }
 
+  refused({ refs }: FetchRequest): void {
+    for (let at = 0; at < refs.length; at += 2) {
+      const part = this.#parts.get(refs[at]!);
+      if (part !== undefined) part.asked = false;
+    }
+    this.#giveUpDrained();
+  }
+
   taken(): void {
     this.#giveUpDrained();
   }

@@ -1,6 +1,5 @@
 import type { OutMessage } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { maxMessageBytes } from "./capabilities.ts";
 import { Packing, type Chunk } from "./chunks.ts";
 import { closedError, notConnected, outcomeOf, refusal, replyWord } from "./errors.ts";
 import type { Reply } from "./link.ts";
@@ -34,7 +33,7 @@ export class Sender {
     const packing = new Packing();
     const now = session.clock.now();
     for (const message of batch) {
-      const problem = tooLarge(message);
+      const problem = tooLarge(message, this.#session.maxMessageBytes);
       if (problem === undefined) packing.add(this.#laneOf(message), message, topicOf(message), now);
       else message.failed("no", problem);
     }
@@ -87,7 +86,7 @@ export class Sender {
 
 const topicOf = ({ to }: OutMessage): string => (to.kind === "inbox" ? "" : to.topic);
 
-function tooLarge({ body, brokerId, key, to }: OutMessage): DriverError | undefined {
+function tooLarge({ body, brokerId, key, to }: OutMessage, maxMessageBytes: number): DriverError | undefined {
   if (body.byteLength > maxMessageBytes)
     return new DriverError("BUS_TOO_LARGE", `redis: a message may have at most ${maxMessageBytes} bytes`);
   const texts = [brokerId, key ?? "", to.kind === "inbox" ? "" : to.topic];

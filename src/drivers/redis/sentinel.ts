@@ -3,6 +3,7 @@ import type { ClientModule } from "./client.ts";
 import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { ServerAddress } from "./server-url.ts";
+import { socketOptions } from "./socket-options.ts";
 
 /**
  * Who is the primary, by the first sentinel that answers. The client's own sentinel mode sends what was under way over a
@@ -11,18 +12,18 @@ import type { ServerAddress } from "./server-url.ts";
 export async function findPrimary(
   module: ClientModule,
   { options, nodes }: NonNullable<ResolvedOptions["sentinel"]>,
-  { connectTimeoutMs }: ResolvedOptions,
+  { tls, connectTimeoutMs }: ResolvedOptions,
   signal: AbortSignal,
 ): Promise<Pick<ServerAddress, "host" | "port">> {
   let cause: unknown;
-  for (const { host, port } of nodes) {
+  for (const node of nodes) {
     signal.throwIfAborted();
     const client = module.createClient({
       RESP: 2,
       disableOfflineQueue: true,
       username: options.username,
       password: options.password,
-      socket: { host, port, connectTimeout: connectTimeoutMs, reconnectStrategy: false },
+      socket: await socketOptions({ tls: node.tls ? tls : undefined, connectTimeoutMs }, node),
       commandOptions: { timeout: connectTimeoutMs },
     });
     client.on("error", (error) => (cause = error));

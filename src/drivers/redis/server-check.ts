@@ -55,6 +55,13 @@ export async function isDurable(link: Link): Promise<boolean> {
   return settings.get("appendonly") !== "no" || (settings.get("save") ?? "") !== "";
 }
 
+/** Of one argument; a longer one costs the connection. Undefined: we may not ask. */
+export async function longestArgument(link: Link): Promise<number | undefined> {
+  const answer = await tolerated(link, ["CONFIG", "GET", "proto-max-bulk-len"]);
+  const bytes = Number((answer as readonly Reply[] | undefined)?.[1]);
+  return Number.isFinite(bytes) && bytes > 0 ? bytes : undefined;
+}
+
 export async function infoOf(link: Link): Promise<ReadonlyMap<string, string>> {
   const answer = await tolerated(link, ["INFO"]);
   return new Map(

@@ -5,10 +5,11 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { classify, closedError, notConnected, replyWord } from "./errors.ts";
 import { Keys } from "./keys.ts";
 import type { Arg, Link, Reply } from "./link.ts";
+import { largestMessage, maxMessageBytes } from "./capabilities.ts";
 import { linksOf, type Links } from "./links.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Script } from "./script.ts";
-import { checkRole, checkServer, infoOf, isDurable, warningsOf } from "./server-check.ts";
+import { checkRole, checkServer, infoOf, isDurable, longestArgument, warningsOf } from "./server-check.ts";
 import { Watch } from "./watch.ts";
 
 export interface SessionListener {
@@ -50,6 +51,8 @@ export class Session {
   readonly #closing = new AbortController();
   #retry: Disposable | undefined = undefined;
   #looking = false;
+  #garbled = false;
+  #maxMessageBytes = maxMessageBytes;
 
   /** One try; a rejected one leaves nothing open. */
   static async open(options: ResolvedOptions, context: ConnectContext): Promise<Session> {
@@ -110,6 +113,11 @@ export class Session {
       redis: info.get("redis_version") ?? "unknown",
       ...(warnings.length === 0 ? {} : { warnings: warnings.join("; ") }),
     };
+  }
+
+  /** As the server had it when we connected last. */
+  get maxMessageBytes(): number {
+    return this.#maxMessageBytes;
   }
 
   async isDurable(): Promise<boolean> {
@@ -195,16 +203,11 @@ export class Session {
   async close(signal: AbortSignal): Promise<void> {
     if (this.closed) return;
     const links = [this.#command, this.#subscriber];
-    const blocking = this.#blocking;
     this.#closing.abort(closedError());
     this.#isUp = false;
     this.#retry?.[Symbol.dispose]();
     this.#watch.stop();
-    this.#blocking = undefined;
-    void blocking?.then(
-      (link) => link.destroy(),
-      () => undefined,
-    );
+    this.#dropBlocking();
     await Promise.all(links.map(async (link) => link?.close(signal)));
     this.#command = undefined;
     this.#subscriber = undefined;
@@ -226,6 +229,7 @@ export class Session {
       const lost = (error: unknown): void => (this.#isUp ? this.#lost(error) : giveUp.abort(error));
       const command = (this.#command = await this.#links.open("command", lost, signal));
       await checkRole(command);
+      this.#maxMessageBytes = largestMessage(await longestArgument(command));
       const subscriber = (this.#subscriber = await this.#links.open("subscriber", lost, signal));
       await Promise.all([
         subscriber.subscribe(this.keys.events, this.#takeEvent),
@@ -250,11 +254,15 @@ export class Session {
 
   /** Which database it is; made when there is none. True: not the one that we knew. */
   async #findDatabase(link: Link): Promise<boolean> {
-    if (this.context.manage === "create") {
+    const read = async (): Promise<readonly (Buffer | null)[]> =>
+      (await link.command(["HMGET", this.keys.base, "id", "layout"])) as readonly (Buffer | null)[];
+    let [id, found] = await read();
+    // a full server refuses it, and yet must be connected to, to be emptied
+    if (this.context.manage === "create" && (id === null || found === null)) {
       await link.command(["HSETNX", this.keys.base, "id", randomHex(this.clock)]);
       await link.command(["HSETNX", this.keys.base, "layout", layout]);
+      [id, found] = await read();
     }
-    const [id, found] = (await link.command(["HMGET", this.keys.base, "id", "layout"])) as readonly (Buffer | null)[];
     checkLayout(found?.toString());
     const known = this.#id;
     this.#id = id?.toString() ?? "none";
@@ -285,6 +293,7 @@ export class Session {
   #lost(error: unknown): void {
     if (!this.#isUp || this.closed) return;
     this.#drop();
+    this.#dropBlocking(); // as silent, or at a server that is the primary no more
     this.context.status({ type: "disconnected", error });
     for (const listener of [...this.#listeners]) listener.down?.(error);
     this.#connectLater(firstWaitMs, classify(error).code);
@@ -296,6 +305,15 @@ export class Session {
     this.#subscriber?.destroy();
     this.#command = undefined;
     this.#subscriber = undefined;
+  }
+
+  #dropBlocking(): void {
+    const opening = this.#blocking;
+    this.#blocking = undefined;
+    opening?.then(
+      (link) => link.destroy(),
+      () => undefined,
+    );
   }
 
   #connectLater(waitMs: number, code: string): void {
@@ -328,7 +346,14 @@ export class Session {
 
   readonly #takeMessage = (message: Buffer): void => {
     const kind = String.fromCharCode(message[0]!) as MessageKind;
-    for (const listener of this.#onMessage.get(kind) ?? []) listener(message.subarray(kind === "w" ? 2 : 1));
+    try {
+      for (const listener of this.#onMessage.get(kind) ?? []) listener(message.subarray(kind === "w" ? 2 : 1));
+    } catch (cause) {
+      // thrown into the client it would cost the connection
+      if (!(cause instanceof RangeError)) throw cause;
+      if (!this.#garbled) this.context.warn("a message on a channel of ours is not of ours; such ones are dropped");
+      this.#garbled = true;
+    }
   };
 }
 

@@ -1,6 +1,7 @@
 import { Bell } from "./bell.ts";
 import { classify } from "./errors.ts";
 import { escapeName } from "./keys.ts";
+import type { Reply } from "./link.ts";
 import { listOf, textOf, textsOf } from "./reply.ts";
 import { getScript, keysScript } from "./scripts/state.ts";
 import type { Session } from "./session.ts";
@@ -121,12 +122,13 @@ export class StateWatch {
     for (const [key, { ends }] of this.#known) if (ends <= now) this.#moved.add(key);
     const keys = [...this.#moved].slice(0, readAtOnce);
     for (const key of keys) this.#moved.delete(key);
-    const found = await Promise.all(keys.map((key) => this.#read(key)));
-    return found.filter((change) => change !== undefined);
+    // all or nothing: what is noted as known is told
+    const found = await Promise.all(keys.map((key) => this.#session.run(getScript, [escapeName(this.#bucket), key])));
+    return keys.map((key, index) => this.#noted(key, found[index]!)).filter((change) => change !== undefined);
   }
 
-  async #read(key: string): Promise<StateChange | undefined> {
-    const [revisionReply, ends, value] = listOf(await this.#session.run(getScript, [escapeName(this.#bucket), key]));
+  #noted(key: string, reply: Reply): StateChange | undefined {
+    const [revisionReply, ends, value] = listOf(reply);
     const revision = textOf(revisionReply);
     if (value === undefined) return this.#known.delete(key) ? { key, revision, value: undefined } : undefined;
     const left = textOf(ends);

@@ -1,4 +1,5 @@
 import type { StreamOptions } from "../../driver.ts";
+import type { RedisAttachment } from "./options.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 
 /** Every value given; `maxMessages` undefined: unlimited. */
@@ -12,6 +13,8 @@ export interface StoredStream {
   readonly whenFull: "reject" | "drop-oldest";
   readonly idleGroupMs: number;
   readonly replicas: 1;
+  /** Somebody else's key; undefined: ours. */
+  readonly attach: RedisAttachment | undefined;
 }
 
 const sevenDaysMs = 604_800_000;
@@ -23,10 +26,12 @@ const mostPartitions = 256;
 export function planStream(
   options: StreamOptions,
   streams: ReadonlyMap<string, StoredStream>,
-  attached: boolean,
+  attachment: RedisAttachment | undefined,
 ): StoredStream {
   const { name } = options;
   const stored = streams.get(name);
+  const attach = attachmentOf(name, attachment, stored);
+  const attached = attach !== undefined;
   const partitions = partitionsOf(options, stored, attached);
   if (options.replicas !== undefined && options.replicas !== 1)
     throw new DriverError(
@@ -59,7 +64,22 @@ export function planStream(
     whenFull,
     idleGroupMs: options.idleGroupMs ?? stored?.idleGroupMs ?? sevenDaysMs,
     replicas: 1,
+    attach,
   };
+}
+
+/** It is kept with the stream: a process that does not name it must not take the key for ours. */
+function attachmentOf(
+  name: string,
+  wanted: RedisAttachment | undefined,
+  stored: StoredStream | undefined,
+): RedisAttachment | undefined {
+  if (stored === undefined || wanted === undefined) return wanted ?? stored?.attach;
+  if (stored.attach === undefined)
+    throw new DriverError("BUS_CONFLICT", `stream (${name}): it has keys of its own, so "attach" can't be another's`);
+  if (stored.attach.key !== wanted.key)
+    throw new DriverError("BUS_CONFLICT", `stream (${name}): it is attached to the key "${stored.attach.key}" already`);
+  return wanted;
 }
 
 function partitionsOf(

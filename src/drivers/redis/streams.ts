@@ -25,15 +25,19 @@ export class Streams {
     if (attachment !== undefined) await this.#checkKey(stream.name, attachment.key);
     for (;;) {
       const rev = String((await session.command(["HGET", session.keys.base, "rev"])) ?? "0");
-      const plan = planStream(stream, await this.#table(), attachment !== undefined);
-      const fields = laneFields(plan, attachment);
+      const rows = await this.#rows();
+      const plan = planStream(stream, tableOf(rows), attachment);
+      const json = JSON.stringify(plan);
+      // a full server refuses the script, also where there is nothing to do
+      if (rows.get(stream.name) === json) return "unchanged";
+      const fields = laneFields(plan);
       try {
         const outcome = await session.run(streamScript, [
           escapeName(stream.name),
           rev,
           dryRun ? "1" : "",
           session.process,
-          JSON.stringify(plan),
+          json,
           ...Object.entries(fields).flat(),
         ]);
         return String(outcome) as "created" | "unchanged" | "updated";
@@ -49,7 +53,7 @@ export class Streams {
   }
 
   async all(): Promise<readonly StoredStream[]> {
-    return [...(await this.#table()).values()];
+    return [...tableOf(await this.#rows()).values()];
   }
 
   async #checkKey(name: string, key: string): Promise<void> {
@@ -58,16 +62,18 @@ export class Streams {
       throw new DriverError("BUS_CONFLICT", `stream (${name}): the key "${key}" holds a ${type}`);
   }
 
-  async #table(): Promise<ReadonlyMap<string, StoredStream>> {
+  async #rows(): Promise<ReadonlyMap<string, string>> {
     const found = (await this.#session.command(["HGETALL", this.#session.keys.key("streams")])) as readonly Reply[];
-    const streams = new Map<string, StoredStream>();
-    for (let at = 0; at < found.length; at += 2)
-      streams.set(unescapeName(String(found[at])), parsed(found[at + 1] as Reply));
-    return streams;
+    const rows = new Map<string, string>();
+    for (let at = 0; at < found.length; at += 2) rows.set(unescapeName(String(found[at])), String(found[at + 1]));
+    return rows;
   }
 }
 
-const parsed = (json: Reply): StoredStream => {
-  const { maxMessages, ...rest } = JSON.parse(String(json)) as StoredStream;
-  return { ...rest, maxMessages };
+const tableOf = (rows: ReadonlyMap<string, string>): ReadonlyMap<string, StoredStream> =>
+  new Map([...rows].map(([name, json]) => [name, parsed(json)]));
+
+const parsed = (json: Reply | string): StoredStream => {
+  const { maxMessages, attach, ...rest } = JSON.parse(String(json)) as StoredStream;
+  return { ...rest, maxMessages, attach };
 };

@@ -28,6 +28,10 @@ export class WholeShare implements Share {
     return messages;
   }
 
+  refused(): void {
+    // the next poll asks again
+  }
+
   taken(): void {
     // nothing waits for it
   }

@@ -22,14 +22,13 @@ export async function missingOwn(session: Session): Promise<void> {
 /** The same for a stream: it is there and captures what it should. */
 export async function missingStream(session: Session, streams: Streams, options: StreamOptions): Promise<void> {
   const all = new Map((await streams.all()).map((stream) => [stream.name, stream]));
-  const attachment = session.options.attach[options.name];
+  const plan = planStream(options, all, session.options.attach[options.name]);
   const found = all.get(options.name);
   const lacking = options.topics.filter((topic) => found?.topics.includes(topic) !== true);
   if (found !== undefined && lacking.length === 0) return;
-  const plan = planStream(options, all, attachment !== undefined);
   const what =
     found === undefined ? `stream "${options.name}"` : `topics ${lacking.join(", ")} of stream "${options.name}"`;
-  const fields = Object.entries(laneFields(plan, attachment)).flat();
+  const fields = Object.entries(laneFields(plan)).flat();
   throw absent(what, [
     ["HSET", session.keys.key(session.keys.stream(options.name)), ...fields],
     ["HSET", session.keys.key("streams"), escapeName(options.name), JSON.stringify(plan)],
@@ -67,18 +66,19 @@ function groupCommands(
   const { keys } = session;
   const name = keys.group(spec.group);
   const commands: Command[] = [];
-  const lanes: [lane: string, partitions: number, starts: string][] = [[keys.queue(spec.group), queuePartitions, "0"]];
+  const queue = { lane: keys.queue(spec.group), partitions: queuePartitions, starts: "0", own: undefined };
+  const lanes: { lane: string; partitions: number; starts: string; own: string | undefined }[] = [queue];
   for (const { stream, patterns } of spec.reads) {
     const lane = keys.stream(stream);
-    const partitions = streams.get(stream)?.partitions ?? 0;
-    lanes.push([lane, partitions, startText(spec.from, spec.live, stream, partitions)]);
+    const { partitions = 0, attach } = streams.get(stream) ?? {};
+    lanes.push({ lane, partitions, starts: startText(spec.from, spec.live, stream, partitions), own: attach?.key });
     commands.push(["HSET", keys.key("g", name, "pat"), lane, patterns.join(" ")]);
   }
-  for (const [lane, partitions, starts] of lanes) {
+  for (const { lane, partitions, starts, own } of lanes) {
     const ids = starts.split(" ");
     commands.push(["SADD", keys.key(lane, "g"), name]);
     for (let partition = 0; partition < partitions; partition += 1) {
-      const key = session.options.attach[lane.slice(2)]?.key ?? keys.key(lane, String(partition));
+      const key = own ?? keys.key(lane, String(partition));
       commands.push(["XGROUP", "CREATE", key, name, ids[partition] ?? ids[0] ?? "0", "MKSTREAM"]);
     }
   }
@@ -87,7 +87,10 @@ function groupCommands(
     ["HSET", keys.key(keys.queue(spec.group)), "n", String(queuePartitions)],
     ...commands,
     ["HSET", keys.key("groups"), name, JSON.stringify(spec)],
-    ["HSET", keys.key("g", name), "ordered", spec.order === "group" ? "1" : "", "live", live, "rev", "1"],
+    [
+      ...["HSET", keys.key("g", name), "ordered", spec.order === "group" ? "1" : "", "live", live, "rev", "1"],
+      ...["left", String(session.clock.now())],
+    ],
   ];
 }
 

@@ -5,6 +5,8 @@ import type { Link } from "./link.ts";
 import type { ResolvedOptions } from "./options.ts";
 
 const longestPauseMs = 2_000;
+/** When this process stood still, its timers come before what came meanwhile: that is read first. */
+const readMs = 50;
 
 /** Nothing at all may come from a server that is paused, or through a line that is dead: what is silent for too long is lost. */
 export class Watch {
@@ -42,19 +44,25 @@ export class Watch {
 
   async #ask(link: Link): Promise<void> {
     const { socketTimeoutMs } = this.#options;
-    const late = this.#clock.after(socketTimeoutMs, () => {
-      const message = `redis: no answer from the server within ${socketTimeoutMs} ms`;
-      this.#waiting.delete(late);
-      this.#fail(link, new DriverError("BUS_TIMEOUT", message, { retryable: true }));
-    });
-    this.#waiting.add(late);
+    let timer: Disposable | undefined;
+    const wait = (ms: number, over: () => void): void => {
+      if (timer !== undefined) this.#waiting.delete(timer);
+      timer = this.#clock.after(ms, over);
+      this.#waiting.add(timer);
+    };
+    wait(socketTimeoutMs, () =>
+      wait(readMs, () => {
+        const message = `redis: no answer from the server within ${socketTimeoutMs} ms`;
+        this.#fail(link, new DriverError("BUS_TIMEOUT", message, { retryable: true }));
+      }),
+    );
     try {
       await link.command(["PING"]);
     } catch (error) {
       if (replyWord(error) === undefined) this.#fail(link, error);
     } finally {
-      late[Symbol.dispose]();
-      this.#waiting.delete(late);
+      timer![Symbol.dispose]();
+      this.#waiting.delete(timer!);
     }
   }
 

@@ -79,7 +79,8 @@ local function fresh(ref, k, es)
     local e = es[i]
     local id, f = e[1], e[2]
     local topic, ky, h, b
-    if f[1] == 't' and f[7] == 'b' and f[3] == 'k' and f[5] == 'h' and not f[9] then topic, ky, h, b = f[2], f[4], f[6], f[8]
+    if f[1] == 't' and f[7] == 'b' and f[3] == 'k' and f[5] == 'h' and not f[9] and #f[2] + #f[4] < 65536 then
+      topic, ky, h, b = f[2], f[4], f[6], f[8]
     else topic, ky, h, b = entry(l, f) end
     if wanted and not wanted(topic) then passed[#passed + 1] = id
     else
@@ -144,7 +145,14 @@ if ordered then
         local held = try('XPENDING', k, name, '(' .. cursor, '+', count)
         if held.err then gone = held.err break end
         local ids, counts = {}, {}
-        for j = 1, #held do ids[j] = held[j][1] counts[ids[j]] = held[j][4] + 1 end
+        for j = 1, #held do
+          local id, consumer = held[j][1], held[j][2]
+          -- others may work in this group, too: what is theirs is left to them
+          if consumer == '-' or string.find(consumer, '~%x+~%d+$') then
+            ids[#ids + 1] = id
+            counts[id] = held[j][4] + 1
+          end
+        end
         if #ids > 0 then
           local args = {'XCLAIM', k, name, seat, 0}
           for j = 1, #ids do args[5 + j] = ids[j] end
@@ -157,9 +165,8 @@ if ordered then
             if not there[ids[j]] then call('HDEL', G .. ':note', ref .. ' ' .. ids[j]) end
           end
           lose(G, #ids - #found)
-          cursor = ids[#ids]
         end
-        if #ids < count then cursor = '' end
+        if #held < count then cursor = '' else cursor = held[#held][1] end
       end
       if cursor == '' then ks[#ks + 1] = k names[k] = ref
       else cursors[#cursors + 1] = ref cursors[#cursors + 1] = cursor end

@@ -22,7 +22,9 @@ local function start(l, n, starts)
   local ids = {}
   for id in string.gmatch(starts, '[^ ]+') do ids[#ids + 1] = id end
   for p = 0, tonumber(n) - 1 do
-    local made = try('XGROUP', 'CREATE', key(l .. ':' .. p), name, ids[p + 1] or ids[1] or '0', 'MKSTREAM')
+    local k = key(l .. ':' .. p)
+    if call('EXISTS', k) == 0 then vanished(l) end
+    local made = try('XGROUP', 'CREATE', k, name, ids[p + 1] or ids[1] or '0', 'MKSTREAM')
     if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
   end
 end

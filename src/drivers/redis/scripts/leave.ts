@@ -21,12 +21,9 @@ while at <= #ARGV do
   local ref, n = ARGV[at], tonumber(ARGV[at + 1])
   for i = at + 2, at + n * 2, 2 do
     local id = ARGV[i]
-    if holds(G, name, ref, id, seat, ordered) then
-      call('XCLAIM', key(ref), name, '-', 0, id, 'RETRYCOUNT', ARGV[i + 1], 'JUSTID')
-      if not ordered then
-        call('ZADD', G .. ':due', place(id, now()), ref .. ' ' .. id)
-        back = back + 1
-      end
+    if holds(G, name, ref, id, seat, ordered) and giveBack(G, name, ref, id, ARGV[i + 1]) and not ordered then
+      call('ZADD', G .. ':due', place(id, now()), ref .. ' ' .. id)
+      back = back + 1
     end
   end
   at = at + 2 + n * 2

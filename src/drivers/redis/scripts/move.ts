@@ -1,12 +1,12 @@
 import { script, type Script } from "../script.ts";
 import { lanePiece, timePiece, wakePiece } from "./pieces.ts";
 
-/** What is due goes into its partition, 128 a call. Answers the ms until the next is due, or nothing. */
+/** What is due goes into its partition, 128 a call, and not much above a megabyte. Answers the ms until the next is due, or nothing. */
 export const moveScript: Script = script(
   "move",
   [timePiece, lanePiece, wakePiece],
   `
-local unpack, time, left = struct.unpack, now(), 128
+local unpack, time, left, bytes = struct.unpack, now(), 128, 0
 local function moveLane(l)
   local of, L = lane(l), B .. ':' .. l
   if not of.n then
@@ -21,12 +21,16 @@ local function moveLane(l)
   local parts, stored = {}, 0
   local numbers = call('ZRANGEBYSCORE', L .. ':due', '-inf', time, 'LIMIT', 0, left)
   for i = 1, #numbers do
+    if bytes > 1048576 then break end
     local frame = call('HGET', L .. ':due:m', numbers[i])
+    bytes = bytes + (frame and #frame or 0)
     local added
     if frame then
       local _, topic, key_, headers, hash, _, body = unpack('>Hc0Hc0Hc0I4c0I4dI4c0', frame)
       local p = hash % of.n
-      added = try('XADD', key(l .. ':' .. p), '*', tname, topic, 'k', key_, 'h', headers, bname, body)
+      local K = key(l .. ':' .. p)
+      if call('EXISTS', K) == 0 then vanished(l) end
+      added = try('XADD', K, '*', tname, topic, 'k', key_, 'h', headers, bname, body)
       if type(added) ~= 'table' then parts[p], stored = true, stored + 1 end
     end
     if type(added) == 'table' then

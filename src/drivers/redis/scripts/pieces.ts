@@ -9,7 +9,8 @@ end`;
 
 /**
  * `lane(l)`: the lane's hash as a table, read once a call; not there: without \`n\`. `split(ref)`: lane and partition. `key(ref)`:
- * the stream's key. `entry(l, fields)`: topic, key, headers, body of an entry, foreign ones included.
+ * the stream's key. `entry(l, fields)`: topic, key, headers, body of an entry, foreign ones included. `vanished(l)`: somebody deleted a
+ * partition, which was made with the first group at the latest: what its groups had not handled of it nobody can count any more.
  */
 export const lanePiece = `
 local lanes = {}
@@ -22,6 +23,13 @@ local function lane(l)
     lanes[l] = found
   end
   return found
+end
+local function vanished(l)
+  local groups = call('SMEMBERS', B .. ':' .. l .. ':g')
+  for i = 1, #groups do
+    local G = B .. ':g:' .. groups[i]
+    if call('HEXISTS', G, 'rev') == 1 then call('HSET', G, 'lost', '?') end
+  end
 end
 local function split(ref)
   return string.match(ref, '^(.*):(%d+)$')
@@ -40,9 +48,12 @@ local function foreign(l, fields)
   if not topic or topic == '' then topic = of.fdefault or string.sub(l, 3) end
   return topic, named.k or '', named.h or '', body or cjson.encode(named)
 end
+-- what is too long for its field in a frame is nobody's of ours; cut off, it can still be given up as a letter
 local function entry(l, f)
-  if #f == 8 and f[1] == 't' and f[3] == 'k' and f[5] == 'h' and f[7] == 'b' then return f[2], f[4], f[6], f[8] end
-  return foreign(l, f)
+  local topic, k, h, b
+  if #f == 8 and f[1] == 't' and f[3] == 'k' and f[5] == 'h' and f[7] == 'b' then topic, k, h, b = f[2], f[4], f[6], f[8]
+  else topic, k, h, b = foreign(l, f) end
+  return string.sub(topic, 1, 65535), string.sub(k, 1, 65535), h, b
 end`;
 
 /** `lt(a, b)`: whether the entry id a is lower than b. */

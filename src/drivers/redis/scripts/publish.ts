@@ -3,12 +3,22 @@ import { matchPiece } from "./match-piece.ts";
 import { idPiece, lanePiece, timePiece, wakePiece } from "./pieces.ts";
 import { roomPiece } from "./room.ts";
 
-/** `rotate(l, window, time)`: the two sets of ids that were stored lately. A set as a whole is let go off the main thread. */
+/**
+ * `rotate(l, window, time)`: the two sets of ids that were stored lately, for the longest window of those who publish. A set as a whole
+ * is let go off the main thread.
+ */
 const dedupePiece = `
 local function rotate(l, window, time)
   local of, L = lane(l), B .. ':' .. l
-  local age = time - (tonumber(of.gen or '') or 0)
-  if age >= window then
+  local age, longest = time - (tonumber(of.gen or '') or 0), tonumber(of.window or '') or 0
+  if window > longest then
+    call('HSET', L, 'window', window)
+    longest = window
+  end
+  if age >= longest then
+    -- whoever wanted it longer says so again
+    if longest > window then call('HSET', L, 'window', window) end
+    window = longest
     call('UNLINK', L .. ':id1')
     if age >= 2 * window then call('UNLINK', L .. ':id0')
     elseif call('EXISTS', L .. ':id0') == 1 then
@@ -70,7 +80,11 @@ while at <= #frame do
     else
       local K = keys[p]
       if not K then K = key(l .. ':' .. p) keys[p] = K end
-      local added = try('XADD', K, '*', tname, topic, 'k', key_, 'h', headers, bname, body)
+      local added = try('XADD', K, 'NOMKSTREAM', '*', tname, topic, 'k', key_, 'h', headers, bname, body)
+      if not added then
+        vanished(l)
+        added = try('XADD', K, '*', tname, topic, 'k', key_, 'h', headers, bname, body)
+      end
       if type(added) == 'table' then refused = added.err
       else
         lines[count], stored, took, parts[p] = '+' .. p .. ' ' .. added, stored + 1, size, true
@@ -83,7 +97,7 @@ while at <= #frame do
     end
   end
 end
-if fresh then call('PEXPIRE', L .. ':id0', 3 * window) end
+if fresh then call('PEXPIRE', L .. ':id0', 3 * math.max(window, tonumber(of.window or '') or 0)) end
 if limited and stored + delayed > 0 then call('HSET', L, 'count', of.count, 'bytes', of.bytes) end
 if stored > 0 then wakeLane(l, parts, stored) end
 return table.concat(lines, '\\n')`,

@@ -1,7 +1,7 @@
 /**
  * Room in a lane, and what goes for it. `handled(l, p)`: the lowest id of a partition that somebody still needs. `drop(l, p, id,
- * exact)`: what is below goes, and what a group has not handled of it is counted as lost to it; how many went, and whether there
- * is more. `expire(l, force)`: what is too old goes, looked at once a second. `room(l, bytes, count)`: whether there is, or can be
+ * known, exact)`: what is below goes, a step of it, and what a group (of `known`, else of all) has not handled of it is counted as
+ * lost to it; how many went, and whether there is more. `expire(l, force)`: what is too old goes, looked at once a second. `room(l, bytes, count)`: whether there is, or can be
  * made. Needs timePiece, lanePiece, idPiece and matchPiece.
  */
 export const roomPiece = `
@@ -20,9 +20,11 @@ local function readers(l, p)
     local idle = tonumber(lane(l).idle or '') or math.huge
     for i = 1, #names do
       local G = B .. ':g:' .. names[i]
-      local own = call('HMGET', G, 'name', 'left')
-      local left = tonumber(own[2] or '')
-      groups[i] = { G = G, name = own[1] or names[i], idle = left ~= nil and now() - left > idle }
+      local own = call('HMGET', G, 'name', 'left', 'live')
+      local left, most = tonumber(own[2] or ''), own[3] == '1' and 0 or idle
+      -- nobody buries the last member of a group when it dies
+      if not left then left = tonumber(call('ZREVRANGE', G .. ':beat', 0, 0, 'WITHSCORES')[2] or '') end
+      groups[i] = { G = G, name = own[1] or names[i], idle = left ~= nil and now() - left > most }
     end
     groupsOf[l] = groups
   end
@@ -40,7 +42,10 @@ local function readers(l, p)
   for i = 1, #groups do
     local g = groups[i]
     local one = of[g.name]
-    if one then
+    if not one then
+      -- somebody destroyed it at the server: it is made again, and then has nothing behind it
+      found[#found + 1] = { G = g.G, name = g.name, idle = g.idle, last = '0-0', pending = false, from = '0-0' }
+    else
       local last = one['last-delivered-id']
       local reader = { G = g.G, name = g.name, idle = g.idle, last = last, pending = one.pending > 0, from = after(last) }
       if reader.pending then reader.from = call('XPENDING', K, g.name)[2] or reader.from end
@@ -96,22 +101,43 @@ local function loseTo(reader, l, ref, entries, id)
   if lost > 0 then try('HINCRBY', reader.G, 'lost', lost) end
 end
 
-local function drop(l, p, id, exact)
-  local ref, more = l .. ':' .. p, false
+-- What a script may read of the entries that it drops.
+local function range(K, id)
+  local entries, size, from = {}, 0, '-'
+  repeat
+    local some = call('XRANGE', K, from, '(' .. id, 'COUNT', 16)
+    for i = 1, #some do
+      entries[#entries + 1] = some[i]
+      for j = 2, #some[i][2], 2 do size = size + #some[i][2][j] end
+    end
+    if #some < 16 then return entries, false end
+    from = '(' .. some[16][1]
+  until #entries >= 512 or size >= 1048576
+  return entries, true
+end
+
+local function drop(l, p, id, known, exact)
+  local ref, more, removed = l .. ':' .. p, false, 0
   local K = key(ref)
   local behind = {}
-  for _, reader in ipairs(readers(l, p)) do
+  for _, reader in ipairs(known or readers(l, p)) do
     if lt(reader.from, id) then behind[#behind + 1] = reader end
   end
   if #behind > 0 then
-    local entries = call('XRANGE', K, '-', '(' .. id, 'COUNT', 512)
-    if #entries == 512 then id, more = after(entries[512][1]), true end
+    local entries
+    entries, more = range(K, id)
+    if more then id = after(entries[#entries][1]) end
     for _, reader in ipairs(behind) do loseTo(reader, l, ref, entries, id) end
-    exact = true
+  elseif not exact then
+    -- whole nodes first, so that a step stays short
+    removed = try('XTRIM', K, 'MINID', '~', id, 'LIMIT', 2000)
+    if type(removed) == 'table' then removed = 0 end
+    more = removed > 0
   end
-  local removed
-  if exact then removed = try('XTRIM', K, 'MINID', id) else removed = try('XTRIM', K, 'MINID', '~', id, 'LIMIT', 200) end
-  if type(removed) == 'table' then removed = 0 end
+  if removed == 0 then
+    removed = try('XTRIM', K, 'MINID', id)
+    if type(removed) == 'table' then removed = 0 end
+  end
   cut(l, removed)
   return removed, more
 end
@@ -119,18 +145,18 @@ end
 local function expire(l, force)
   local of, time = lane(l), now()
   local age = tonumber(of.maxAge or '')
-  if not age or not of.n or (not force and time - (tonumber(of.aged or '') or 0) < 1000) then return false end
+  if not age or of.key or not of.n or (not force and time - (tonumber(of.aged or '') or 0) < 1000) then return false end
   local rest = false
+  local id = string.format('%.0f', math.max(time - age, 0)) .. '-0'
   for p = 0, of.n - 1 do
-    local id = string.format('%.0f', math.max(time - age, 0)) .. '-0'
     -- where somebody else's key stands in the place of a partition there is nothing to do
-    if #try('XRANGE', key(l .. ':' .. p), '-', '(' .. id, 'COUNT', 1) > 0 then
-      local _, more = drop(l, p, id, true)
-      rest = rest or more
+    if not rest and #try('XRANGE', key(l .. ':' .. p), '-', '(' .. id, 'COUNT', 1) > 0 then
+      local _, more = drop(l, p, id)
+      rest = more
     end
   end
-  of.aged = time
-  if not rest then call('HSET', B .. ':' .. l, 'aged', time) end
+  of.aged = rest and time - 950 or time
+  call('HSET', B .. ':' .. l, 'aged', of.aged)
   return rest
 end
 
@@ -141,12 +167,15 @@ end
 
 -- The oldest of what \`bounds\` lets go, until there is room and a little more: a stream keeps what it can of its past.
 local function shrink(l, fits, bounds)
-  local of, heads = lane(l), {}
+  local of, heads, known = lane(l), {}, {}
   local count = tonumber(of.count or '') or 0
   local extra = math.floor(count / 64)
   if count > 100 * 64 * of.n then
     for p = 0, of.n - 1 do
-      if not bounds or bounds[p] then drop(l, p, bounds and bounds[p] or (after(head(l, p) or '0-0')), false) end
+      if bounds then
+        local removed = try('XTRIM', key(l .. ':' .. p), 'MINID', '~', bounds[p], 'LIMIT', 200)
+        if type(removed) ~= 'table' then cut(l, removed) end
+      end
     end
     if fits() then return end
   end
@@ -158,10 +187,23 @@ local function shrink(l, fits, bounds)
       if (not bounds or lt(id, bounds[p])) and (not part or lt(id, heads[part])) then part = p end
     end
     if not part then return end
-    drop(l, part, after(heads[part]), true)
+    -- nobody needs what is below the bounds
+    if not known[part] then known[part] = bounds and {} or readers(l, part) end
+    drop(l, part, after(heads[part]), known[part], true)
     heads[part] = head(l, part)
     left, extra = left - 1, extra - 1
   end
+end
+
+-- Somebody deleted or trimmed at the server what was counted here.
+local function recount(l)
+  local of = lane(l)
+  local there = call('ZCARD', B .. ':' .. l .. ':due')
+  for p = 0, of.n - 1 do
+    local length = try('XLEN', key(l .. ':' .. p))
+    if type(length) ~= 'table' then there = there + length end
+  end
+  cut(l, math.max((tonumber(of.count or '') or 0) - there, 0))
 end
 
 local function room(l, bytes, count)
@@ -174,6 +216,8 @@ local function room(l, bytes, count)
   if bytes > maxBytes or count > maxMessages then return false end
   local time = now()
   if time >= (tonumber(of.look or '') or 0) then
+    recount(l)
+    if fits() then return true end
     local bounds = {}
     for p = 0, of.n - 1 do bounds[p] = handled(l, p) end
     shrink(l, fits, bounds)

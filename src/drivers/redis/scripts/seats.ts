@@ -100,6 +100,13 @@ end
 local function bury(G, group, before, t)
   unseat(G, group, call('ZRANGEBYSCORE', G .. ':beat', '-inf', before), t)
 end
+local function buryAbandoned(group, t)
+  local G = B .. ':g:' .. group
+  bury(G, group, t, t)
+  local of = call('HMGET', G, 'live', 'left')
+  -- one that was made and never joined
+  if of[1] == '1' and of[2] and t - of[2] > 60000 and call('HLEN', G .. ':m') == 0 then erase(G, group) end
+end
 local function place(id, t)
   local ms, seq = string.match(id, '^(%d+)%-(%d+)$')
   return math.min(ms + math.min(seq, 4095) / 4096, t)
@@ -198,6 +205,12 @@ for i = 1, #all do
   end
   if not last then
     last = from or '0-0'
+    local top = try('XINFO', 'STREAM', k)
+    if top.err then vanished((split(ref))) last = '0-0' end
+    for j = 1, #top, 2 do
+      -- what the partition has not reached is a place in another one, of which nothing came to be here
+      if top[j] == 'last-generated-id' and lt(top[j + 1], last) then last = '0-0' end
+    end
     local made = try('XGROUP', 'CREATE', k, name, last, 'MKSTREAM')
     if made.err then return made end
   elseif first and from and lt(from, last) then
@@ -239,6 +252,9 @@ local t = now()
 call('ZADD', G .. ':beat', t + lease, seat)
 bury(G, group, t, t)
 sweep(G, group, 1000)
+-- whose last member died is buried by others
+local other = call('HRANDFIELD', B .. ':groups')
+if other and other ~= group then buryAbandoned(other, t) end
 local ls = call('HKEYS', G .. ':pat')
 for i = 1, #ls do
   expire(ls[i])

@@ -3,14 +3,27 @@ import { donePiece } from "./ack.ts";
 import { letterPiece } from "./letter-piece.ts";
 import { seatPieces } from "./seats.ts";
 
-/** `holds(G, name, ref, id, seat, ordered)`: whether the entry is this seat's to settle. */
+/**
+ * `holds(G, name, ref, id, seat, ordered)`: whether the entry is this seat's to settle. `giveBack(G, name, ref, id, count)`: it is
+ * nobody's; false when the stream dropped it meanwhile, by which it is lost.
+ */
 export const holdsPiece = `
 local function holds(G, name, ref, id, seat, ordered)
   if ordered and call('HGET', G .. ':own', ref) ~= seat then return nil end
   local held = try('XPENDING', key(ref), name, id, id, 1, seat)
   if held.err or not held[1] then return nil end
   return held[1][4]
+end
+local function giveBack(G, name, ref, id, count)
+  if call('XCLAIM', key(ref), name, '-', 0, id, 'RETRYCOUNT', count, 'JUSTID')[1] then return true end
+  call('HDEL', G .. ':note', ref .. ' ' .. id)
+  call('HDEL', G .. ':hop', ref .. ' ' .. id)
+  lose(G, 1)
+  return false
 end`;
+
+/** Somebody else, who has no room now, is to have what was released: sooner than this who released it does not get it again. */
+const preferOthersMs = 10_000;
 
 /**
  * ARGV: group, seat, member id, then settlements of seven: how (\`t\` retry, \`l\` release, \`d\` dead), ref, id, delay, note, letter id,
@@ -61,11 +74,12 @@ for i = 5, #ARGV, 7 do
       call('HDEL', G .. ':note', mark)
       call('HDEL', G .. ':hop', mark)
     else
-      call('HSET', G .. ':note', mark, note)
-      call('XCLAIM', key(ref), name, '-', 0, id, 'RETRYCOUNT', how == 't' and 0 or count - 1, 'JUSTID')
-      call('ZADD', G .. ':due', t + tonumber(ARGV[i + 3]), mark)
-      local offered = how == 'l' and hop(mark)
-      if not offered and tonumber(ARGV[i + 3]) <= 0 then back = back + 1 end
+      if giveBack(G, name, ref, id, how == 't' and 0 or count - 1) then
+        call('HSET', G .. ':note', mark, note)
+        local offered, delay = how == 'l' and hop(mark), tonumber(ARGV[i + 3])
+        call('ZADD', G .. ':due', t + (offered and math.max(delay, ${preferOthersMs}) or delay), mark)
+        if not offered and delay <= 0 then back = back + 1 end
+      end
     end
   end
 end

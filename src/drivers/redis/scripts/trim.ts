@@ -15,12 +15,9 @@ export const trimScript: Script = script(
   `
 local l, p, id = ARGV[2], ARGV[3], ARGV[4]
 if not lane(l).n then return redis.error_reply('NOSTREAM ' .. l) end
-local lowest, K = handled(l, p), key(l .. ':' .. p)
+local lowest = handled(l, p)
 if id == '' or lt(lowest, id) then id = lowest end
-local removed = call('XTRIM', K, 'MINID', '~', id, 'LIMIT', 2000)
-local more = removed > 0
-if not more then removed = call('XTRIM', K, 'MINID', '=', id) end
-cut(l, removed)
+local removed, more = drop(l, p, id)
 return { removed, more and 1 or 0 }`,
   true,
 );

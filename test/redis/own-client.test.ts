@@ -1,0 +1,42 @@
+import { createClient } from "redis";
+import { describe, expect, it } from "vitest";
+import { redis } from "../../src/drivers/redis/index.ts";
+import { type Bus, connect, defineEvent, typed } from "../../src/index.ts";
+import { until } from "../../src/testing/index.ts";
+import { freshPrefix } from "../support/redis-session.ts";
+import { testBroker } from "../support/test-broker.ts";
+
+const broker = await testBroker("redis");
+const item = defineEvent("item", { schema: typed<{ readonly n: number }>() });
+
+describe.skipIf(broker === undefined)("a client of the user's", () => {
+  it("carries several buses of one prefix and another, and stays as it was when they close", async () => {
+    const client = createClient({ url: broker!.url });
+    client.on("error", () => undefined);
+    await client.connect();
+    try {
+      const prefix = freshPrefix();
+      const open = (of: string): Promise<Bus> => connect({ driver: redis({ client }), prefix: of });
+      const [one, two, other] = [await open(prefix), await open(prefix), await open(freshPrefix())];
+      expect(one.driver!.client).toBe(client);
+      const seen: string[] = [];
+      for (const [name, bus] of Object.entries({ one, two, other }))
+        await bus.subscribe(item, ({ data }) => void seen.push(`${name} ${data.n}`), { group: name });
+      await one.publish(item, { n: 1 });
+      await other.publish(item, { n: 2 });
+      await until(() => seen.length === 3, "each to have what is its own");
+      expect(seen.toSorted()).toEqual(["one 1", "other 2", "two 1"]);
+      await one.close();
+      expect(client.isOpen).toBe(true);
+      await two.publish(item, { n: 3 });
+      await until(() => seen.includes("two 3"), "the other one to go on");
+      await Promise.all([two.close(), other.close()]);
+      expect(await client.ping()).toBe("PONG");
+      await client.set(`{${prefix}}:mine`, "text");
+      expect(await client.get(`{${prefix}}:mine`)).toBe("text"); // and no buffer
+      expect(client.listenerCount("error")).toBe(1);
+    } finally {
+      client.destroy();
+    }
+  });
+});
