@@ -12,6 +12,7 @@ import {
   wide,
 } from "../support/driver-harness.ts";
 import type { DriverConnection, OutMessage } from "../../src/driver.ts";
+import { FaultProxy } from "../../src/testing/index.ts";
 import { NatsWorld, natsServers } from "../support/nats-world.ts";
 
 async function listen(
@@ -190,6 +191,19 @@ describe.each(await natsServers())("the direct lane on $name", (server) => {
       consumption.ack(sink.messages);
       await connection.ping();
       expect(sink.messages).toHaveLength(4);
+    });
+
+    it("leaves nothing pending when the connection is destroyed while the server is silent", async () => {
+      const world = new NatsWorld(server);
+      await using proxy = await FaultProxy.start(server.broker!.url);
+      const connection = await world.connect({ servers: proxy.url(server.broker!.url) });
+      const { consumption } = await listen(connection, ["a"]);
+      proxy.halfOpen();
+      const wanting = codeOf(consumption.wants(["a", "b"], []));
+      const from = performance.now();
+      await connection.close(AbortSignal.abort());
+      await wanting;
+      expect(performance.now() - from).toBeLessThan(2_500); // and not the time-out of a request
     });
   });
 });

@@ -46,7 +46,7 @@ export interface ConsumerConfig {
   readonly deliver_policy?: "all" | "new" | "last_per_subject" | "by_start_sequence" | "by_start_time";
   readonly opt_start_seq?: number;
   readonly opt_start_time?: string;
-  readonly ack_policy: "none" | "explicit";
+  readonly ack_policy: "none" | "explicit" | "all";
   readonly ack_wait?: number;
   readonly max_deliver?: number;
   readonly max_ack_pending?: number;
@@ -55,6 +55,12 @@ export interface ConsumerConfig {
   readonly num_replicas?: number;
   readonly mem_storage?: boolean;
   readonly headers_only?: boolean;
+  readonly deliver_subject?: string;
+  readonly backoff?: readonly number[];
+  readonly priority_groups?: readonly string[];
+  readonly max_batch?: number;
+  readonly max_bytes?: number;
+  readonly max_expires?: number;
   readonly metadata?: Readonly<Record<string, string>>;
 }
 

@@ -3,8 +3,11 @@
  * message of a new consumer of the same name.
  */
 export const consumerNames = {
-  part: ({ group }: { readonly group: string }, { revision }: { readonly revision: number }): string =>
-    `${group}=${revision}`,
+  /** Or somebody else's, as the definition has it. */
+  part: (
+    { group, consumers }: { readonly group: string; readonly consumers?: Readonly<Record<string, string>> },
+    { revision, stream }: { readonly revision: number; readonly stream?: string },
+  ): string => (stream === undefined ? undefined : consumers?.[stream]) ?? `${group}=${revision}`,
   queue: ({ group, made }: { readonly group: string; readonly made: number }): string => `${group}=${made}`,
   epoch: (
     { group, first }: { readonly group: string; readonly first: number },

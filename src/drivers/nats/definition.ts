@@ -1,5 +1,6 @@
 import type { GroupSpec, StartAt } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { checkBorrowed, consumersOf, refuseReset } from "./borrowed-consumer.ts";
 import { consumerNames } from "./consumer-names.ts";
 import { makePart, makeQueue } from "./group-consumers.ts";
 import {
@@ -76,6 +77,7 @@ export class Definitions {
         if (!streams.has(stream) && !definition.reads.some((read) => read.stream === stream))
           throw noStream(spec, stream);
       const next = grown(definition, spec, streams) ?? completed(definition, streams);
+      await checkBorrowed(this.#shared, next ?? definition);
       if (next === undefined) {
         if (isOrdered(definition)) await spread(this.#shared, definition);
         return specOf(definition);
@@ -93,6 +95,7 @@ export class Definitions {
       }
       const streams = await this.states([...found.definition.reads, ...reads]);
       const next = replaced(found.definition, reads, streams);
+      await checkBorrowed(this.#shared, next);
       if ((await this.swap(next, found.revision)) !== undefined) return await this.#known(next);
     }
   }
@@ -103,6 +106,7 @@ export class Definitions {
     for (;;) {
       const found = await this.#named(group);
       const { definition } = found;
+      refuseReset(definition);
       await this.#shared.members.caughtUp(found.revision);
       const members = this.#shared.members.seats(group, definition.first);
       if (members.length > 0)
@@ -189,7 +193,12 @@ export class Definitions {
     const from: StartAt = spec.live ? { at: "newest" } : spec.from;
     const starts = await this.#starts(from, spec.reads, streams);
     const before = found?.definition;
-    const made = newDefinition(spec, (before?.revision ?? 0) + 1, streams, starts);
+    const consumers = consumersOf(this.#shared, spec.group);
+    const made = {
+      ...newDefinition(spec, (before?.revision ?? 0) + 1, streams, starts),
+      ...(consumers === undefined ? {} : { consumers }),
+    };
+    await checkBorrowed(this.#shared, made);
     const left = before === undefined || before.gone === true ? (before?.dropped ?? []) : removed(before).dropped; // of a live one that nobody is in
     const defined = await this.swap({ ...made, dropped: left }, found?.revision ?? 0);
     if (defined === undefined) return undefined;

@@ -1,6 +1,7 @@
 import type { GroupDefinition } from "./group-plan.ts";
 import { type Lane, verdictOf } from "./group-lane.ts";
 import type { NatsMessage } from "./message.ts";
+import { Offers } from "./offers.ts";
 import type { Hand, Settler } from "./settler.ts";
 import type { Shared } from "./shared.ts";
 
@@ -20,7 +21,6 @@ export interface Host extends Hand {
 }
 
 const againMs = 250;
-const bounceMs = 10;
 const waitMs = 20;
 /** So often in vain: whoever began the change is gone. */
 const patience = 25;
@@ -30,6 +30,7 @@ export class Arrivals {
   readonly #shared: Shared;
   readonly #host: Host;
   readonly #settler: Settler;
+  readonly offers: Offers;
   /** Who gave it up before it came to us. */
   readonly #by = new WeakMap<NatsMessage, readonly string[]>();
 
@@ -37,6 +38,7 @@ export class Arrivals {
     this.#shared = shared;
     this.#host = host;
     this.#settler = settler;
+    this.offers = new Offers(shared, settler, (by) => this.#others(by));
   }
 
   take(messages: readonly NatsMessage[], lane: Lane): void {
@@ -135,13 +137,12 @@ export class Arrivals {
   async #recall(message: NatsMessage): Promise<boolean> {
     for (;;) {
       try {
-        const { by, until } = await this.#settler.recall(message);
-        this.#by.set(message, by);
-        const wait = until - this.#shared.session.clock.now();
-        if (wait <= 0 || !by.includes(this.#host.member)) return true;
-        if (this.#others(by) > 0) await this.#settler.giveBack(message, bounceMs, { by, until }, this.#host);
-        else await this.#settler.giveBack(message, wait, {}, this.#host);
+        const givenUp = await this.#settler.recall(message);
+        this.#by.set(message, givenUp.by);
+        if (!this.offers.waits(this.#host.member, givenUp)) return true;
+        // before it comes again
         this.#host.drop([message]);
+        await this.offers.keep(message, givenUp);
         return false;
       } catch {
         if (this.#host.closed) return false;

@@ -1,5 +1,6 @@
 import type { Api } from "./api.ts";
 import type { ConsumerConfig, NativeConsumer } from "./api-types.ts";
+import { borrowed } from "./borrowed-consumer.ts";
 import { consumerNames } from "./consumer-names.ts";
 import { apiCode, isApiError } from "./errors.ts";
 import { coverOf, disjoint } from "./filters.ts";
@@ -45,6 +46,8 @@ export async function makePart(
   filter: (pattern: string) => string,
 ): Promise<{ readonly info: NativeConsumer; readonly exact: boolean }> {
   const name = consumerNames.part(definition, part);
+  if (definition.consumers?.[part.stream] !== undefined)
+    return { info: await borrowed(shared, definition, part.stream), exact: true };
   const config = { ...common(shared, definition, name), ...beginning(part.start) };
   return await makeFiltered(shared, nativeOf(shared, part.stream), config, part.patterns, filter);
 }

@@ -10,6 +10,8 @@ export interface Lane {
   readonly native: string;
   readonly part: Part | undefined;
   readonly consumer: string;
+  /** How long the server waits for a word of us. */
+  readonly ackWaitMs: number;
   /** Undefined: the server delivers nothing but what the part's patterns match. */
   readonly wanted: TopicTrie<true> | undefined;
   /** Delivered and unsettled, whether the core has them or not. */
@@ -20,6 +22,8 @@ export interface Lane {
   /** Something came or was settled since it was last looked at. */
   touched: boolean;
   waiting: number;
+  /** Its consumer was deleted, and nothing waited there. */
+  idle: boolean;
 }
 
 /** Whether the definition as it is asks for no look at each message but that at its topic. */

@@ -34,6 +34,11 @@ export class Lanes implements Iterable<Lane> {
     return undefined;
   }
 
+  /** Something of it was not handled, or nobody knows. */
+  left(lane: Lane): boolean {
+    return lane.hand.size > 0 || !(lane.idle || (lane.pull !== undefined && this.#puller.idle(lane.pull)));
+  }
+
   inHand(): readonly NatsMessage[] {
     return [...this.#lanes].flatMap(({ hand }) => [...hand.values()]);
   }
@@ -63,7 +68,7 @@ export class Lanes implements Iterable<Lane> {
       makeQueue(this.#shared, this.#definition, name),
       ...this.#definition.parts.map((part) => this.#read(part)),
     ]);
-    this.#add(newLane(queueLane, nativeOf(this.#shared, queueLane), name), place);
+    this.#add(this.#new(queueLane, nativeOf(this.#shared, queueLane), name), place);
   }
 
   /** All at once, so that each gets a share of the window. */
@@ -104,9 +109,15 @@ export class Lanes implements Iterable<Lane> {
     const found = facts;
     const { info, exact } = await makePart(this.#shared, this.#definition, part, (each) => found.filter(each));
     if (partIn(this.#definition, part) === undefined) return;
-    const lane = newLane(part.stream, found.native, consumerNames.part(this.#definition, part));
+    const lane = this.#new(part.stream, found.native, consumerNames.part(this.#definition, part));
     this.#add(
-      { ...lane, part, wanted: exact ? undefined : trieOf(part.patterns), waiting: info.num_pending },
+      {
+        ...lane,
+        part,
+        ackWaitMs: (info.config.ack_wait ?? 0) / 1e6 || lane.ackWaitMs,
+        wanted: exact ? undefined : trieOf(part.patterns),
+        waiting: info.num_pending,
+      },
       { lane: "stream", partition: part.stream, topic: found.topicOf },
     );
   }
@@ -126,17 +137,21 @@ export class Lanes implements Iterable<Lane> {
       place: this.#places.get(lane)!,
     });
   }
-}
 
-const newLane = (stream: string, native: string, consumer: string): Lane => ({
-  stream,
-  native,
-  consumer,
-  part: undefined,
-  wanted: undefined,
-  hand: new Map(),
-  pull: undefined,
-  trusted: true,
-  touched: true,
-  waiting: 0,
-});
+  #new(stream: string, native: string, consumer: string): Lane {
+    return {
+      stream,
+      native,
+      consumer,
+      ackWaitMs: this.#shared.session.options.leaseMs,
+      part: undefined,
+      wanted: undefined,
+      hand: new Map(),
+      pull: undefined,
+      trusted: true,
+      touched: true,
+      waiting: 0,
+      idle: false,
+    };
+  }
+}

@@ -46,6 +46,10 @@ export interface GroupDefinition {
    */
   readonly starts: Readonly<Record<string, Start>>;
   readonly change?: Change;
+  /** Streams that somebody deleted and that were made again, when no member has said so yet. */
+  readonly again?: readonly string[];
+  /** Somebody else's consumers that it reads through, by stream: neither made nor changed nor deleted. */
+  readonly consumers?: Readonly<Record<string, string>>;
   /** Consumers to delete: native stream and name. */
   readonly dropped: readonly (readonly [stream: string, revision: number])[];
 }
@@ -168,10 +172,12 @@ export function fixed(definition: GroupDefinition, streams: ReadonlyMap<string, 
   const revision = definition.revision + 1;
   const moved = new Set(changing(definition));
   const parts: Part[] = [];
+  const unsaid = new Set(definition.again);
   for (const part of definition.parts) {
     const state = streams.get(part.stream);
     if (part.end !== undefined || !moved.has(part.stream) || state === undefined) parts.push(part);
     else if (state.created === part.created) parts.push({ ...part, end: state.last + 1 });
+    else unsaid.add(part.stream);
   }
   for (const { stream, patterns } of definition.reads) {
     const state = streams.get(stream);
@@ -180,7 +186,7 @@ export function fixed(definition: GroupDefinition, streams: ReadonlyMap<string, 
     const start = before?.created === state.created ? { sequence: state.last + 1 } : oldest;
     parts.push(partOf(revision, stream, state.created, patterns, start));
   }
-  return { ...rest, revision, parts };
+  return { ...rest, revision, parts, ...(unsaid.size === 0 ? {} : { again: [...unsaid] }) };
 }
 
 /** A part goes on from elsewhere. */
@@ -228,9 +234,14 @@ export function completed(
   if (missing.length === 0) return undefined;
   const revision = definition.revision + 1;
   const again = new Set(missing.map(({ stream }) => stream));
+  const unsaid = new Set([
+    ...(definition.again ?? []),
+    ...[...again].filter((stream) => openPart(definition, stream) !== undefined),
+  ]);
   return {
     ...definition,
     revision,
+    ...(unsaid.size === 0 ? {} : { again: [...unsaid] }),
     starts: { ...definition.starts, ...Object.fromEntries(missing.map(({ stream }) => [stream, oldest])) },
     parts: [
       ...definition.parts.filter(({ stream }) => !again.has(stream)),
@@ -239,6 +250,18 @@ export function completed(
       ),
     ],
   };
+}
+
+/** That streams were deleted is said. */
+export function said(definition: GroupDefinition): GroupDefinition {
+  const { again: _, ...rest } = definition;
+  return { ...rest, revision: definition.revision + 1 };
+}
+
+/** What the part read is no more: its stream was deleted, and the part of the one that is there now took its place. */
+export function isBuried(definition: GroupDefinition, part: Part): boolean {
+  const open = openPart(definition, part.stream);
+  return open !== undefined && open.created !== part.created;
 }
 
 /** Everything that the part had to hand out is settled. */
@@ -257,7 +280,7 @@ export function restarted(
   streams: ReadonlyMap<string, StreamState>,
   starts: Readonly<Record<string, Start>>,
 ): GroupDefinition {
-  const { change: _, ...rest } = definition;
+  const { change: _, again: __, ...rest } = definition;
   const revision = definition.revision + 1;
   const reads = definition.reads.filter(({ stream }) => streams.has(stream));
   return {
@@ -278,7 +301,7 @@ export function restarted(
 }
 
 export function removed(definition: GroupDefinition): GroupDefinition {
-  const { change: _, ...rest } = definition;
+  const { change: _, again: __, consumers: ___, ...rest } = definition;
   return {
     ...rest,
     revision: definition.revision + 1,

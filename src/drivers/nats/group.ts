@@ -5,7 +5,7 @@ import { Arrivals, type Host } from "./group-arrivals.ts";
 import { type Lane, partIn } from "./group-lane.ts";
 import { Lanes } from "./group-lanes.ts";
 import { Looks } from "./group-looks.ts";
-import { type GroupDefinition, specOf } from "./group-plan.ts";
+import { type GroupDefinition, isBuried, said, specOf } from "./group-plan.ts";
 import { join, leaveGroup } from "./joining.ts";
 import type { Chair } from "./members.ts";
 import type { NatsMessage } from "./message.ts";
@@ -21,6 +21,7 @@ type Result = "done" | "stale" | "unknown";
 const lookMs = 1_000;
 /** How long a message may wait here for room while another member could have it. */
 const holdMs = 250;
+const deleted = "the stream was deleted";
 
 /**
  * A member of a group that keeps no order among its members: it reads by the consumers that all members share, one for each
@@ -61,7 +62,7 @@ export class UnorderedGroup implements Consumption, Host {
         const lane = this.#lanes?.of(pull);
         if (lane !== undefined) this.#arrivals.take(messages, lane);
       },
-      gone: (pull, error) => void this.#gone(pull, error),
+      gone: (pull, error, idle) => void this.#gone(pull, error, idle),
     });
   }
 
@@ -181,8 +182,9 @@ export class UnorderedGroup implements Consumption, Host {
     this.#puller.close(); // or what is given back came to us again
     await unlessAborted(this.#underWay.ended(), signal).catch(() => undefined);
     const left = this.#inHand();
-    if (signal.aborted) this.#settler.abandon(left);
+    if (signal.aborted) this.#settler.abandon([...left, ...this.#arrivals.offers.messages]);
     else {
+      await unlessAborted(this.#arrivals.offers.close(), signal).catch(() => undefined);
       await unlessAborted(this.#handBack(left), signal).catch(() => undefined);
       if (this.#looks !== undefined) await unlessAborted(this.#looks.close(), signal).catch(() => undefined);
     }
@@ -205,11 +207,16 @@ export class UnorderedGroup implements Consumption, Host {
           else this.#apply({ definition, revision });
         },
       }),
-      session.watch({ up: () => this.#settler.again() }),
+      session.watch({
+        up: () => {
+          this.#settler.again();
+          this.#arrivals.offers.forget();
+        },
+      }),
     );
     await lanes.open();
     this.#apply((await this.#shared.definitions.get(this.group)) ?? found);
-    if (lost) this.#sink.lost(undefined, "the stream was deleted");
+    if (lost) this.#sink.lost(undefined, deleted);
     this.#looks = new Looks(
       this.#shared,
       {
@@ -233,7 +240,14 @@ export class UnorderedGroup implements Consumption, Host {
     if (definition.first !== before.first) return this.#ended(this.#deleted());
     this.#definition = definition;
     this.#revision = revision;
-    for (const lane of this.#lanes!.define(definition)) this.#close(lane);
+    let lost = false;
+    for (const lane of this.#lanes!.define(definition)) {
+      lost ||= isBuried(definition, lane.part!) && this.#lanes!.left(lane);
+      this.#close(lane);
+    }
+    if (lost) this.#sink.lost(undefined, deleted);
+    if (definition.again !== undefined)
+      this.#shared.definitions.swap(said(definition), revision).catch(() => undefined); // who joins next says it once more
     if (definition.change !== undefined) this.#chair?.update({ knows: definition.revision }).catch(() => undefined); // renewed soon
     if (JSON.stringify(definition.reads) !== JSON.stringify(before.reads)) this.#sink.spec(specOf(definition));
   }
@@ -248,9 +262,10 @@ export class UnorderedGroup implements Consumption, Host {
   }
 
   /** Deleted at the server: by one who saw that it is done, or behind everybody's back. */
-  async #gone(pull: Pull, error: unknown): Promise<void> {
+  async #gone(pull: Pull, error: unknown, idle: boolean): Promise<void> {
     const lane = this.#lanes?.of(pull);
     if (lane === undefined) return;
+    lane.idle = idle;
     const definition = await this.look().catch(() => this.#definition);
     if (this.#state === "closed" || this.#lanes?.of(pull) !== lane) return;
     if (definition === undefined) return this.#ended(this.#deleted());
@@ -259,7 +274,7 @@ export class UnorderedGroup implements Consumption, Host {
     const stream = lane.part === undefined ? undefined : await this.#shared.streams.look(lane.stream).catch(() => null);
     if (this.closed) return;
     if (stream !== null && lane.part !== undefined && stream?.facts.created !== lane.part.created)
-      if (lane.waiting + lane.hand.size > 0) this.#sink.lost(undefined, "the stream was deleted");
+      if (this.#lanes!.left(lane)) this.#sink.lost(undefined, deleted);
     this.#ended(error);
   }
 
@@ -278,6 +293,7 @@ export class UnorderedGroup implements Consumption, Host {
     this.#state = "closed";
     this.#left();
     this.#puller.close();
+    this.#arrivals.offers.drop();
     for (const watch of this.#watches.splice(0)) watch[Symbol.dispose]();
     for (const timer of [this.#renewal, this.#timer, this.#hold]) timer?.[Symbol.dispose]();
     this.#lanes?.close();
@@ -322,10 +338,11 @@ export class UnorderedGroup implements Consumption, Host {
 
   /** What is in hand stays ours, however long its handler takes. */
   #renew(): void {
-    const { clock, options } = this.#shared.session;
-    this.#renewal = clock.after(options.leaseMs / 3, () => {
+    const wait = Math.min(...[...this.#lanes!].map(({ ackWaitMs }) => ackWaitMs));
+    this.#renewal = this.#shared.session.clock.after(wait / 3, () => {
       if (this.#state === "closed") return;
       this.#settler.renew([...this.#lanes!.inHand(), ...this.#puller.held()]);
+      this.#arrivals.offers.renew();
       this.#renew();
     });
   }

@@ -2,7 +2,7 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { consumerNames } from "./consumer-names.ts";
 import type { Defined } from "./definition.ts";
 import { nativeOf } from "./group-consumers.ts";
-import { backfilled, completed, type GroupDefinition, isOrdered, moved, openPart, type Part } from "./group-plan.ts";
+import { backfilled, completed, type GroupDefinition, isOrdered, moved, openPart, said } from "./group-plan.ts";
 import { afterPosition, type Start, type StreamState } from "./group-start.ts";
 import type { Chair } from "./members.ts";
 import { streamOf } from "./notes.ts";
@@ -76,9 +76,9 @@ async function complete(
 ): Promise<Pick<Joined, "found" | "lost"> | undefined> {
   const { definition } = found;
   const streams = await shared.definitions.states(definition.reads);
-  const again = ({ stream, created }: Part): boolean => (streams.get(stream)?.created ?? created) !== created;
-  const lost = (resume?.size ?? 0) === 0 && definition.parts.some(again); // who was there has said so
   let next = completed(definition, streams) ?? definition;
+  const lost = (resume?.size ?? 0) === 0 && next.again !== undefined; // who was there has said so
+  if (next.again !== undefined) next = said(next);
   if (resume !== undefined && resume.size > 0) next = await resumed(shared, next, streams, resume);
   if (!next.joined) next = { ...next, joined: true, revision: next.revision + 1 };
   if (next === definition) return { found, lost };
@@ -97,7 +97,7 @@ async function resumed(
   for (const [stream, state] of streams) {
     const part = openPart(next, stream);
     const position = resume.get(stream);
-    if (part === undefined || position === undefined) continue;
+    if (part === undefined || position === undefined || next.consumers?.[stream] !== undefined) continue;
     const name = consumerNames.part(next, part);
     const sequence = afterPosition(stream, position, state);
     const there = next.joined && (await shared.api.consumerInfo(nativeOf(shared, stream), name)) !== undefined;

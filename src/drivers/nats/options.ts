@@ -67,12 +67,18 @@ export interface NatsAttachment {
   readonly stream: string;
   /** What stands before the topic in its subjects, the dot included: `shop.` where `shop.orders.placed` is the topic `orders.placed`. @default "" */
   readonly subjectPrefix?: string | undefined;
+  /**
+   * Durable consumers that somebody else made, by the groups that read through them: used as they are, never changed and never
+   * deleted. Such a group needs `order: "none"` or `"process"`. @default none
+   */
+  readonly consumers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** With the defaults filled in. */
 export interface Attached {
   readonly stream: string;
   readonly subjectPrefix: string;
+  readonly consumers: ReadonlyMap<string, string>;
 }
 
 export interface ResolvedOptions {
@@ -119,12 +125,12 @@ const shape: Shape = {
 const tlsShape: Shape = { caFile: text, certFile: text, keyFile: text, handshakeFirst: boolean };
 
 const nativeName: Kind = (value) =>
-  typeof value === "string" && /^[^\s.*>/\\]+$/.test(value) ? undefined : "must be the name of a stream at the server";
+  typeof value === "string" && /^[^\s.*>/\\]+$/.test(value) ? undefined : "must be a name at the server";
 const subjectPrefix: Kind = (value) =>
   typeof value === "string" && /^(?:[^\s.*>]+\.)*$/.test(value)
     ? undefined
     : 'must be "" or tokens that each end in a dot';
-const attachmentShape: Shape = { stream: nativeName, subjectPrefix };
+const attachmentShape: Shape = { stream: nativeName, subjectPrefix, consumers: record };
 
 function attachments(given: NatsOptions["attach"] = {}): ReadonlyMap<string, Attached> {
   const attached = new Map<string, Attached>();
@@ -132,9 +138,13 @@ function attachments(given: NatsOptions["attach"] = {}): ReadonlyMap<string, Att
     const where = `nats: "attach" of "${printable(name)}"`;
     const problem = optionProblem(where, attachment, attachmentShape);
     if (problem !== undefined) throw invalid(problem);
-    const { stream, subjectPrefix = "" } = attachment;
+    const { stream, subjectPrefix = "", consumers = {} } = attachment;
     if (stream === undefined) throw invalid(`${where} needs a "stream"`);
-    attached.set(name, { stream, subjectPrefix });
+    for (const [group, consumer] of Object.entries(consumers)) {
+      const wrong = nativeName(consumer);
+      if (wrong !== undefined) throw invalid(`${where}: the consumer of the group "${printable(group)}" ${wrong}`);
+    }
+    attached.set(name, { stream, subjectPrefix, consumers: new Map(Object.entries(consumers)) });
   }
   return attached;
 }

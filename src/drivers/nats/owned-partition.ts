@@ -28,6 +28,8 @@ export class OwnedPartition {
   readonly hand: Map<number, NatsMessage> = new Map();
   /** What waits at the server behind `next`, as it last said. */
   pending = 0;
+  /** Its consumer was deleted, and nothing waited there. */
+  idle = false;
   /** What was dropped up to here was said. */
   said = 0;
   /** Sequences that may have a note. */
@@ -74,6 +76,7 @@ export class OwnedPartition {
     this.owned = owned;
     this.#wanted = wantedBy(owned);
     this.#consumerNext = 1;
+    this.idle = false;
     this.state = "reading";
   }
 

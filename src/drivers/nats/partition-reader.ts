@@ -34,9 +34,11 @@ export class PartitionReader {
     this.#listener = listener;
     this.#puller = new Puller(shared.session, shared.api, window, {
       messages: (messages, pull) => this.#arrived(messages, pull),
-      gone: (pull) => {
+      gone: (pull, _, idle) => {
         const partition = this.#partitions.get(pull);
-        if (partition !== undefined) listener.broken(partition);
+        if (partition === undefined) return;
+        partition.idle = idle;
+        listener.broken(partition);
       },
     });
   }
@@ -64,6 +66,11 @@ export class PartitionReader {
     const pull = this.#puller.add({ stream: nativeOf(this.#shared, stream), consumer, place });
     partition.pull = pull;
     this.#partitions.set(pull, partition);
+  }
+
+  /** Something of it was not handled, or nobody knows. */
+  left({ hand, idle, pull }: OwnedPartition): boolean {
+    return hand.size > 0 || !(idle || (pull !== undefined && this.#puller.idle(pull)));
   }
 
   /** What the server sends from now on comes to nobody; what is in hand stays there. */

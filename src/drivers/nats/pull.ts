@@ -8,7 +8,7 @@ export interface PullListener {
   messages(messages: readonly ClientMessage[]): void;
   /** A request is over: ask again what is wanted. `waiting`: whether there is certainly something, if that is known. */
   room(waiting: boolean | undefined): void;
-  /** The consumer was deleted. */
+  /** The consumer was deleted; a request was open, so nothing waited. */
   gone(): void;
   /** No heartbeat, or nobody there: is there still a consumer? */
   look(): void;
@@ -23,6 +23,7 @@ interface Request {
 
 const longestMs = 30_000;
 const quietMs = 50;
+const idleMs = 100;
 /** What the server counts beside the body. */
 const overhead = 256;
 const encoder = new TextEncoder();
@@ -56,6 +57,8 @@ export class Pull {
   #arrived: ClientMessage[] = [];
   /** Ticks of the last word from the server. */
   #heard = 0;
+  /** Ticks of the last request or arrival. */
+  #active = 0;
   #timer: Disposable | undefined;
   #state: "open" | "stopping" | "closed" = "open";
 
@@ -74,6 +77,11 @@ export class Pull {
   /** Messages that may still come. */
   get outstanding(): number {
     return this.#messages;
+  }
+
+  /** It has asked for a while, and nothing came: nothing waits. */
+  get idle(): boolean {
+    return this.#open.size > 0 && this.#session.clock.ticks() - this.#active >= idleMs;
   }
 
   /** A new inbox: what was asked for before, on a connection that is gone, is not ours any more. */
@@ -159,7 +167,8 @@ export class Pull {
       this.#bytes += request.bytes;
       this.#tooFew = 0;
     }
-    if (this.#open.size === 1) this.#heard = this.#session.clock.ticks();
+    this.#active = this.#session.clock.ticks();
+    if (this.#open.size === 1) this.#heard = this.#active;
     this.#session.publish(this.#subject, encoder.encode(JSON.stringify(body)), undefined, this.#inbox + token);
     this.#timer ??= this.#session.clock.after(this.#heartbeatMs, this.#check);
     return token;
@@ -170,6 +179,7 @@ export class Pull {
     if (inbox === this.#inbox) {
       this.#heard = this.#session.clock.ticks();
       if (isStatus) return this.#status(message);
+      this.#active = this.#heard;
       this.#messages = Math.max(this.#messages - 1, 0);
       this.#bytes = Math.max(this.#bytes - message.data.byteLength - overhead, 0);
       if (this.#single !== undefined) {

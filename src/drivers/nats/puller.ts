@@ -16,8 +16,8 @@ export interface PullSource {
 export interface PullerListener {
   /** In the consumer's order, those of one reading turn; never more than the windows allow. */
   messages(messages: readonly NatsMessage[], pull: Pull): void;
-  /** The consumer or its stream was deleted; the pull is over. */
-  gone(pull: Pull, error: unknown): void;
+  /** The consumer or its stream was deleted; the pull is over. `idle`: nothing waited there. */
+  gone(pull: Pull, error: unknown, idle: boolean): void;
 }
 
 interface Entry {
@@ -79,7 +79,7 @@ export class Puller {
         if (waiting !== undefined) entry.pending = waiting ? Math.max(entry.pending, 1) : 0;
         this.#soon();
       },
-      gone: () => this.#gone(entry),
+      gone: () => this.#gone(entry, true),
       look: () => void this.#look(entry),
     });
     const entry: Entry = { source, pull, pending: 0, active: 0, held: 0, looking: false };
@@ -93,6 +93,11 @@ export class Puller {
     this.#entries.delete(pull);
     pull.close();
     this.#soon();
+  }
+
+  /** Nothing waits at the server, for certain. */
+  idle(pull: Pull): boolean {
+    return pull.idle && this.#entries.get(pull)?.held === 0;
   }
 
   window(window: Window): void {
@@ -161,7 +166,8 @@ export class Puller {
       const delivery = parseReply(raw.reply);
       if (delivery === undefined) continue;
       const message = new NatsMessage(raw, delivery, entry.source.place);
-      entry.pending = delivery.pending;
+      // what is given back waits too, and the server does not count it
+      entry.pending = delivery.delivered > 1 ? Math.max(delivery.pending, 1) : delivery.pending;
       if (this.#state === "open" && entry.held === 0 && this.#fits(message)) {
         this.#take(message);
         fitting.push(message);
@@ -305,11 +311,11 @@ export class Puller {
     this.#soon();
   }
 
-  #gone(entry: Entry): void {
+  #gone(entry: Entry, idle: boolean): void {
     if (!this.#entries.delete(entry.pull) || this.#state === "closed") return;
     entry.pull.close();
     const error = new DriverError("BUS_NOT_FOUND", "nats: the consumer was deleted at the server", { retryable: true });
-    this.#listener.gone(entry.pull, error);
+    this.#listener.gone(entry.pull, error, idle && entry.held === 0);
   }
 
   /** No heartbeat: is it the consumer, its leader, or nothing at all? */
@@ -321,7 +327,7 @@ export class Puller {
         try {
           const info = await this.#api.consumerInfo(entry.source.stream, entry.source.consumer);
           if (!this.#entries.has(entry.pull)) return;
-          if (info === undefined) return this.#gone(entry);
+          if (info === undefined) return this.#gone(entry, false);
           entry.pending = info.num_pending;
           entry.pull.reset();
           this.#soon();

@@ -3,8 +3,8 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { assign, moves, partitionKey } from "./assignment.ts";
 import type { BucketWatch } from "./bucket.ts";
 import { type GroupDefinition, specOf } from "./group-plan.ts";
-import { oldest } from "./group-start.ts";
 import { join, leaveGroup } from "./joining.ts";
+import { type KnownFloors, knownFloors } from "./known-floors.ts";
 import type { Chair } from "./members.ts";
 import { keys, queueLane } from "./names.ts";
 import { Notes } from "./notes.ts";
@@ -12,7 +12,6 @@ import { OwnedPartition } from "./owned-partition.ts";
 import { type Owned, release, takeOver } from "./owner.ts";
 import type { PartitionReader } from "./partition-reader.ts";
 import { PartitionStore, patternsOf } from "./partition-store.ts";
-import { groupOfSeat } from "./roster.ts";
 import type { Shared } from "./shared.ts";
 import { ownerEntry, type OwnerEntry } from "./sweeping.ts";
 
@@ -40,6 +39,8 @@ export class Shares {
   /** Being taken or released: nothing else is done with them. */
   readonly #busy = new Map<string, Promise<void>>();
   readonly #said = new Map<string, number>();
+  /** Streams whose end was said. */
+  readonly #buried = new Set<string>();
   readonly #watches: Disposable[] = [];
   #watch: BucketWatch | undefined;
   #chair: Chair | undefined;
@@ -106,31 +107,9 @@ export class Shares {
     this.#lookLater();
   }
 
-  /** How far the group is in each partition, as far as it is known here; others' as of their last renewal. */
-  floors(): ReadonlyMap<string, { readonly floor: number; readonly created: string }> {
-    const { first, reads, starts } = this.#definition;
-    const floors = new Map<string, { readonly floor: number; readonly created: string }>();
-    for (const { stream } of reads) {
-      const facts = this.#shared.streams.get(stream);
-      for (let number = 0; number < (facts?.partitions ?? 0); number += 1) {
-        const key = partitionKey(stream, number);
-        const { created } = facts!;
-        const start = starts[key] ?? starts[stream] ?? oldest;
-        const entry = this.#owners.get(key)?.owner;
-        const known = entry?.first === first && entry.created === created ? entry.floor : undefined;
-        const floor = known ?? ("sequence" in start ? start.sequence - 1 : undefined);
-        if (floor !== undefined) floors.set(key, { floor, created });
-      }
-    }
-    for (const { entry } of this.#shared.members.entries())
-      for (const [key, said] of Object.entries(entry.floors ?? {})) {
-        if (groupOfSeat(key) !== this.#group || said.first !== first) continue;
-        for (const [partition, floor] of Object.entries(said.floors)) {
-          const known = floors.get(partition);
-          if (known !== undefined && known.floor < floor) floors.set(partition, { ...known, floor });
-        }
-      }
-    return floors;
+  /** How far the group is in each partition, as far as it is known here. */
+  floors(): KnownFloors {
+    return knownFloors(this.#shared, this.#definition, this.#owners);
   }
 
   /** Its consumer made anew: by grown patterns, or because something it sent came to nobody. */
@@ -143,8 +122,11 @@ export class Shares {
 
   /** Another's by now, or nobody's. */
   lose(partition: OwnedPartition): void {
+    const left = this.#reader.left(partition);
     if (!this.#drop(partition)) return;
     this.#listener.revoked(partition);
+    const { created } = partition.owned.owner;
+    if (left && this.#createdOf(partition.store.stream) !== created) this.#bury(partition.store.stream, created);
     this.#soon();
   }
 
@@ -296,7 +278,9 @@ export class Shares {
     const again = before?.owner.first === first && before.owner.created !== owned.owner.created;
     if (again) {
       await notes.dropAll(stream); // of another stream's messages
-      this.#listener.lost("the stream was deleted");
+      // whoever lives and read it has said what it knows
+      const said = members.seats(this.#group, first).some(({ member }) => member === before.owner.member);
+      if (!said) this.#bury(stream, before.owner.created);
     } else if (before?.owner.first === first && store.oldest > owned.floor + 1) this.#dropped(stream, store.oldest);
     const found = again ? new Set<number>() : await notes.sequences(stream);
     const { floor, owner } = owned;
@@ -308,6 +292,14 @@ export class Shares {
     this.#reader.read(partition);
     this.#listener.gained(partition);
     this.#freshen(partition);
+  }
+
+  /** Of all partitions it is said once. */
+  #bury(stream: string, created: string): void {
+    const which = `${stream}@${created}`;
+    if (this.#buried.has(which)) return;
+    this.#buried.add(which);
+    this.#listener.lost("the stream was deleted");
   }
 
   /** Since its last owner: of all partitions it is said once. */
