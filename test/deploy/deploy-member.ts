@@ -25,7 +25,6 @@ export const Audit: EventDefinition<"deploy.audit", Item> = defineEvent("deploy.
   topic: "deploy.{lane}",
 });
 export const group = "workers";
-export const concurrency = 16;
 
 export interface DeployMemberInput {
   readonly driver: "memory" | "sqlite" | "nats" | "redis";
@@ -71,20 +70,6 @@ function counted(driver: Driver, note: Note): Driver {
   );
 }
 
-const lookMs = 10;
-const lateMs = 30;
-
-/** Notes when this process could do nothing for a while: what is at hand then waits, and others may be asked. */
-function noteStalls(note: Note): Disposable {
-  let last = performance.now();
-  const timer = setInterval(() => {
-    const ms = performance.now() - last - lookMs;
-    last = performance.now();
-    if (ms > lateMs) note({ op: "stalled", id: "", ms: ms + lookMs });
-  }, lookMs);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
-}
-
 /** Resolves when it takes part. */
 export async function startMember(input: DeployMemberInput, note: Note): Promise<Bus> {
   const { prefix, version, order } = input;
@@ -102,8 +87,12 @@ export async function startMember(input: DeployMemberInput, note: Note): Promise
     await pause(1);
     note({ op: "handled", id, key, type });
   };
-  await bus.subscribe(Task, handle, { group, order, concurrency, name: "tasks" });
-  if (version === 2) await bus.subscribe(Audit, handle, { group, order, concurrency, name: "audits" });
+  const options = { group, order, concurrency: 16 } as const;
+  // together: a member that has only the first of its handlers would hand on what is for the second
+  await Promise.all([
+    bus.subscribe(Task, handle, { ...options, name: "tasks" }),
+    ...(version === 2 ? [bus.subscribe(Audit, handle, { ...options, name: "audits" })] : []),
+  ]);
   note({ op: "ready" });
   return bus;
 }
@@ -111,10 +100,8 @@ export async function startMember(input: DeployMemberInput, note: Note): Promise
 if (import.meta.main) {
   await runChild<DeployMemberInput>(async ({ input, note, ended }) => {
     const term = new Promise<void>((resolve) => process.once("SIGTERM", () => resolve()));
-    const stalls = noteStalls(note);
     const bus = await startMember(input, note);
     await Promise.race([term, ended]);
     note({ op: "closed", ...(await bus.close()) });
-    stalls[Symbol.dispose]();
   });
 }

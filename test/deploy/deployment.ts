@@ -13,14 +13,13 @@ export interface DeploymentOptions extends Omit<DeployMemberInput, "version"> {
 export interface DeployRecord {
   readonly at: number;
   readonly process: string;
-  readonly op: HistoryRecord["op"] | "ready" | "delivered" | "kept" | "retry" | "release" | "closed" | "stalled";
+  readonly op: HistoryRecord["op"] | "ready" | "delivered" | "kept" | "retry" | "release" | "closed";
   readonly id: string;
   readonly key?: string;
   readonly sequence?: number;
   readonly type?: string;
   readonly handOn?: boolean;
   readonly unfinished?: number;
-  readonly ms?: number;
 }
 
 interface Place {
@@ -40,8 +39,9 @@ export class Deployment {
   /** How each event was published. */
   readonly #sequences = new Map<string, number>();
   #published = 0;
-  /** Whether the group reads the new topic. */
-  #grown = false;
+  /** How many were published when version 2 had subscribed: what it alone knows is published from then on. */
+  #grownAt: number | undefined;
+  #audits = 0;
 
   private constructor(options: DeploymentOptions, bus: Bus) {
     this.#options = options;
@@ -62,7 +62,7 @@ export class Deployment {
       async () => undefined,
       async () => {
         young.push(await this.#join("v2-a", 2));
-        this.#grown = true;
+        this.#grownAt = this.#published;
       },
       async () => young.push(await this.#join("v2-b", 2)),
       async () => undefined, // all four, at rest before
@@ -99,7 +99,7 @@ export class Deployment {
     return { leave: () => terminated(child) };
   }
 
-  /** At its pace; half of the events are of the type that only version 2 knows, mixed in each key. */
+  /** At its pace. */
   async #publish(count: number): Promise<void> {
     const started = now();
     const outcomes: Promise<void>[] = [];
@@ -115,11 +115,21 @@ export class Deployment {
     const n = this.#published++;
     const record = { id: `e${n}`, key: `k${n % keys}`, sequence: Math.floor(n / keys), process: "publisher" };
     this.#sequences.set(record.id, record.sequence);
-    const lane = this.#grown && n % 4 === 1 ? "new" : "old";
-    const type = (n + record.sequence) % 2 === 0 ? Task : Audit;
+    const type = this.#isAudit(n) ? Audit : Task;
+    const lane = n % 4 === 1 ? "new" : "old";
     this.records.push({ ...record, op: "publish-started", at: now(), type: type.type });
     await this.#bus.publish(type, { n, lane }, { id: record.id, key: record.key });
     this.records.push({ ...record, op: "published", at: now(), type: type.type });
+  }
+
+  /** Half of all, spread evenly over what comes since version 2 is there. */
+  #isAudit(n: number): boolean {
+    if (this.#grownAt === undefined) return false;
+    const { events } = this.#options;
+    const wanted = Math.floor(((n + 1 - this.#grownAt) / (events - this.#grownAt)) * (events / 2));
+    if (wanted <= this.#audits) return false;
+    this.#audits += 1;
+    return true;
   }
 
   async #drained(): Promise<void> {

@@ -21,13 +21,15 @@ export class Releases {
   add(message: MemoryMessage, by: GroupMember, members: readonly GroupMember[]): () => void {
     const refused = this.#refused.get(message.entry) ?? new Set();
     refused.add(by);
-    const left = members.some((member) => member.state === "open" && !refused.has(member));
-    this.#refused.set(message.entry, left ? refused : new Set([by]));
+    this.#refused.set(message.entry, refused);
+    const left = (): boolean => members.some((member) => member.state === "open" && !refused.has(member));
     const released: Released = { message, rested: false };
     this.#resting.add(released);
-    if (left) this.#offer(released);
+    if (left()) this.#offer(released);
     return () => {
       released.rested = true;
+      // everybody may have it again, the others first
+      if (!left()) this.#refused.set(message.entry, new Set([by]));
       this.#offer(released);
     };
   }

@@ -95,6 +95,7 @@ export class ClaimWriter {
     if (what.how === "retry")
       return { member: null, due, attempts: what.attempts, notBefore: null, deliveries: 0, headers, avoid: null };
     const { avoid, rest } = this.#store.members.avoiding(this.#group, message.handle.avoid ?? "", this.#store.self);
-    return { member: null, due: rest ? due : now, notBefore: due, deliveries: deliveries - 1, headers, avoid };
+    const when = rest ? { due, notBefore: null } : { due: now, notBefore: due };
+    return { member: null, ...when, deliveries: deliveries - 1, headers, avoid };
   }
 }

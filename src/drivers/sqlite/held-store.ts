@@ -5,7 +5,7 @@ export interface HeldRow {
   readonly seq: number;
   readonly due: number;
   readonly attempts: number;
-  /** With `avoid`: those may not have it before, while anybody else may once it is due. */
+  /** With `avoid`: those may not have it before, while anybody else may once it is due; null: all released it, it rests until it is due. */
   readonly not_before: number | null;
   readonly deliveries: number;
   readonly headers: string | null;
@@ -27,8 +27,8 @@ export interface HeldChange {
   readonly avoid: string | null;
 }
 
-/** How long a released message waits for another member before the one that released it may have it again. */
-const preferOthersMs = 1_000;
+/** How long a released message waits for another member that has no room before those who released it may have it again. */
+const preferOthersMs = 10_000;
 
 /** Single messages beside their log: retried, released or noted. Synchronous; within the caller's transaction. */
 export class HeldStore {
@@ -46,7 +46,7 @@ export class HeldStore {
   constructor(database: Database) {
     const columns = "stream, seq, due, attempts, not_before, deliveries, headers, avoid";
     const passed = "FROM {held} WHERE grp = ?1 AND member IS NULL AND due <= ?2";
-    const own = `CASE WHEN instr(avoid, ?3) > 0 THEN max(due + ${preferOthersMs}, coalesce(not_before, 0)) ELSE due END`;
+    const own = `CASE WHEN instr(avoid, ?3) > 0 AND not_before IS NOT NULL THEN max(due + ${preferOthersMs}, not_before) ELSE due END`;
     this.#put = database.query(
       "INSERT OR REPLACE INTO {held} (grp, stream, seq, member, due, attempts, not_before, deliveries, headers, avoid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );

@@ -68,7 +68,9 @@ export class Members {
     this.#groups.touch(group, now);
     // Perhaps the new one can handle what the others released.
     this.#database
-      .query("UPDATE {held} SET due = ?1 WHERE grp = ?2 AND member IS NULL AND avoid IS NOT NULL AND due > ?1")
+      .query(
+        "UPDATE {held} SET not_before = coalesce(not_before, due), due = ?1 WHERE grp = ?2 AND member IS NULL AND avoid IS NOT NULL AND due > ?1",
+      )
       .run(now, group);
     return id;
   }
@@ -138,8 +140,8 @@ export class Members {
   }
 
   /**
-   * Who is to have a released message only after its delay: those who released it. `rest`: all have, so everybody is, and the
-   * next round begins.
+   * Who is to have a released message only after its delay: those who released it. `rest`: all have. Whoever has it again after that
+   * begins the next round.
    */
   avoiding(group: number, before: string, self: string): { readonly avoid: string; readonly rest: boolean } {
     const all = this.#database
@@ -147,9 +149,8 @@ export class Members {
         "SELECT member FROM {process} WHERE id IN (SELECT process FROM {member} WHERE grp = ?)",
       )
       .all(group);
-    const avoid = before.includes(self) ? before : `${before}${self}|`;
-    const rest = all.every(({ member }) => avoid.includes(member));
-    return { avoid: rest ? `${self}|` : avoid, rest };
+    const avoid = before.includes(self) ? `${self}|` : `${before}${self}|`;
+    return { avoid, rest: all.every(({ member }) => avoid.includes(member)) };
   }
 
   /** How many messages its members hold. */

@@ -101,7 +101,7 @@ describe("a message that members of an unordered group release", () => {
   /** As if it had been released before the time for which others are preferred. */
   function passTime(world: SqliteWorld): void {
     const raw = world.raw();
-    raw.exec("UPDATE omnibus_held SET due = due - 2000");
+    raw.exec("UPDATE omnibus_held SET due = due - 20000");
     raw.close();
   }
 
@@ -124,7 +124,7 @@ describe("a message that members of an unordered group release", () => {
     publish(connection, ["1"]);
     await refusing.releaseUntil(() => world.rows(released).length === 1, "it to be released");
     const raw = world.raw();
-    raw.exec(`UPDATE omnibus_held SET due = due - 2000, not_before = not_before - ${hourMs}`);
+    raw.exec(`UPDATE omnibus_held SET due = due - 20000, not_before = not_before - ${hourMs}`);
     raw.close();
     await refusing.releaseUntil(
       () => refusing.runs[0] === 2 && world.rows(released).length === 1,

@@ -36,6 +36,8 @@ local function fetchDue(G, name, seat, member, t, full, deliver)
     local ref, id = string.match(marks[i], '^(.*) (.-)$')
     local f, count = take(G, name, ref, id, seat)
     forget(G, marks[i])
+    -- again after all others had it: the next round begins
+    if f and has(call('HGET', G .. ':hop', marks[i]), member) then call('HDEL', G .. ':hop', marks[i]) end
     if f then deliver(ref, id, count, f) end
   end
   return #marks >= 256

@@ -58,7 +58,7 @@ local function hop(mark)
       end
     end
   end
-  call('HSET', G .. ':hop', mark, left and (hops and hops .. ' ' .. member or member) or member)
+  call('HSET', G .. ':hop', mark, hops and hops .. ' ' .. member or member)
   if left then call('ZADD', G .. ':rel', t, mark) else call('SADD', G .. ':rest', mark) end
   return left
 end
