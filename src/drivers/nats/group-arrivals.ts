@@ -16,6 +16,8 @@ export interface Host extends Hand {
   deliver(messages: readonly NatsMessage[]): void;
   /** Nothing more becomes of them here. */
   drop(messages: readonly NatsMessage[]): void;
+  /** No handler here will see them. */
+  handBack(messages: readonly NatsMessage[]): void;
   /** As the leader has it now; undefined: it is gone. */
   look(): Promise<GroupDefinition | undefined>;
 }
@@ -31,6 +33,8 @@ export class Arrivals {
   readonly #host: Host;
   readonly #settler: Settler;
   readonly offers: Offers;
+  /** Their notes are being read, or the definition. */
+  readonly deciding: Set<NatsMessage> = new Set();
   /** Who gave it up before it came to us. */
   readonly #by = new WeakMap<NatsMessage, readonly string[]>();
 
@@ -97,12 +101,15 @@ export class Arrivals {
   }
 
   async #later(messages: readonly NatsMessage[], lane: Lane): Promise<void> {
+    for (const message of messages) this.deciding.add(message);
     const answers = await Promise.all(messages.map((message) => this.#decide(message, lane)));
     const ours = (wanted: "take" | "skip"): readonly NatsMessage[] =>
       messages.filter((message, index) => answers[index] === wanted && lane.hand.get(message.sequence) === message);
     this.#skip(ours("skip"));
     const ready = ours("take");
+    for (const message of messages) this.deciding.delete(message);
     if (ready.length > 0 && this.#host.open) this.#host.deliver(ready);
+    else this.#host.handBack(ready);
   }
 
   #skip(messages: readonly NatsMessage[]): void {

@@ -1,3 +1,4 @@
+import type { NativeConsumer } from "./api-types.ts";
 import { consumerNames } from "./consumer-names.ts";
 import { makePart, makeQueue, nativeOf } from "./group-consumers.ts";
 import { isTrusted, type Lane, partIn, trieOf } from "./group-lane.ts";
@@ -11,6 +12,7 @@ import type { Shared } from "./shared.ts";
 /** What a member of an unordered group reads: a lane for its queue, and one for each part of the definition. */
 export class Lanes implements Iterable<Lane> {
   readonly #shared: Shared;
+  readonly #added: () => void;
   readonly #puller: Puller;
   readonly #lanes = new Set<Lane>();
   readonly #places = new WeakMap<Lane, Place>();
@@ -19,7 +21,8 @@ export class Lanes implements Iterable<Lane> {
   #definition: GroupDefinition;
   #closed = false;
 
-  constructor(shared: Shared, puller: Puller, definition: GroupDefinition) {
+  constructor(shared: Shared, puller: Puller, definition: GroupDefinition, added: () => void) {
+    this.#added = added;
     this.#shared = shared;
     this.#puller = puller;
     this.#definition = definition;
@@ -64,11 +67,12 @@ export class Lanes implements Iterable<Lane> {
   async open(): Promise<void> {
     const name = consumerNames.queue(this.#definition);
     const place = { lane: "queue", partition: queueLane, topic: (subject: string) => afterTokens(subject, 3) } as const;
-    await Promise.all([
+    const [queue] = await Promise.all([
       makeQueue(this.#shared, this.#definition, name),
       ...this.#definition.parts.map((part) => this.#read(part)),
     ]);
-    this.#add(this.#new(queueLane, nativeOf(this.#shared, queueLane), name), place);
+    const lane = this.#new(queueLane, nativeOf(this.#shared, queueLane), name);
+    this.#add({ ...lane, ackWaitMs: ackWaitOf(queue) ?? lane.ackWaitMs }, place);
   }
 
   /** All at once, so that each gets a share of the window. */
@@ -114,7 +118,7 @@ export class Lanes implements Iterable<Lane> {
       {
         ...lane,
         part,
-        ackWaitMs: (info.config.ack_wait ?? 0) / 1e6 || lane.ackWaitMs,
+        ackWaitMs: ackWaitOf(info) ?? lane.ackWaitMs,
         wanted: exact ? undefined : trieOf(part.patterns),
         waiting: info.num_pending,
       },
@@ -127,6 +131,7 @@ export class Lanes implements Iterable<Lane> {
     lane.trusted = isTrusted(this.#definition, lane);
     this.#lanes.add(lane);
     this.#places.set(lane, place);
+    this.#added();
     if (this.#started) this.#pull(lane);
   }
 
@@ -155,3 +160,6 @@ export class Lanes implements Iterable<Lane> {
     };
   }
 }
+
+/** A consumer keeps the lease of whoever made it. */
+const ackWaitOf = ({ config }: NativeConsumer): number | undefined => (config.ack_wait ?? 0) / 1e6 || undefined;

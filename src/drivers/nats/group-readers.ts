@@ -1,7 +1,7 @@
 import type { Bucket } from "./bucket.ts";
 import { consumerNames } from "./consumer-names.ts";
 import { type GroupDefinition, isOrdered } from "./group-plan.ts";
-import { oldest, type Start } from "./group-start.ts";
+import { oldest, type Start, startIn } from "./group-start.ts";
 import { keys, type Names, queueLane } from "./names.ts";
 import type { Owner, Range } from "./owner.ts";
 import type { Session } from "./session.ts";
@@ -81,7 +81,7 @@ async function ordered(
     if (facts === undefined) continue;
     for (let partition = 0; partition < facts.partitions; partition += 1) {
       const owner = ownerOf(stream, partition);
-      const start = starts[`${stream}/${partition}`] ?? starts[stream] ?? oldest;
+      const start = startIn(starts, stream, partition, facts.created);
       readers.push({
         native: facts.native,
         stream,

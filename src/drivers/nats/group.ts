@@ -40,6 +40,7 @@ export class UnorderedGroup implements Consumption, Host {
   readonly #puller: Puller;
   readonly #watches: Disposable[] = [];
   readonly #recorded = new WeakSet<NatsMessage>();
+  readonly #returning = new WeakSet<NatsMessage>();
   #chair: Chair | undefined;
   #definition!: GroupDefinition;
   #revision = 0;
@@ -47,6 +48,7 @@ export class UnorderedGroup implements Consumption, Host {
   #state: "open" | "stopping" | "stopped" | "closed" = "open";
   #stopping: Promise<void> | undefined;
   #renewal: Disposable | undefined;
+  #renewMs = 0;
   #timer: Disposable | undefined;
   #hold: Disposable | undefined;
 
@@ -99,6 +101,7 @@ export class UnorderedGroup implements Consumption, Host {
   }
 
   deliver(messages: readonly NatsMessage[]): void {
+    for (let index = 0; index < messages.length; index += 1) messages[index]!.given = true;
     this.#sink.deliver(messages);
   }
 
@@ -109,6 +112,10 @@ export class UnorderedGroup implements Consumption, Host {
       message.over = true;
     }
     this.#puller.free(messages);
+  }
+
+  handBack(messages: readonly NatsMessage[]): void {
+    if (messages.length > 0 && this.#state === "stopped") void this.#underWay.track(this.#handBack(messages));
   }
 
   takeOut(message: NatsMessage): void {
@@ -169,7 +176,10 @@ export class UnorderedGroup implements Consumption, Host {
     if (this.#state === "open") {
       this.#state = "stopping";
       this.#stopping = this.#puller.stop().then(() => {
-        if (this.#state === "stopping") this.#state = "stopped";
+        if (this.#state !== "stopping") return undefined;
+        this.#state = "stopped";
+        // nobody is to wait for our slowest handler for it
+        this.handBack(this.#inHand().filter((message) => !message.given && !this.#arrivals.deciding.has(message)));
         return undefined;
       });
     }
@@ -197,7 +207,7 @@ export class UnorderedGroup implements Consumption, Host {
     this.#chair = chair;
     this.#definition = found.definition;
     this.#revision = found.revision;
-    const lanes = new Lanes(this.#shared, this.#puller, found.definition);
+    const lanes = new Lanes(this.#shared, this.#puller, found.definition, () => this.#renew());
     this.#lanes = lanes;
     this.#watches.push(
       members.listen({
@@ -229,7 +239,6 @@ export class UnorderedGroup implements Consumption, Host {
     );
     await this.#looks.look(); // what the core is told of the floors is where it goes on, whatever happens from now on
     lanes.start();
-    this.#renew();
     this.#lookLater(lookMs);
   }
 
@@ -307,11 +316,14 @@ export class UnorderedGroup implements Consumption, Host {
   /** What was merely fetched comes to the next one as if it were fresh; a suspect that did not run stays one. */
   async #handBack(messages: readonly NatsMessage[]): Promise<void> {
     await this.#settler.flush().catch(() => undefined);
+    const returning = messages.filter((message) => !this.#returning.has(message));
+    for (const message of returning) this.#returning.add(message);
     await Promise.allSettled(
-      messages.map((message) =>
+      returning.map((message) =>
         this.#settler.giveBack(message, 0, { suspect: message.deliveries > 1 && !this.#recorded.has(message) }, this),
       ),
     );
+    for (const message of returning) this.#returning.delete(message);
   }
 
   async #settle(settlement: Settlement): Promise<Result> {
@@ -336,10 +348,15 @@ export class UnorderedGroup implements Consumption, Host {
     return "done";
   }
 
-  /** What is in hand stays ours, however long its handler takes. */
+  /** What is in hand stays ours, however long its handler takes: renewed within the shortest patience of its consumers. */
   #renew(): void {
-    const wait = Math.min(...[...this.#lanes!].map(({ ackWaitMs }) => ackWaitMs));
-    this.#renewal = this.#shared.session.clock.after(wait / 3, () => {
+    if (this.#state === "closed") return;
+    const wait = Math.min(...[...this.#lanes!].map(({ ackWaitMs }) => ackWaitMs)) / 3;
+    if (this.#renewal !== undefined && wait >= this.#renewMs) return; // comes soon enough
+    this.#renewal?.[Symbol.dispose]();
+    this.#renewMs = wait;
+    this.#renewal = this.#shared.session.clock.after(wait, () => {
+      this.#renewal = undefined;
       if (this.#state === "closed") return;
       this.#settler.renew([...this.#lanes!.inHand(), ...this.#puller.held()]);
       this.#arrivals.offers.renew();

@@ -3,7 +3,7 @@ import { consumerNames } from "./consumer-names.ts";
 import type { Defined } from "./definition.ts";
 import { nativeOf } from "./group-consumers.ts";
 import { backfilled, completed, type GroupDefinition, isOrdered, moved, openPart, said } from "./group-plan.ts";
-import { afterPosition, type Start, type StreamState } from "./group-start.ts";
+import { afterPosition, isOf, oldest, type Start, type StreamState } from "./group-start.ts";
 import type { Chair } from "./members.ts";
 import { streamOf } from "./notes.ts";
 import type { Shared } from "./shared.ts";
@@ -122,9 +122,11 @@ function furtherBack(
     const state = streams.get(stream);
     if (state === undefined) continue;
     const sequence = afterPosition(partition, position, state);
-    const known = starts[partition] ?? (definition.joined ? starts[stream] : undefined);
+    const { created } = state;
+    const said = starts[partition] ?? (definition.joined ? starts[stream] : undefined);
+    const known = said === undefined || isOf(said, created) ? said : oldest; // as whoever takes it reads it
     if (known !== undefined && "sequence" in known && known.sequence <= sequence) continue;
-    starts[partition] = { sequence };
+    starts[partition] = { sequence, created };
     moved = true;
   }
   return moved ? { ...definition, starts, revision: definition.revision + 1 } : definition;

@@ -1,6 +1,6 @@
 import { partitionKey } from "./assignment.ts";
 import type { GroupDefinition } from "./group-plan.ts";
-import { oldest } from "./group-start.ts";
+import { startIn } from "./group-start.ts";
 import { groupOfSeat } from "./roster.ts";
 import type { Shared } from "./shared.ts";
 import type { OwnerEntry } from "./sweeping.ts";
@@ -19,7 +19,7 @@ export function knownFloors(
     for (let number = 0; number < (facts?.partitions ?? 0); number += 1) {
       const key = partitionKey(stream, number);
       const { created } = facts!;
-      const start = starts[key] ?? starts[stream] ?? oldest;
+      const start = startIn(starts, stream, number, created);
       const entry = owners.get(key)?.owner;
       const known = entry?.first === first && entry.created === created ? entry.floor : undefined;
       const floor = known ?? ("sequence" in start ? start.sequence - 1 : undefined);

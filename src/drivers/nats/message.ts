@@ -1,5 +1,6 @@
 import type { Headers, InMessage } from "../../driver.ts";
 import type { ClientMessage } from "./client.ts";
+import { positionOf } from "./group-start.ts";
 import { decodeKey, ownHeader, readHeaders } from "./headers.ts";
 
 /** What the reply subject of a delivery says. */
@@ -37,6 +38,8 @@ export function parseReply(reply: string | undefined): Delivery | undefined {
 export interface Place {
   readonly lane: InMessage["lane"];
   readonly partition: string | undefined;
+  /** When its stream was made, where positions have to say so. */
+  readonly created?: string;
   topic(subject: string): string;
 }
 
@@ -66,6 +69,8 @@ export class NatsMessage implements InMessage {
   noted: NoteData = nothing;
   /** Counted by its puller. */
   inWindow = false;
+  /** The core has it, or had it. */
+  given = false;
   /** Settled, or no longer ours. */
   over = false;
   /** What its consumption finds it by. */
@@ -94,8 +99,9 @@ export class NatsMessage implements InMessage {
   }
 
   get position(): string | undefined {
-    const { lane } = this.place;
-    return lane === "stream" || lane === "queue" ? String(this.delivery.sequence) : undefined;
+    const { lane, created } = this.place;
+    if (lane !== "stream" && lane !== "queue") return undefined;
+    return created === undefined ? String(this.sequence) : positionOf(this.sequence, created);
   }
 
   get lane(): InMessage["lane"] {

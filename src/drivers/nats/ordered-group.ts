@@ -46,7 +46,11 @@ export class OrderedGroup implements Consumption {
     this.#lookedAt = shared.session.clock.ticks();
     this.#settler = new Settler(shared, group);
     this.#reader = new PartitionReader(shared, this.#settler, window, {
-      deliver: (messages) => this.#state === "open" && sink.deliver(messages),
+      deliver: (messages) => {
+        if (this.#state !== "open") return;
+        for (let index = 0; index < messages.length; index += 1) messages[index]!.given = true;
+        sink.deliver(messages);
+      },
       broken: (partition) => this.#shares.renew(partition),
     });
     this.#shares = new Shares(shared, group, this.#reader, {

@@ -122,6 +122,19 @@ export class OwnedPartition {
     }
   }
 
+  /** What the core did not get, which is behind what it got, never came: the next owner reads it. */
+  takeBack(): readonly NatsMessage[] {
+    const back = this.messages().filter(({ given }) => !given);
+    if (back.length === 0) return back;
+    for (const message of back) {
+      message.over = true;
+      this.hand.delete(message.sequence);
+    }
+    this.#next = back[0]!.sequence - 1;
+    this.#came = this.#came.filter((sequence) => sequence <= this.#next);
+    return back;
+  }
+
   /** No handler of it can be running: what is left waits for its next attempt, or behind such a one of its key. */
   drained(now: number): boolean {
     const waiting = new Set<string>();
@@ -151,9 +164,9 @@ export class OwnedPartition {
    * killed a process before us and did not run here.
    */
   handed(cutOff: boolean): number {
-    let handed = this.floor;
+    let handed = Math.max(this.floor, this.#next < this.#handed ? this.#handed : 0);
     for (const [sequence, message] of this.hand)
-      if (cutOff || (sequence <= this.#handed && !this.#noted.has(message))) handed = sequence;
+      if (cutOff || (sequence <= this.#handed && !this.#noted.has(message))) handed = Math.max(handed, sequence);
     return handed;
   }
 

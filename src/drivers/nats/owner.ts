@@ -38,8 +38,8 @@ export interface OwnerStore {
   swap(owner: Owner, expected: number): Promise<number | undefined>;
   /** As it is now, with the stream's identity; undefined: there is none any more. */
   definition(): Promise<{ readonly definition: GroupDefinition; readonly created: string } | undefined>;
-  /** Where the partition begins that has no entry. */
-  start(definition: GroupDefinition): Start;
+  /** Where the partition begins that has no entry, in the stream that was made then. */
+  start(definition: GroupDefinition, created: string): Start;
   patterns(definition: GroupDefinition): string;
   /** Of an epoch's consumer; undefined: there is none. */
   progress(epoch: number): Promise<Progress | undefined>;
@@ -84,7 +84,8 @@ export async function takeOver(
   if (mine !== undefined && (!valid || found.owner.member !== member)) return undefined;
   if (valid && mine === undefined && !allowed(found.owner)) return undefined;
   if (!valid && member === null) return undefined; // it is nobody's
-  const before = valid ? found.owner : nothing(known.definition.first, known.created, store.start(known.definition));
+  const { definition, created } = known;
+  const before = valid ? found.owner : nothing(definition.first, created, store.start(definition, created));
   const claimed: Owner = { ...before, epoch: before.epoch + 1, member };
   let revision = await store.swap(claimed, found?.revision ?? 0);
   if (revision === undefined) return undefined;
@@ -123,10 +124,13 @@ export async function release(
   done: readonly Range[],
   handed: number,
 ): Promise<boolean> {
-  const found = await store.read();
-  if (found === undefined || found.owner.first !== owner.first || found.owner.epoch < owner.epoch) return false;
-  if (found.owner.member !== owner.member) return found.owner.member === null && found.owner.epoch === owner.epoch;
-  return (await store.swap({ ...found.owner, member: null, floor, done, handed }, found.revision)) !== undefined;
+  for (;;) {
+    const found = await store.read();
+    if (found === undefined || found.owner.first !== owner.first || found.owner.epoch < owner.epoch) return false;
+    if (found.owner.member !== owner.member) return found.owner.member === null && found.owner.epoch === owner.epoch;
+    const given: Owner = { ...found.owner, member: null, floor, done, handed };
+    if ((await store.swap(given, found.revision)) !== undefined) return true; // else its patterns were written meanwhile
+  }
 }
 
 const nothing = (first: number, created: string, start: Start): Owner => ({

@@ -1,4 +1,4 @@
-import { oldest, type Start } from "./group-start.ts";
+import { type Start, startIn } from "./group-start.ts";
 import { consumerNames } from "./consumer-names.ts";
 import { makeEpoch, makeQueue, nativeOf, progressOf } from "./group-consumers.ts";
 import type { GroupDefinition } from "./group-plan.ts";
@@ -49,8 +49,8 @@ export class PartitionStore implements OwnerStore {
     return { definition, created: stream.facts.created };
   }
 
-  start({ starts }: GroupDefinition): Start {
-    return starts[`${this.stream}/${this.partition}`] ?? starts[this.stream] ?? oldest;
+  start({ starts }: GroupDefinition, created: string): Start {
+    return startIn(starts, this.stream, this.partition, created);
   }
 
   patterns(definition: GroupDefinition): string {
@@ -73,7 +73,7 @@ export class PartitionStore implements OwnerStore {
       return 0;
     }
     const facts = this.#shared.streams.get(this.stream)!;
-    const start = owner.floor === null ? this.start(definition) : { sequence: owner.floor + 1 };
+    const start = owner.floor === null ? this.start(definition, owner.created) : { sequence: owner.floor + 1 };
     const patterns = owner.patterns.split(" ");
     const filter = (pattern: string): string => facts.filter(pattern, this.partition);
     const info = await makeEpoch(this.#shared, definition, facts.native, name, start, patterns, filter);

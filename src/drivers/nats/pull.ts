@@ -182,6 +182,7 @@ export class Pull {
       this.#active = this.#heard;
       this.#messages = Math.max(this.#messages - 1, 0);
       this.#bytes = Math.max(this.#bytes - message.data.byteLength - overhead, 0);
+      this.#tooFew = 0; // what did not fit came by another request
       if (this.#single !== undefined) {
         this.#open.delete(this.#single);
         this.#single = undefined;
@@ -223,7 +224,9 @@ export class Pull {
     if (this.#state !== "open") return;
     if (step === "gone") return this.#listener.gone();
     if (step === "look") return this.#listener.look();
-    if (step === "too-large" && request.kind === "batch") this.#tooFew = request.bytes;
+    // of a request that was partly served it is the rest that was too little
+    if (step === "too-large" && request.kind === "batch")
+      this.#tooFew = Number(headerOf(message, "Nats-Pending-Bytes") ?? request.bytes);
     this.#listener.room(step === "too-large" ? true : step === "empty" ? false : undefined);
   }
 

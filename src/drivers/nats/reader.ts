@@ -1,3 +1,4 @@
+import { DriverError } from "../../internal/driver-error.ts";
 import type { Api } from "./api.ts";
 import type { ConsumerConfig } from "./api-types.ts";
 import type { ClientMessage } from "./client.ts";
@@ -14,6 +15,8 @@ export interface ReaderSource {
   readonly filters: readonly string[];
   readonly start: ReaderStart;
   readonly headersOnly?: boolean;
+  /** When the stream was made: of another one that has its name a sequence means nothing, and the reader is over. */
+  readonly created?: string;
 }
 
 export interface ReaderListener {
@@ -39,6 +42,12 @@ export interface Room {
 export interface ReaderMessage {
   readonly raw: ClientMessage;
   readonly delivery: Delivery;
+}
+
+class StreamMadeAgain extends DriverError {
+  constructor() {
+    super("BUS_NOT_FOUND", "nats: the stream was deleted and made again", { retryable: true });
+  }
 }
 
 const ample: Room = { messages: 1_024, bytes: 16 * 1_048_576, alone: true };
@@ -96,11 +105,16 @@ export class Reader {
     this.#pull?.want(messages, bytes, alone);
   }
 
-  /** Other filters behind this sequence, or behind where we are. */
+  /** Other filters behind this sequence, or behind where we are; never further back. */
   async refilter(filters: readonly string[], position: number = this.#position): Promise<void> {
     this.#source = { ...this.#source, filters };
-    this.#position = position;
-    await this.#begin();
+    this.#position = Math.max(position, this.#position);
+    try {
+      await this.#begin();
+    } catch (error) {
+      void this.#again(); // with these filters
+      throw error;
+    }
   }
 
   /** Whether everything that was stored before it is asked has come. */
@@ -138,8 +152,10 @@ export class Reader {
     const attempt = this.#attempt;
     this.#leave();
     const info = await this.#api.createConsumer(this.#source.stream, this.#config());
-    if (attempt !== this.#attempt) {
+    const ours = attempt === this.#attempt && (await this.#isSame());
+    if (!ours || attempt !== this.#attempt) {
       void this.#api.deleteConsumer(this.#source.stream, info.name).catch(() => undefined);
+      if (attempt === this.#attempt) throw new StreamMadeAgain();
       return;
     }
     this.#consumer = info.name;
@@ -161,6 +177,12 @@ export class Reader {
     this.ask();
     if (this.#caughtUp) this.#listener.caughtUp?.();
     else this.#lookLater(attempt);
+  }
+
+  /** Asked when the consumer is there: it would have gone with its stream. */
+  async #isSame(): Promise<boolean> {
+    const { stream, created } = this.#source;
+    return created === undefined || (await this.#api.streamInfo(stream))?.created === created;
   }
 
   /** What was there at the beginning and went before it was delivered never comes: then only the server knows that it was all. */
@@ -234,7 +256,7 @@ export class Reader {
         return await this.#begin();
       } catch (error) {
         if (this.#closed) return;
-        if (isApiError(error, apiCode.streamNotFound)) {
+        if (error instanceof StreamMadeAgain || isApiError(error, apiCode.streamNotFound)) {
           this.close();
           return this.#listener.ended(error);
         }

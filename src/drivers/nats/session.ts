@@ -163,7 +163,7 @@ export class Session {
         if (this.#standing.delete(standing)) standing.native.unsubscribe();
       },
       drain: async () => {
-        if (this.#standing.delete(standing)) await standing.native.drain();
+        if (this.#standing.delete(standing)) await this.#whileUp(standing.native.drain());
       },
     };
   }
@@ -171,13 +171,16 @@ export class Session {
   /** Everything that was written before is at the server. */
   async flush(timeoutMs: number = this.options.requestTimeoutMs): Promise<void> {
     if (!this.#connected) throw new NoAnswer("not connected", false);
+    await this.#whileUp(this.#client.flush(), timeoutMs);
+  }
+
+  /** What a client that is closed leaves pending for ever, and one whose server stands still until its pings tell. */
+  async #whileUp(answer: Promise<void>, timeoutMs: number = this.options.requestTimeoutMs): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = this.clock.after(timeoutMs, () =>
       reject(new NoAnswer(`no answer from the server within ${timeoutMs} ms`, true, { timedOut: true })),
     );
-    this.#client
-      .flush()
-      .then(resolve, (cause: unknown) => reject(new NoAnswer("the connection was lost", true, { cause })));
+    answer.then(resolve, (cause: unknown) => reject(new NoAnswer("the connection was lost", true, { cause })));
     this.#flushes.add(reject);
     try {
       await promise;

@@ -13,7 +13,7 @@ import { type Owned, release, takeOver } from "./owner.ts";
 import type { PartitionReader } from "./partition-reader.ts";
 import { PartitionStore, patternsOf } from "./partition-store.ts";
 import type { Shared } from "./shared.ts";
-import { ownerEntry, type OwnerEntry } from "./sweeping.ts";
+import { adopt, ownerEntry, type OwnerEntry } from "./sweeping.ts";
 
 export interface SharesListener {
   spec(spec: GroupSpec): void;
@@ -195,6 +195,8 @@ export class Shares {
   #freshen(partition: OwnedPartition): void {
     const { stream } = partition.store;
     const wanted = patternsOf(this.#definition, stream);
+    if (partition.state === "draining" && wanted !== "")
+      return void adopt(this.#shared, partition, () => patternsOf(this.#definition, stream));
     if (partition.owned.owner.patterns === wanted) return;
     if (wanted === "") this.lose(partition); // the group reads it no more
     else this.renew(partition);
@@ -354,7 +356,9 @@ export class Shares {
     if (partition.state !== "reading") return; // one that is being made anew drains afterwards
     partition.state = "draining";
     this.#reader.stop(partition);
+    this.#reader.free(partition.takeBack());
     this.drained(partition);
+    if (this.#partitions.has(partition.key)) this.#freshen(partition); // the definition may be newer than its consumer
   }
 
   /** Nothing of it is ours any more. */

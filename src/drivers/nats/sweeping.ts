@@ -4,12 +4,14 @@ import type { Defined } from "./definition.ts";
 import { nativeOf } from "./group-consumers.ts";
 import { type GroupDefinition, isOrdered } from "./group-plan.ts";
 import { keys, queueLane } from "./names.ts";
+import type { OwnedPartition } from "./owned-partition.ts";
 import { type Owner, takeOver } from "./owner.ts";
 import { PartitionStore, patternsOf } from "./partition-store.ts";
 import { seenKey } from "./seen.ts";
 import type { Shared } from "./shared.ts";
 
 const waitMs = 20;
+const againMs = 250;
 
 export interface OwnerEntry {
   readonly key: string;
@@ -97,5 +99,24 @@ export async function spread(shared: Shared, definition: GroupDefinition): Promi
       await takeOver(store, null, ({ epoch }) => epoch === owner.epoch);
     }
     await members.next(waitMs);
+  }
+}
+
+/**
+ * A partition that drains reads no more, so it passes nothing over: its entry says what the definition says, and whoever adds
+ * patterns need not wait for its handlers.
+ */
+export async function adopt(shared: Shared, partition: OwnedPartition, patterns: () => string): Promise<void> {
+  const { store, owned } = partition;
+  while (partition.state === "draining") {
+    try {
+      const found = await store.read();
+      const wanted = patterns();
+      if (found?.owner.member !== owned.owner.member || found.owner.epoch !== owned.owner.epoch) return;
+      if (found.owner.patterns === wanted) return;
+      await store.swap({ ...found.owner, patterns: wanted }, found.revision);
+    } catch {
+      await shared.members.next(againMs); // disconnected
+    }
   }
 }

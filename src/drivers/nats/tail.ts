@@ -7,6 +7,8 @@ import { Reader, type ReaderMessage, type ReaderStart, type Room } from "./reade
 import type { Shared } from "./shared.ts";
 import type { StreamFacts } from "./stream-plan.ts";
 
+const lookMs = 1_000;
+
 type TailSource = Extract<Source, { readonly kind: "tail" }>;
 
 /** Reads a stream from some place on, for this process alone; nothing of it stays at the server. */
@@ -36,7 +38,8 @@ export class Tail implements Consumption {
     this.#sink = sink;
     this.#window = window;
     this.#left = left;
-    this.#place = { lane: "stream", partition: facts.name, topic: facts.topicOf };
+    const { name, topicOf, created } = facts;
+    this.#place = { lane: "stream", partition: name, topic: topicOf, created };
   }
 
   static async open(shared: Shared, source: TailSource, sink: Sink, window: Window, left: () => void): Promise<Tail> {
@@ -44,7 +47,7 @@ export class Tail implements Consumption {
     if (found === undefined) throw new DriverError("BUS_NOT_FOUND", `nats: there is no stream "${source.stream}"`);
     const { facts, native } = found;
     const tail = new Tail(shared, facts, sink, window, left);
-    await tail.#begin([">"], startOf(source, facts.name, native.state.last_seq));
+    await tail.#begin([">"], startOf(source, facts, native.state.last_seq));
     return tail;
   }
 
@@ -92,6 +95,7 @@ export class Tail implements Consumption {
   async close(): Promise<void> {
     if (this.#state === "closed") return;
     this.#state = "closed";
+    this.#looking?.[Symbol.dispose]();
     this.#reader?.close();
     this.#left();
   }
@@ -100,7 +104,7 @@ export class Tail implements Consumption {
     const reader = new Reader(
       this.#shared.session,
       this.#shared.api,
-      { stream: this.#facts.native, filters: this.#filters(patterns), start },
+      { stream: this.#facts.native, filters: this.#filters(patterns), start, created: this.#facts.created },
       {
         messages: (messages) => this.#arrived(messages),
         room: () => this.#room(),
@@ -128,14 +132,16 @@ export class Tail implements Consumption {
     if (patterns.length === before.size && patterns.every((pattern) => before.has(pattern))) return;
     const grown = patterns.some((pattern) => !before.has(pattern));
     let end = 0;
-    let position = this.#position;
+    let caughtUp = false;
     if (grown) {
       const info = await this.#shared.api.streamInfo(this.#facts.native);
       if (info === undefined) throw new DriverError("BUS_NOT_FOUND", "nats: the stream was deleted");
       end = info.state.last_seq;
-      if (before.size === 0 || (await reader.isCaughtUp())) position = Math.max(end, this.#position);
-      if (end > position) this.#newest = Math.max(this.#newest, end);
+      caughtUp = before.size === 0 || (await reader.isCaughtUp());
     }
+    // what came while the server was asked stays behind us
+    const position = caughtUp ? Math.max(end, this.#position) : this.#position;
+    if (end > position) this.#newest = Math.max(this.#newest, end);
     this.#patterns = new Map(patterns.map((pattern) => [pattern, before.get(pattern) ?? end]));
     this.#position = position;
     await reader.refilter(this.#filters(patterns), position);
@@ -159,7 +165,7 @@ export class Tail implements Consumption {
     const messages: NatsMessage[] = [];
     for (const { raw, delivery } of arrived) {
       // while more was waiting, what is missing in between is another's, or gone
-      if (this.#pending > 0 && delivery.sequence > this.#position + 1) void this.#look(this.#position + 1);
+      if (this.#pending > 0 && delivery.sequence > this.#position + 1) this.#missed(this.#position + 1);
       this.#position = delivery.sequence;
       this.#pending = delivery.pending;
       const message = new NatsMessage(raw, delivery, this.#place);
@@ -177,20 +183,37 @@ export class Tail implements Consumption {
     return this.#patterns === undefined;
   }
 
-  #looking = false;
+  /** The first that did not come since the stream was last looked at. */
+  #gap: number | undefined;
+  #looking: Disposable | undefined;
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
-  async #look(expected: number): Promise<void> {
-    if (this.#looking) return;
-    this.#looking = true;
+  /** Where others' topics lie in between every message may be behind a gap: then it is asked once a second. */
+  #missed(expected: number, atOnce: boolean = this.#patterns?.has(">") === true): void {
+    this.#gap ??= expected;
+    const { clock } = this.#shared.session;
+    const wait = atOnce ? 0 : this.#lookedAt + lookMs - clock.ticks();
+    this.#looking ??= clock.after(Math.max(wait, 0), () => void this.#look());
+  }
+
+  async #look(): Promise<void> {
+    if (this.#state === "closed" || this.#gap === undefined) return;
+    const expected = this.#gap;
+    const position = this.#position;
+    let failed = false;
+    this.#gap = undefined;
+    this.#lookedAt = this.#shared.session.clock.ticks();
     try {
       const info = await this.#shared.api.streamInfo(this.#facts.native);
-      const first = Math.min(info?.state.first_seq ?? 0, this.#position);
+      const first = Math.min(info?.state.first_seq ?? 0, position);
       if (first > expected) this.#lost(first - expected);
     } catch {
-      // what can't be asked now is asked at the next gap
-    } finally {
-      this.#looking = false;
+      failed = true;
+      this.#gap = expected;
     }
+    this.#looking = undefined;
+    // what can't be asked while it is disconnected is asked at the next gap
+    if (this.#gap !== undefined && this.#shared.session.connected) this.#missed(this.#gap, failed ? false : undefined);
   }
 
   /** Of what is gone nobody can tell any more whether it was wanted. */
@@ -210,13 +233,14 @@ export class Tail implements Consumption {
 }
 
 /** Behind a position; one that the stream has not reached is of another that had its name: then from the oldest. */
-function startOf({ from, resume }: TailSource, stream: string, last: number): ReaderStart {
+function startOf({ from, resume }: TailSource, { name, created }: StreamFacts, last: number): ReaderStart {
   const positions = resume !== undefined && resume.size > 0 ? Object.fromEntries(resume) : undefined;
   if (positions === undefined) {
     if ("at" in from) return { seq: from.at === "oldest" ? 1 : last + 1 };
     if ("time" in from) return { time: from.time };
   }
-  const position = (positions ?? ("positions" in from ? from.positions : {}))[stream];
-  const sequence = position === undefined ? 0 : Number(position.split("@", 1)[0]);
+  const position = (positions ?? ("positions" in from ? from.positions : {}))[name];
+  const [digits, of = created] = position?.split("@", 2) ?? [];
+  const sequence = digits === undefined || of !== created ? 0 : Number(digits);
   return { seq: Number.isSafeInteger(sequence) && sequence >= 0 && sequence <= last ? sequence + 1 : 1 };
 }
