@@ -81,7 +81,7 @@ class World {
   async open(): Promise<void> {
     await new Streams(session!).ensure({ name: this.stream, topics: [`${this.stream}.>`], partitions }, false);
     const head = ["0", "{}", this.ordered ? "1" : "", ""];
-    await this.run(groupScript, ...head, `s:${this.stream}`, ">", "0");
+    await this.run(groupScript, ...head, "", `s:${this.stream}`, ">", "0");
   }
 
   async do({ what, seat: chosen, size: count }: Action): Promise<void> {
@@ -132,7 +132,7 @@ class World {
     const cursors = new Map<string, string>();
     for (let left = Number(reader.text()); left > 0; left -= 1) cursors.set(reader.text(), reader.text());
     for (const ref of seat.cursors.keys()) seat.cursors.set(ref, cursors.get(ref) ?? "");
-    const messages = readDelivered(reader, session!.keys);
+    const messages = readDelivered(reader, session!.keys, 0);
     assert.ok(messages.length <= count);
     const last = new Map<string, string>();
     for (const message of messages) {
@@ -181,7 +181,7 @@ class World {
             ...all.flatMap(({ ref, id, note: text }) => [ref, "1", id, ...(text === "" ? ["0"] : ["1", id])]),
           )
         : what === "note"
-          ? this.run(noteScript, seat.id, ...all.flatMap(({ ref, id }) => [ref, id, note]))
+          ? this.run(noteScript, seat.id, ...all.flatMap(({ ref, id }) => [ref, id, note, ""]))
           : what === "leave"
             ? this.run(
                 leaveScript,

@@ -6,11 +6,21 @@ import { redisCommand } from "../../scripts/brokers/redis-command.ts";
 import { startBroker } from "../../scripts/brokers/start-broker.ts";
 import { freePorts } from "../../scripts/brokers/free-ports.ts";
 import { classify } from "../../src/drivers/redis/errors.ts";
+import { redis as redisDriver } from "../../src/drivers/redis/index.ts";
 import { Sender } from "../../src/drivers/redis/sender.ts";
 import type { Session } from "../../src/drivers/redis/session.ts";
 import { Streams } from "../../src/drivers/redis/streams.ts";
 import { until as eventually } from "../../src/testing/index.ts";
-import { outgoing, toTopic, until } from "../support/driver-harness.ts";
+import {
+  connectTo,
+  groupSpec,
+  joinGroup,
+  numbered,
+  outgoing,
+  publish,
+  toTopic,
+  until,
+} from "../support/driver-harness.ts";
 import { temporaryFolder } from "../support/fake-executable.ts";
 import { freshPrefix, openSession } from "../support/redis-session.ts";
 import { testBroker } from "../support/test-broker.ts";
@@ -76,6 +86,47 @@ describe.skipIf(redis === undefined || redis.origin.includes("image"))("sentinel
       await first!.kill();
       await eventually(async () => (await publish("2")) === "stored", "the new primary to take it", 30_000);
       expect(await redisCommand(second!.port, "ROLE")).toMatch(/master/);
+    },
+  );
+
+  it(
+    "lead a group to the promoted replica: what is in hand is acknowledged there, what was stored comes, an id is known again",
+    { timeout: 60_000 },
+    async () => {
+      await using broker = await startBroker("redis", { variant: "replica" });
+      const [first, second] = broker.servers;
+      const port = await startSentinel(first!.port);
+      const sentinel = { name: "shop", nodes: [`127.0.0.1:${port}`] };
+      const prefix = freshPrefix();
+      const driver = redisDriver({ sentinel, leaseMs: 60_000, pollMs: 200, socketTimeoutMs: 1_000 });
+      const { connection } = await connectTo(driver, { prefix });
+      closing.unshift(() => connection.close(AbortSignal.timeout(500)));
+      await connection.ensureStream({ name: "events", topics: [">"], partitions: 2 });
+      await connection.ensureGroup(groupSpec("g", { order: "group" }));
+      const window = { messages: 3, bytes: 1_000 };
+      const member = await joinGroup(connection, "g", window);
+      const send = async (text: string): Promise<string> => {
+        const [sent] = publish(connection, [text], { id: text, brokerId: text });
+        await until(() => sent!.outcome !== "waiting", "an answer");
+        return sent!.outcome;
+      };
+      for (const text of numbered(5)) expect(await send(text)).toBe("stored");
+      await until(() => member.sink.messages.length === 3, "what it has room for");
+      const held = async (at: number): Promise<string> =>
+        (await redisCommand(at, "XPENDING", `{${prefix}}:s:events:0`, "g").catch(() => "")) +
+        (await redisCommand(at, "XLEN", `{${prefix}}:s:events:0`));
+      await eventually(async () => (await held(second!.port)) === (await held(first!.port)), "the replica to have it");
+      await first!.kill();
+      member.consumption.ack(member.sink.messages);
+      const again = async (): Promise<string> => await send("5");
+      await eventually(async () => (await again()) === "duplicate", "the new primary to know the id", 30_000);
+      expect(await send("6")).toBe("stored");
+      await until(() => member.sink.messages.length === 6, "the rest");
+      expect(member.sink.texts).toEqual(numbered(6));
+      member.consumption.ack(member.sink.messages.slice(3));
+      await member.consumption.flush();
+      const { waiting, inFlight } = (await connection.admin.groups())[0]!;
+      expect([waiting, inFlight, member.sink.losses, member.sink.ends]).toEqual([0, 0, [], []]);
     },
   );
 

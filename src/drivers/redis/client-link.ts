@@ -17,11 +17,19 @@ export class ClientLink implements Link {
     signal: AbortSignal,
   ): Promise<ClientLink> {
     const link = new ClientLink(client, base);
-    const destroy = (): void => link.destroy();
+    const { promise: givenUp, reject } = Promise.withResolvers<never>();
+    const destroy = (): void => {
+      link.destroy();
+      reject(signal.reason as Error);
+    };
     signal.addEventListener("abort", destroy, { once: true });
     try {
       signal.throwIfAborted();
-      await client.connect();
+      // while TLS is being agreed on, its end does not end the attempt
+      const connecting = client.connect().then(() => {
+        if (signal.aborted) link.destroy();
+      });
+      await Promise.race([connecting, givenUp]);
       signal.throwIfAborted();
     } catch (error) {
       link.destroy();

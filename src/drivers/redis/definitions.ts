@@ -10,6 +10,8 @@ import type { Streams } from "./streams.ts";
 interface Stored {
   readonly spec: GroupSpec;
   readonly rev: string;
+  /** What Redis calls it. */
+  readonly name: string;
 }
 
 /** The definitions of groups, at the server: read, merged here, written if the revision still holds. */
@@ -24,8 +26,14 @@ export class Definitions {
 
   /** Made, or grown by what is asked. */
   async ensure(spec: GroupSpec): Promise<GroupSpec> {
+    const wanted = this.#session.options.groupNames.get(spec.group);
     let stored = await this.read(spec.group);
     for (;;) {
+      if (stored !== undefined && wanted !== undefined && stored.name !== wanted)
+        throw new DriverError(
+          "BUS_CONFLICT",
+          `group (${spec.group}): at the server it is called "${stored.name}" already`,
+        );
       const next = stored === undefined ? newSpec(spec) : grownSpec(stored.spec, spec);
       if (next === undefined) return stored!.spec;
       const outcome = await this.#write(next, stored);
@@ -48,12 +56,13 @@ export class Definitions {
   async read(group: string): Promise<Stored | undefined> {
     const { keys } = this.#session;
     const name = keys.group(group);
-    const [rev, text] = await Promise.all([
-      this.#session.command(["HGET", keys.key("g", name), "rev"]),
+    const [of, text] = await Promise.all([
+      this.#session.command(["HMGET", keys.key("g", name), "rev", "name"]),
       this.#session.command(["HGET", keys.key("groups"), name]),
     ]);
+    const [rev = null, called = null] = listOf(of);
     if (rev === null || text === null) return undefined;
-    return { spec: specOf(textOf(text)), rev: textOf(rev) };
+    return { spec: specOf(textOf(text)), rev: textOf(rev), name: called === null ? name : textOf(called) };
   }
 
   async all(): Promise<readonly GroupSpec[]> {
@@ -70,19 +79,24 @@ export class Definitions {
       lanes.push(keys.stream(stream), patterns.join(" "), known ? "" : await this.#start(spec, stream, stored));
     }
     try {
-      const [rev, text, storedRev] = listOf(
+      const [rev, , storedRev] = listOf(
         await this.#session.run(groupScript, [
           keys.group(spec.group),
           stored?.rev ?? "0",
           JSON.stringify(spec),
           spec.order === "group" ? "1" : "",
           spec.live ? "1" : "",
+          this.#session.options.groupNames.get(spec.group) ?? "",
           ...lanes,
         ]),
       ).map(textOf);
       if (rev !== "") return "written";
-      return storedRev === "0" ? undefined : { spec: specOf(text ?? ""), rev: storedRev ?? "" };
+      return storedRev === "0" ? undefined : await this.read(spec.group);
     } catch (error) {
+      if (replyWord(error) === "CONFLICT")
+        throw new DriverError("BUS_CONFLICT", `group (${spec.group}): another group is called so at the server`, {
+          cause: error,
+        });
       if (replyWord(error) !== "NOSTREAM") throw error;
       throw new DriverError("BUS_NOT_FOUND", `group (${spec.group}): it reads a stream that is not there`, {
         cause: error,

@@ -20,6 +20,8 @@ export interface FetchRequest {
   readonly step: number;
   /** Be woken when nothing is left. */
   readonly idle: boolean;
+  /** It was woken for this, before all others (unordered). */
+  readonly woken?: boolean | undefined;
   readonly refs: readonly string[];
 }
 
@@ -126,9 +128,15 @@ export class Fetcher {
     if (request === undefined) return;
     const seat = this.#seat;
     this.#busy = true;
-    const { messages, bytes, step, idle, refs } = request;
+    const { messages, bytes, step, idle, woken, refs } = request;
     const member = this.#session.context.member.id;
-    const head = [member, String(messages), String(bytes), String(step), idle ? "i" : ""];
+    const head = [
+      member,
+      String(messages),
+      String(bytes),
+      String(step),
+      (idle ? "i" : "") + (woken === true ? "w" : ""),
+    ];
     seat.run(fetchScript, [...head, ...refs]).then(
       (answer) => this.#answered(seat, request, answer as Buffer),
       (error: unknown) => this.#failed(seat, request, error),
@@ -162,7 +170,7 @@ export class Fetcher {
     const cursors = new Map<string, string>();
     for (let count = Number(reader.text()); count > 0; count -= 1) cursors.set(reader.text(), reader.text());
     if (due !== "") this.due(Number(due));
-    return { more, lost, cursors, messages: readDelivered(reader, this.#session.keys) };
+    return { more, lost, cursors, messages: readDelivered(reader, this.#session.keys, this.#session.clock.now()) };
   }
 
   #failed(seat: Seat, request: FetchRequest, error: unknown): void {

@@ -13,7 +13,7 @@ function answer(entries: readonly (readonly [ref: string, id: string])[]): reado
   for (const [ref, id] of entries) {
     frame.short(ref).uint(1).short(id).uint(1).short("a.b").short("").text("").bytes(Buffer.alloc(100, id)).text("");
   }
-  return readDelivered(new FrameReader(Buffer.from(frame.finish())), keys);
+  return readDelivered(new FrameReader(Buffer.from(frame.finish())), keys, 0);
 }
 
 describe("what is in hand", () => {

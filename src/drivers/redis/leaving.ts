@@ -35,25 +35,29 @@ export async function leave(
   }
 }
 
-/**
- * Hands back what the server holds for the seat and nobody here has. `settled`: ref and id of what had been in hand when it was
- * asked. The lowest id of each partition of it.
- */
-export async function lostAnswers(
-  seat: Seat,
-  hand: InHand,
-  settled: ReadonlySet<string>,
-): Promise<ReadonlyMap<string, string>> {
+export interface LostAnswers {
+  /** How many messages the seat was told are lost, and how often that of a number that is not known. */
+  readonly told: readonly [count: number, unknown: number];
+  /** What the server holds for the seat and nobody here has. */
+  readonly missing: readonly Pending[];
+}
+
+/** `settled`: ref and id of what had been in hand when it was asked. */
+export async function lostAnswers(seat: Seat, hand: InHand, settled: ReadonlySet<string>): Promise<LostAnswers> {
   const texts = textsOf(await seat.run(resyncScript));
   const pending: Pending[] = [];
-  for (let at = 0; at < texts.length; at += 3)
+  for (let at = 2; at < texts.length; at += 3)
     pending.push({ ref: texts[at]!, id: texts[at + 1]!, count: Number(texts[at + 2]) - 1 });
   const missing = hand.missing(pending).filter(({ ref, id }) => !settled.has(`${ref} ${id}`));
+  return { told: [Number(texts[0]), Number(texts[1])], missing };
+}
+
+/** Ref → the lowest id. */
+export function lowestOf(pending: readonly Pending[]): ReadonlyMap<string, string> {
   const lowest = new Map<string, string>();
-  for (const { ref, id } of missing) {
+  for (const { ref, id } of pending) {
     const known = lowest.get(ref);
     if (known === undefined || compareIds(id, known) < 0) lowest.set(ref, id);
   }
-  if (missing.length > 0) await leave(seat, false, [], missing);
   return lowest;
 }

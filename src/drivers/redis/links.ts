@@ -63,7 +63,10 @@ class OwnLinks implements Links {
       const defaults = { ...settings, ...login, socket: await socketOptions(this.#options) };
       return ClientLink.open(module.createCluster({ ...settings, rootNodes, defaults }), this.#base, lost, signal);
     }
-    const found = sentinel === undefined ? address : await findPrimary(module, sentinel, this.#options, signal);
+    const found =
+      sentinel === undefined
+        ? address
+        : await unlessGivenUp(findPrimary(module, sentinel, this.#options, signal), signal);
     const client = module.createClient({
       ...settings,
       ...login,

@@ -7,8 +7,9 @@ import { replyWord } from "./errors.ts";
 import { Fetcher, type Fetched, type FetchRequest } from "./fetcher.ts";
 import { Floors } from "./floors.ts";
 import { type InHand, InHand as Hand } from "./in-hand.ts";
-import { leave, lostAnswers, pendingOf } from "./leaving.ts";
+import { leave, pendingOf } from "./leaving.ts";
 import type { RedisMessage } from "./message.ts";
+import { Resync } from "./resync.ts";
 import type { FloorThere, GroupNow, Joined, Seat } from "./seat.ts";
 import type { Session } from "./session.ts";
 import { record, settle } from "./settlements.ts";
@@ -22,6 +23,7 @@ export interface MemberHost {
   readonly credit: Credit;
   readonly hand: InHand;
   readonly open: boolean;
+  readonly closed: boolean;
   look(): void;
   flush(): Promise<void>;
   /** They are others' now. */
@@ -31,7 +33,7 @@ export interface MemberHost {
 
 /** What of its group a member has: the whole, beside others, or partitions that are its own. */
 export interface Share {
-  request(): Pick<FetchRequest, "messages" | "refs"> | undefined;
+  request(): Pick<FetchRequest, "messages" | "refs" | "woken"> | undefined;
   /** What is to be delivered of it. */
   took(request: FetchRequest, fetched: Fetched): readonly RedisMessage[];
   /** The server refused it. */
@@ -49,6 +51,8 @@ export interface Share {
   missing(refs: ReadonlyMap<string, string>): void;
   /** Nothing that it had is ours any more; partitions that were. */
   forget(): readonly string[];
+  /** Nothing more is fetched. */
+  stopped(): void;
 }
 
 const joinAgainMs = 250;
@@ -66,15 +70,13 @@ export class Member implements Consumption, MemberHost {
   readonly #acks: Acks;
   readonly #fetcher: Fetcher;
   readonly #beats: Beats;
+  readonly #resync: Resync;
   readonly #join: () => Promise<Joined>;
   readonly #watches: Disposable[] = [];
   #seat: Seat;
   #state: "open" | "stopped" | "closed" = "open";
   #joining = false;
   #stopping: Promise<void> | undefined = undefined;
-  #resyncing = false;
-  /** What was settled here while we ask what the server holds for us. */
-  #dropped: Set<string> | undefined = undefined;
 
   constructor(
     session: Session,
@@ -110,11 +112,22 @@ export class Member implements Consumption, MemberHost {
       ...fence,
       beaten: (each) => this.#beaten(each),
     });
+    this.#resync = new Resync(this, {
+      asked: () => {
+        this.#fetcher.pause();
+        this.#beats.now();
+      },
+      missing: (refs) => this.#share.missing(refs),
+      lost: (error, seat) => this.#lost(seat)(error),
+      unheard: (lost) => this.#sayLost(lost),
+      done: () => this.#fetcher.resume(),
+    });
     this.#watches.push(
       session.listen({
+        down: () => this.#fetcher.pause(), // until it is known what never came
         up: () => {
           this.#acks.send(); // whoever waits for them, waits no longer
-          void this.#resync();
+          if (!this.#joining) void this.#resync.run();
         },
         flushed: () => this.failed(new DriverError("BUS_NOT_FOUND", `group (${group}): the database was flushed`)),
       }),
@@ -125,6 +138,10 @@ export class Member implements Consumption, MemberHost {
 
   get seat(): Seat {
     return this.#seat;
+  }
+
+  get closed(): boolean {
+    return this.#state === "closed";
   }
 
   get open(): boolean {
@@ -177,7 +194,7 @@ export class Member implements Consumption, MemberHost {
   async record(notes: readonly Note[]): Promise<readonly ("done" | "stale")[]> {
     const ours = notes.filter(({ message }) => !(message as RedisMessage).over);
     const seat = this.#seat;
-    const results = await record(seat, ours, this.#lost(seat));
+    const results = await record(seat, this.session.clock.now(), ours, this.#lost(seat));
     const of = new Map<InMessage, "done" | "stale">();
     for (const [index, note] of ours.entries()) {
       const message = note.message as RedisMessage;
@@ -197,7 +214,7 @@ export class Member implements Consumption, MemberHost {
   stop(): Promise<void> {
     if (this.#state === "open") {
       this.#state = "stopped";
-      this.#stopping = this.#fetcher.stop();
+      this.#stopping = this.#fetcher.stop().then(() => this.#share.stopped());
     }
     return this.#stopping ?? Promise.resolve();
   }
@@ -208,7 +225,7 @@ export class Member implements Consumption, MemberHost {
       this.stop().then(() => this.#acks.flush()),
       signal,
     );
-    if (this.#isClosed()) return;
+    if (this.closed) return;
     const handedBack = signal.aborted ? [] : pendingOf(this.hand.all());
     this.#end();
     if (this.session.isUp && !this.#joining)
@@ -235,10 +252,6 @@ export class Member implements Consumption, MemberHost {
     else if (messages.length > 0) this.#sink.revoked(messages);
   }
 
-  #isClosed(): boolean {
-    return this.#state === "closed";
-  }
-
   #end(): void {
     this.#state = "closed";
     void this.#fetcher.stop();
@@ -253,7 +266,7 @@ export class Member implements Consumption, MemberHost {
   #drop(message: RedisMessage): void {
     if (message.over) return;
     message.over = true;
-    this.#dropped?.add(`${message.ref} ${message.id}`);
+    this.#resync.settled(message);
     this.hand.remove(message);
     this.credit.give(message.size);
     this.#share.settled(message);
@@ -279,6 +292,11 @@ export class Member implements Consumption, MemberHost {
 
   #said({ dueMs, lost }: { readonly dueMs: number | undefined; readonly lost: string }): void {
     if (dueMs !== undefined) this.#fetcher.due(dueMs);
+    this.#hear(lost);
+  }
+
+  #hear(lost: string): void {
+    this.#resync.heard(lost);
     this.#sayLost(lost);
   }
 
@@ -313,7 +331,7 @@ export class Member implements Consumption, MemberHost {
   }
 
   #took(request: FetchRequest, fetched: Fetched): readonly RedisMessage[] {
-    this.#sayLost(fetched.lost);
+    this.#hear(fetched.lost);
     const messages = this.#share.took(request, fetched);
     this.hand.add(messages);
     for (const message of messages) {
@@ -358,7 +376,7 @@ export class Member implements Consumption, MemberHost {
       try {
         const at = this.session.clock.ticks();
         const joined = await this.#join();
-        if (this.#isClosed()) return void leave(joined.seat, true, [], []).catch(() => undefined);
+        if (this.closed) return void leave(joined.seat, true, [], []).catch(() => undefined);
         this.#seat = joined.seat;
         this.#joining = false;
         this.#acks.use(joined.seat);
@@ -367,33 +385,11 @@ export class Member implements Consumption, MemberHost {
         if (joined.now.spec !== undefined) this.#sink.spec(joined.now.spec);
         return this.#joined(joined);
       } catch (error) {
-        if (this.#isClosed()) return;
+        if (this.closed) return;
         if (replyWord(error) === "GONE") return this.failed(error);
       }
       await new Promise<void>((resolve) => void this.session.clock.after(joinAgainMs, resolve));
-      if (this.#isClosed()) return;
-    }
-  }
-
-  /** After a reconnect: what the server holds for us, and what of it never came. */
-  async #resync(): Promise<void> {
-    if (this.#resyncing || this.#joining || this.#state === "closed") return;
-    this.#resyncing = true;
-    this.#fetcher.pause();
-    this.#beats.now();
-    const seat = this.#seat;
-    const dropped = (this.#dropped = new Set<string>());
-    try {
-      await this.#acks.flush();
-      if (seat !== this.#seat || this.#isClosed()) return;
-      this.#share.missing(await lostAnswers(seat, this.hand, dropped));
-    } catch (error) {
-      const word = replyWord(error);
-      if (word === "STALE" || word === "GONE") this.#lost(seat)(error); // anything else: the connection was lost again
-    } finally {
-      this.#resyncing = false;
-      this.#dropped = undefined;
-      if (!this.#isClosed()) this.#fetcher.resume();
+      if (this.closed) return;
     }
   }
 }

@@ -16,6 +16,8 @@ interface Parts {
   readonly headers: Buffer;
   readonly body: Uint8Array;
   readonly note: string;
+  /** By our clock. */
+  readonly notBefore: number | undefined;
   readonly replyTo: string | undefined;
 }
 
@@ -38,6 +40,8 @@ export class RedisMessage implements InMessage {
   #body: Uint8Array;
   #headers: Buffer | Headers;
   #noteText: string;
+  #notBefore: number | undefined;
+  #mayBeNoted = false;
   #note: NoteText | undefined = undefined;
 
   constructor(parts: Parts) {
@@ -53,6 +57,7 @@ export class RedisMessage implements InMessage {
     this.#body = parts.body;
     this.#headers = parts.headers;
     this.#noteText = parts.note;
+    this.#notBefore = parts.notBefore;
   }
 
   get body(): Uint8Array {
@@ -68,18 +73,24 @@ export class RedisMessage implements InMessage {
   }
 
   get notBefore(): number | undefined {
-    return this.#noteText === "" ? undefined : this.#noted().notBefore;
+    return this.#notBefore;
   }
 
-  /** It has a note at the server. */
+  /** It has a note at the server, or may have one. */
   get noted(): boolean {
-    return this.#noteText !== "";
+    return this.#noteText !== "" || this.#mayBeNoted;
+  }
+
+  /** One is on its way: whatever becomes of that, it goes with the message. */
+  mayBeNoted(): void {
+    this.#mayBeNoted = true;
   }
 
   /** What all of its note is now. */
-  noteWas(text: string): void {
+  noteWas(text: string, notBefore: number | undefined): void {
     this.#noteText = text;
     this.#note = undefined;
+    this.#notBefore = notBefore;
   }
 
   /** The headers of its note: what a new note says is added to them. */
@@ -118,8 +129,8 @@ export class RedisMessage implements InMessage {
   }
 }
 
-/** Runs of deliveries until the frame ends. */
-export function readDelivered(reader: FrameReader, keys: Keys): RedisMessage[] {
+/** Runs of deliveries until the frame ends; `now` by our clock. */
+export function readDelivered(reader: FrameReader, keys: Keys, now: number): RedisMessage[] {
   const messages: RedisMessage[] = [];
   while (!reader.done) {
     const ref = reader.short();
@@ -137,7 +148,7 @@ export function readDelivered(reader: FrameReader, keys: Keys): RedisMessage[] {
           key: given(reader.short()),
           headers: reader.bytes(),
           body: reader.bytes(),
-          note: reader.text(),
+          ...noteFrom(reader.text(), now),
           replyTo: undefined,
         }),
       );
@@ -164,6 +175,7 @@ export function entryMessage(
     headers: parts.headers,
     body: parts.body,
     note: "",
+    notBefore: undefined,
     replyTo: undefined,
   });
 }
@@ -181,8 +193,15 @@ export function directMessage(reader: FrameReader, lane: "direct" | "inbox"): Re
     headers: reader.bytes(),
     body: reader.bytes(),
     note: "",
+    notBefore: undefined,
     replyTo: given(reader.text()),
   });
+}
+
+/** The ms until it may be handled, or nothing, a blank and the note. */
+function noteFrom(text: string, now: number): Pick<Parts, "note" | "notBefore"> {
+  const blank = text.indexOf(" ");
+  return { note: text.slice(blank + 1), notBefore: blank > 0 ? now + Number(text.slice(0, blank)) : undefined };
 }
 
 export function valueOf(headers: Headers, name: string): string | undefined {

@@ -77,6 +77,8 @@ export interface RedisAttachment {
   readonly body?: string | undefined;
   /** The field that holds the topic. @default the stream's first topic that has no wildcard, else its name */
   readonly topic?: string | undefined;
+  /** Groups whose consumer group is there under another name: our name → theirs, for good. @default ours */
+  readonly groups?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface ResolvedOptions {
@@ -97,6 +99,8 @@ export interface ResolvedOptions {
   readonly socketTimeoutMs: number;
   readonly dedupeWindowMs: number;
   readonly attach: Readonly<Record<string, RedisAttachment>>;
+  /** Our name of a group → what the server is to call it. */
+  readonly groupNames: ReadonlyMap<string, string>;
 }
 
 const client: Kind = (value) =>
@@ -108,6 +112,8 @@ const texts: Kind = (value) =>
   list(value) ??
   ((value as readonly unknown[]).length === 0 ? "must not be empty" : undefined) ??
   (value as readonly unknown[]).map(text).find((problem) => problem !== undefined);
+
+const named: Kind = (value) => record(value) ?? texts(Object.values(value as object));
 
 const shape: Shape = {
   url: text,
@@ -130,7 +136,7 @@ const shape: Shape = {
 };
 const tlsShape: Shape = { caFile: text, certFile: text, keyFile: text };
 const sentinelShape: Shape = { name: text, nodes: texts, username: text, password: text };
-const attachShape: Shape = { key: text, body: text, topic: text };
+const attachShape: Shape = { key: text, body: text, topic: text, groups: named };
 
 /** What a client that is given has of its own. */
 const ofClient = ["url", "database", "username", "password", "tls", "cluster", "sentinel", "connectTimeoutMs"] as const;
@@ -168,7 +174,10 @@ export function resolveOptions(given: RedisOptions): ResolvedOptions {
     connectTimeoutMs: given.connectTimeoutMs ?? 5_000,
     socketTimeoutMs: given.socketTimeoutMs ?? 5_000,
     dedupeWindowMs: given.dedupeWindowMs ?? 120_000,
-    attach: given.attach ?? {},
+    attach: Object.fromEntries(
+      Object.entries(given.attach ?? {}).map(([name, { key, body, topic }]) => [name, { key, body, topic }]),
+    ),
+    groupNames: groupNames(given.attach ?? {}),
   };
 }
 
@@ -214,3 +223,13 @@ function sentinelOf(options: RedisSentinelOptions, secure: boolean): NonNullable
 }
 
 const invalid = (message: string): DriverError => new DriverError("BUS_INVALID_OPTION", message);
+
+function groupNames(attach: Readonly<Record<string, RedisAttachment>>): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  for (const [group, name] of Object.values(attach).flatMap(({ groups = {} }) => Object.entries(groups))) {
+    if (names.has(group) && names.get(group) !== name)
+      throw invalid(`redis: "attach": the group ${group} can't have two names`);
+    names.set(group, name);
+  }
+  return names;
+}

@@ -131,6 +131,10 @@ export class PartShare implements Share {
     return refs.map((ref) => this.#host.session.keys.partitionOf(ref));
   }
 
+  stopped(): void {
+    // whoever owns its partitions next is told by the server
+  }
+
   async #take(refs: readonly string[]): Promise<void> {
     if (this.#taking || !this.#host.open) return;
     this.#taking = true;

@@ -28,6 +28,7 @@ export async function settle(
     for (const settlement of part) {
       const message = settlement.message as RedisMessage;
       args.push(letters[settlement.how], message.ref!, message.id!);
+      message.mayBeNoted();
       if (settlement.how === "dead") args.push("0", "", settlement.letter.id, encodeStored(settlement.letter));
       else args.push(String(settlement.delayMs), noteOf(message, settlement), "", "");
     }
@@ -41,9 +42,10 @@ export async function settle(
   return results;
 }
 
-/** Rejects when it is not known whether it was written. */
+/** Rejects when it is not known whether it was written. `now`: by our clock; the server is told what time is left by it. */
 export async function record(
   seat: Seat,
+  now: number,
   notes: readonly Note[],
   lost: (error: unknown) => void,
 ): Promise<("done" | "stale")[]> {
@@ -51,15 +53,16 @@ export async function record(
   for (let from = 0; from < notes.length; from += atOnce) {
     const part = notes.slice(from, from + atOnce);
     const texts = part.map((note) => noteOf(note.message as RedisMessage, note));
-    const args = part.flatMap(({ message }, index) => [
-      (message as RedisMessage).ref!,
-      (message as RedisMessage).id!,
-      texts[index]!,
-    ]);
+    const args = part.flatMap((note, index) => {
+      const message = note.message as RedisMessage;
+      message.mayBeNoted();
+      const ms = note.notBefore === undefined ? "" : String(Math.round(note.notBefore - now));
+      return [message.ref!, message.id!, texts[index]!, ms];
+    });
     try {
       for (const [index, text] of textsOf(await seat.run(noteScript, args)).entries()) {
         results.push(text === "+" ? "done" : "stale");
-        if (text === "+") (part[index]!.message as RedisMessage).noteWas(texts[index]!);
+        if (text === "+") (part[index]!.message as RedisMessage).noteWas(texts[index]!, part[index]!.notBefore);
       }
     } catch (error) {
       if (failed(error, lost) === "unknown") throw error;
@@ -77,11 +80,8 @@ function failed(error: unknown, lost: (error: unknown) => void): "stale" | "unkn
 }
 
 /** What is said now, added to what was said before. */
-function noteOf(
-  message: RedisMessage,
-  said: { readonly attempts?: number; readonly notBefore?: number | undefined; readonly headers: Headers },
-): string {
-  const { attempts = message.attempts, notBefore, headers } = said;
+function noteOf(message: RedisMessage, said: { readonly attempts?: number; readonly headers: Headers }): string {
+  const { attempts = message.attempts, headers } = said;
   const before = message.notes().filter(([name]) => valueOf(headers, name) === undefined);
-  return encodeNote({ attempts, notBefore, headers: [...before, ...headers] });
+  return encodeNote({ attempts, headers: [...before, ...headers] });
 }

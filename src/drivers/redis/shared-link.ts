@@ -4,6 +4,37 @@ import { connectionLost, notConnected } from "./errors.ts";
 import type { Arg, Link, Reply } from "./link.ts";
 
 const events = ["error", "end", "reconnecting", "node-error"];
+const listening = new WeakMap<object, Losses>();
+
+/** Who is told when a client is lost: however many buses share it, it has one listener of ours to each event. */
+class Losses {
+  readonly #client: RedisClient | RedisCluster;
+  readonly #heard = new Set<(error?: unknown) => void>();
+
+  static of(client: RedisClient | RedisCluster): Losses {
+    let losses = listening.get(client);
+    if (losses === undefined) listening.set(client, (losses = new Losses(client)));
+    return losses;
+  }
+
+  constructor(client: RedisClient | RedisCluster) {
+    this.#client = client;
+  }
+
+  add(listener: (error?: unknown) => void): void {
+    if (this.#heard.size === 0) for (const event of events) this.#client.on(event, this.#tell);
+    this.#heard.add(listener);
+  }
+
+  remove(listener: (error?: unknown) => void): void {
+    if (!this.#heard.delete(listener) || this.#heard.size > 0) return;
+    for (const event of events) this.#client.off(event, this.#tell);
+  }
+
+  readonly #tell = (error?: unknown): void => {
+    for (const listener of [...this.#heard]) listener(error);
+  };
+}
 
 /** The user's client: never connected, closed or destroyed by us. What is under way when it is lost is given up here. */
 export class SharedLink implements Link {
@@ -49,7 +80,7 @@ export class SharedLink implements Link {
       const mapped = client.withTypeMapping(asBuffers) as RedisClient;
       this.#send = (args) => mapped.sendCommand(args);
     }
-    for (const event of events) client.on(event, this.#onLoss);
+    Losses.of(client).add(this.#onLoss);
   }
 
   readonly #onLoss = (error?: unknown): void => {
@@ -91,7 +122,7 @@ export class SharedLink implements Link {
     if (this.#over !== undefined) return;
     this.#over = error;
     this.#lost = undefined;
-    for (const event of events) this.#client.off(event, this.#onLoss);
+    Losses.of(this.#client).remove(this.#onLoss);
     for (const reject of this.#open) reject(error);
     this.#open.clear();
   }

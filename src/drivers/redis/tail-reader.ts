@@ -1,5 +1,5 @@
 import { Bell } from "./bell.ts";
-import { classify } from "./errors.ts";
+import { classify, replyWord } from "./errors.ts";
 import { compareIds } from "./id.ts";
 import type { Link, Reply } from "./link.ts";
 import { listOf, textOf } from "./reply.ts";
@@ -47,7 +47,9 @@ export class TailReader {
   readonly #nudgeKey: string;
   #nudgeId = "0-0";
   #running = false;
-  #reading = false;
+  /** What a read is under way on. */
+  #reading: Link | undefined = undefined;
+  #nudged = false;
   #looked = -Infinity;
 
   constructor(session: Session) {
@@ -69,11 +71,16 @@ export class TailReader {
   /** What is wanted has changed. */
   readonly nudge = (): void => {
     this.#bell.ring();
-    if (!this.#reading) return;
-    this.#reading = false; // one is enough
-    const ignore = (): undefined => undefined; // it ends by itself, later
-    this.#session.command(["XADD", this.#nudgeKey, "MAXLEN", "1", "*", "n", "1"]).catch(ignore);
-    this.#session.command(["PEXPIRE", this.#nudgeKey, String(nudgeKeptMs)]).catch(ignore);
+    const link = this.#reading;
+    if (link === undefined || this.#nudged) return;
+    this.#nudged = true; // one is enough
+    this.#session
+      .command(["XADD", this.#nudgeKey, "MAXLEN", "1", "*", "n", "1"])
+      .then(() => this.#session.command(["PEXPIRE", this.#nudgeKey, String(nudgeKeptMs)]))
+      .catch((error: unknown) => {
+        // a server that is full takes no nudge
+        if (replyWord(error) !== undefined && this.#reading === link && this.#nudged) this.#session.dropBlocking(link);
+      });
   };
 
   readonly #lookSoon = (): void => {
@@ -150,12 +157,13 @@ export class TailReader {
     const args = ["XREAD", "COUNT", String(count), "BLOCK", String(blockMs), "STREAMS", this.#nudgeKey];
     args.push(...byKey.keys(), this.#nudgeId, ...lowest.values());
     const silent = this.#session.clock.after(blockMs + graceMs, () => this.#session.dropBlocking(link));
-    this.#reading = true;
+    this.#reading = link;
+    this.#nudged = false;
     let reply: Reply;
     try {
       reply = await link.command(args);
     } finally {
-      this.#reading = false;
+      this.#reading = undefined;
       silent[Symbol.dispose]();
     }
     this.#take(reply, byKey);

@@ -65,6 +65,7 @@ function groupCommands(
 ): readonly Command[] {
   const { keys } = session;
   const name = keys.group(spec.group);
+  const called = session.options.groupNames.get(spec.group) ?? name;
   const commands: Command[] = [];
   const queue = { lane: keys.queue(spec.group), partitions: queuePartitions, starts: "0", own: undefined };
   const lanes: { lane: string; partitions: number; starts: string; own: string | undefined }[] = [queue];
@@ -79,7 +80,7 @@ function groupCommands(
     commands.push(["SADD", keys.key(lane, "g"), name]);
     for (let partition = 0; partition < partitions; partition += 1) {
       const key = own ?? keys.key(lane, String(partition));
-      commands.push(["XGROUP", "CREATE", key, name, ids[partition] ?? ids[0] ?? "0", "MKSTREAM"]);
+      commands.push(["XGROUP", "CREATE", key, called, ids[partition] ?? ids[0] ?? "0", "MKSTREAM"]);
     }
   }
   const live = spec.live ? "1" : "";
@@ -89,7 +90,7 @@ function groupCommands(
     ["HSET", keys.key("groups"), name, JSON.stringify(spec)],
     [
       ...["HSET", keys.key("g", name), "ordered", spec.order === "group" ? "1" : "", "live", live, "rev", "1"],
-      ...["left", String(session.clock.now())],
+      ...["left", String(session.clock.now()), ...(called === name ? [] : ["name", called])],
     ],
   ];
 }

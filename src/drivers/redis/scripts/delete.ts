@@ -1,6 +1,7 @@
 import { script, type Script } from "../script.ts";
 import { letterPiece } from "./letter-piece.ts";
 import { matchPiece } from "./match-piece.ts";
+import { notesPiece } from "./notes-piece.ts";
 import { idPiece, lanePiece } from "./pieces.ts";
 import { seatPieces } from "./seats.ts";
 
@@ -44,22 +45,25 @@ return answer`,
  */
 export const dropPartitionScript: Script = script(
   "drop-partition",
-  [idPiece, matchPiece, ...seatPieces],
+  [idPiece, matchPiece, ...seatPieces, notesPiece],
   `
 local l, ref, from = ARGV[2], ARGV[2] .. ':' .. ARGV[3], ARGV[4]
 local K = B .. ':x:' .. ref
 local info = try('XINFO', 'GROUPS', K)
 if info.err then return '' end
-local readers, lowest = {}, nil
+local readers, lowest, ours = {}, nil, {}
+local groups = call('HKEYS', B .. ':groups')
+for i = 1, #groups do ours[nameOf(B .. ':g:' .. groups[i], groups[i])] = groups[i] end
 for i = 1, #info do
   local one = {}
   for j = 1, #info[i], 2 do one[info[i][j]] = info[i][j + 1] end
-  local G = B .. ':g:' .. one.name
+  local G = B .. ':g:' .. (ours[one.name] or one.name)
   if call('HEXISTS', G, 'rev') == 1 then
     local last = one['last-delivered-id']
     readers[#readers + 1] = { G = G, last = last, match = matcher(call('HGET', G .. ':pat', l) or '>') }
     if not lowest or lt(last, lowest) then lowest = last end
     if from == '' and one.pending > 0 then
+      forgetNotes(G, one.name, K, ref)
       -- in the hands of somebody who lives it is not lost: he has it all
       local consumers = call('XPENDING', K, one.name)[4]
       for j = 1, #consumers do

@@ -6,7 +6,8 @@ import { seatPieces } from "./seats.ts";
 
 /**
  * ARGV: group, seat, member id, messages, bytes, step, flags, then of an unordered group the partitions to leave out, of an ordered
- * one ref, cursor … (cursor "": the backlog was read). Flags: `i` be woken when nothing is left. With 0 messages it passes a
+ * one ref, cursor … (cursor "": the backlog was read). Flags: `i` be woken when nothing is left, `w` it was woken
+ * for what it asks for: what of that lies in partitions that it leaves out is for the others. With 0 messages it passes a
  * wake-up on to somebody who has room. Answer: one frame of fields: flags (`m`: there is more), next due, lost, number of cursors,
  * ref, cursor …, then deliveries in runs. Of an ordered group the refs in the answer are those that may have more.
  */
@@ -62,13 +63,19 @@ local function drop(ref, id)
   call('HDEL', G .. ':note', ref .. ' ' .. id)
   call('HDEL', G .. ':hop', ref .. ' ' .. id)
 end
+-- its time by the server's clock, handed out as ms from now
+local function noteOf(mark)
+  local at, text = string.match(call('HGET', G .. ':note', mark) or '', '^(%d*) (.*)$')
+  if not at then return '' end
+  return (at ~= '' and string.format('%.0f', at - t) or '') .. ' ' .. text
+end
 local function deliver(ref, id, count, f)
   looked = looked + 1
   local l = split(ref)
   local topic, k, h, b = entry(l, f)
   local wanted = matching(l)
   if wanted and not wanted(topic) then return drop(ref, id) end
-  put(ref, id, count, topic, k, h, b, call('HGET', G .. ':note', ref .. ' ' .. id) or '')
+  put(ref, id, count, topic, k, h, b, noteOf(ref .. ' ' .. id))
 end
 local function fresh(ref, k, es)
   local l = split(ref)
@@ -203,6 +210,7 @@ elseif left > 0 then
 end
 if gone then return redis.error_reply((string.find(gone, 'NOGROUP', 1, true) and 'GONE ' or '') .. gone) end
 if not ordered then
+  if #runs == 0 and ARGV[9] and string.find(flags, 'w', 1, true) then wakeIdle(G, group, 1000, '+') end
   if not more and left > 0 and string.find(flags, 'i', 1, true) then call('ZADD', G .. ':idle', t, seat)
   else
     call('ZREM', G .. ':idle', seat)
@@ -210,7 +218,7 @@ if not ordered then
   end
 end
 for i = 1, #runs do out[runs[i].at] = pack('>Hc0I4', #runs[i].ref, runs[i].ref, runs[i].count) end
-local head = {long(more and 'm' or ''), long(dueIn(G, t)), long(said(G)), long(tostring(#cursors / 2))}
+local head = {long(more and 'm' or ''), long(dueIn(G, t)), long(ARGV[5] == '0' and '' or said(G, seat)), long(tostring(#cursors / 2))}
 for i = 1, #cursors do head[#head + 1] = long(cursors[i]) end
 return table.concat(head) .. table.concat(out)
 `,

@@ -1,7 +1,7 @@
 import { script, type Script } from "../script.ts";
 import { seatPieces } from "./seats.ts";
 
-/** ARGV: group, seat. Answer: what the seat holds: ref, id, count … */
+/** ARGV: group, seat. Answer: how many lost messages it was told of, and how often of a number that is not known, then what the seat holds: ref, id, count … */
 export const resyncScript: Script = script(
   "resync",
   seatPieces,
@@ -10,7 +10,8 @@ local group, seat = ARGV[2], ARGV[3]
 local G = B .. ':g:' .. group
 if call('EXISTS', G) == 0 then return redis.error_reply('GONE group') end
 if not alive(G, seat) then return redis.error_reply('STALE seat') end
-local name, all, answer = nameOf(G, group), refs(G, group), {}
+local name, all = nameOf(G, group), refs(G, group)
+local answer = {call('HGET', G .. ':told', seat) or '0', call('HGET', G .. ':told', seat .. ' ?') or '0'}
 for i = 1, #all do
   local held = try('XPENDING', key(all[i]), name, '-', '+', 10000, seat)
   for j = 1, #held do

@@ -6,7 +6,8 @@ import { statePiece as endedPiece } from "./state-piece.ts";
 
 /**
  * A group's keys begin with `G`. `nameOf(G, group)`: what Redis calls the consumer group. `refs(G, group)`: every partition it reads,
- * its queue's last. `lose(G, count)`: says so to the next who asks ("?" when the number is unknown); `said(G)`: what is unsaid, once.
+ * its queue's last. `lose(G, count)`: says so to the next who asks ("?" when the number is unknown); `said(G, seat)`: what is unsaid,
+ * once; what a seat was told is kept, in case that the answer is lost.
  */
 const groupPiece = `
 local function nameOf(G, group)
@@ -25,18 +26,20 @@ local function lose(G, count)
   if count == '?' then call('HSET', G, 'lost', '?')
   elseif count > 0 and call('HGET', G, 'lost') ~= '?' then call('HINCRBY', G, 'lost', count) end
 end
-local function said(G)
+local function said(G, seat)
   local lost = call('HGET', G, 'lost')
-  if lost then call('HDEL', G, 'lost') end
-  return lost or ''
+  if not lost then return '' end
+  call('HDEL', G, 'lost')
+  call('HINCRBY', G .. ':told', lost == '?' and seat .. ' ?' or seat, lost == '?' and 1 or lost)
+  return lost
 end
 local function tell(group)
   try('SPUBLISH', B .. ':e', 'm ' .. group)
 end
-local function wakeIdle(G, group, count)
+local function wakeIdle(G, group, count, how)
   if call('HGET', G, 'ordered') == '1' then return end
   local idle = call('ZPOPMIN', G .. ':idle', count)
-  for i = 1, #idle, 2 do wake(idle[i], group .. ' ') end
+  for i = 1, #idle, 2 do wake(idle[i], group .. ' ' .. (how or '')) end
 end
 local function dueIn(G, t)
   local head = call('ZRANGE', G .. ':due', 0, 0, 'WITHSCORES')
@@ -56,7 +59,7 @@ local function erase(G, group)
   for p = 0, (tonumber(lane('q:' .. group).n) or 0) - 1 do call('UNLINK', L .. ':' .. p) end
   call('UNLINK', L, L .. ':g', L .. ':id0', L .. ':id1', L .. ':due', L .. ':due:m')
   call('HDEL', B .. ':groups', group)
-  local parts = {'pat', 'm', 'beat', 'dead', 'own', 'idle', 'due', 'rel', 'rest', 'hop', 'note'}
+  local parts = {'pat', 'm', 'beat', 'dead', 'own', 'idle', 'due', 'rel', 'rest', 'hop', 'note', 'told'}
   for i = 1, #parts do call('UNLINK', G .. ':' .. parts[i]) end
   call('UNLINK', G)
   tell(group)
@@ -80,6 +83,7 @@ local function unseat(G, group, seats, t)
     call('HDEL', G .. ':m', seats[i])
     call('ZREM', G .. ':beat', seats[i])
     call('SADD', G .. ':dead', seats[i])
+    call('HDEL', G .. ':told', seats[i], seats[i] .. ' ?')
     if not ordered then call('ZREM', G .. ':idle', seats[i]) end
   end
   if ordered then
@@ -159,10 +163,10 @@ export const seatPieces: readonly string[] = [timePiece, lanePiece, wakePiece, g
 
 /**
  * What a seat has to know: members by seat, owners, the lanes with their numbers of partitions, when something is due next, what
- * was lost and nobody heard of yet.
+ * was lost and nobody heard of yet (whoever is not seated yet does not hear it).
  */
 const statePiece = `
-local function state(G, group, t)
+local function state(G, group, t, seat)
   local ls = call('HKEYS', G .. ':pat')
   ls[#ls + 1] = 'q:' .. group
   local known = {}
@@ -170,7 +174,7 @@ local function state(G, group, t)
     local n = lane(ls[i]).n
     if n then known[#known + 1] = ls[i] known[#known + 1] = n end
   end
-  return call('HKEYS', G .. ':m'), call('HGETALL', G .. ':own'), known, dueIn(G, t), said(G)
+  return call('HKEYS', G .. ':m'), call('HGETALL', G .. ':own'), known, dueIn(G, t), seat and said(G, seat) or ''
 end`;
 
 /**
@@ -260,7 +264,7 @@ for i = 1, #ls do
   expire(ls[i])
 end
 sweepState(100)
-local seats, owners, of, due, lost = state(G, group, t)
+local seats, owners, of, due, lost = state(G, group, t, seat)
 local text = ''
 if rev ~= known then text = call('HGET', B .. ':groups', group) end
 return {rev, text, seats, owners, of, due, lost}

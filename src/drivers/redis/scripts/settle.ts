@@ -75,7 +75,7 @@ for i = 5, #ARGV, 7 do
       call('HDEL', G .. ':hop', mark)
     else
       if giveBack(G, name, ref, id, how == 't' and 0 or count - 1) then
-        call('HSET', G .. ':note', mark, note)
+        call('HSET', G .. ':note', mark, ' ' .. note)
         local offered, delay = how == 'l' and hop(mark), tonumber(ARGV[i + 3])
         call('ZADD', G .. ':due', t + (offered and math.max(delay, ${preferOthersMs}) or delay), mark)
         if not offered and delay <= 0 then back = back + 1 end
