@@ -83,15 +83,13 @@ export class Arrivals {
   /** For another member: one that has not given it up may have it at once, the others after the delay. */
   async release(message: NatsMessage, delayMs: number, headers: NatsMessage["noted"]["headers"]): Promise<void> {
     const { clock } = this.#shared.session;
-    const by = [...new Set([...(this.#by.get(message) ?? []), this.#host.member])];
-    if (delayMs > 0 && this.#others(by) > 0)
-      await this.#settler.giveBack(
-        message,
-        0,
-        { headers, notBefore: undefined, by, until: clock.now() + delayMs },
-        this.#host,
-      );
-    else await this.#settler.giveBack(message, delayMs, { headers, notBefore: undefined }, this.#host);
+    const before = this.#by.get(message) ?? [];
+    const { member } = this.#host;
+    // again after all others had it: the next round begins
+    const by = before.includes(member) ? [member] : [...before, member];
+    const restMs = delayMs > 0 && this.#others(by) > 0 ? 0 : delayMs;
+    const note = { headers, notBefore: undefined, by, until: clock.now() + delayMs };
+    await this.#settler.giveBack(message, restMs, note, this.#host);
   }
 
   /** Members that have not given it up. */

@@ -71,7 +71,8 @@ export class Offers {
   }
 
   async keep(message: NatsMessage, { by, until }: GivenUp): Promise<void> {
-    if (this.#others(by) === 0) return await this.#settler.giveBack(message, Math.max(this.#left(until), 0), {});
+    if (this.#others(by) === 0)
+      return await this.#settler.giveBack(message, Math.max(this.#left(until), 0), { by, until });
     if (this.#closed || this.#held.size >= mostHeld || this.#bytes + message.size > mostBytes)
       return await this.#settler.giveBack(message, longMs, { by, until });
     if (message.delivery.delivered > 2) this.#back += 1;
@@ -146,7 +147,7 @@ export class Offers {
     const { message, by, until } = offer;
     const left = this.#left(until);
     try {
-      if (this.#others(by) === 0) await this.#settler.giveBack(message, Math.max(left, 0), {});
+      if (this.#others(by) === 0) await this.#settler.giveBack(message, Math.max(left, 0), { by, until });
       else await this.#settler.giveBack(message, 0, left <= -patienceMs ? {} : { by, until });
     } catch {
       if (!this.#closed && this.#shared.session.connected) this.#add(offer); // else it is forgotten anyway
