@@ -15,6 +15,7 @@ const variants = [
   "tls-expired",
   "tls-wrong-host",
   "no-jetstream",
+  "restricted",
 ] as const;
 
 type Variant = (typeof variants)[number];
@@ -28,6 +29,16 @@ interface Access {
 
 /** Its configuration has JSON's way to write a text. */
 const quoted = (text: string): string => JSON.stringify(text);
+
+/** What docs/nats.md says that a user needs who may create no streams. */
+const appMayPublish = [
+  "omnibus.>",
+  "$KV.omnibus.>",
+  "$JS.ACK.>",
+  "$JS.API.CONSUMER.>",
+  "$JS.API.DIRECT.GET.>",
+  ...["INFO.>", "LIST", "NAMES", "MSG.GET.>", "MSG.DELETE.>", "PURGE.>"].map((call) => `$JS.API.STREAM.${call}`),
+];
 
 const accesses: Partial<Record<Variant, Access>> = {
   password: {
@@ -44,6 +55,18 @@ const accesses: Partial<Record<Variant, Access>> = {
     config: `authorization { users: [{ nkey: "${testUser.publicKey}" }] }`,
     login: { seed: testUser.seed },
     inUrl: "",
+  },
+  restricted: {
+    config: [
+      "max_payload: 65536",
+      "authorization { users: [",
+      `  { user: "omnibus", password: "secret" }`,
+      `  { user: "app", password: "secret", permissions: { publish: ${JSON.stringify(appMayPublish)}, subscribe: ["omnibus.>"] } }`,
+      `  { user: "deaf", password: "secret", permissions: { publish: [">"], subscribe: ["omnibus.r.>"] } }`,
+      "] }",
+    ].join("\n"),
+    login: { user: "omnibus", password: "secret" },
+    inUrl: "omnibus:secret@",
   },
 };
 

@@ -279,6 +279,24 @@ export function membershipTests({ test }: Suite): void {
     other.assertOnce([3]);
   });
 
+  test({ name: "sends one id to two groups, at once or later, and both get it", needs: ["groups"] }, async (lab) => {
+    const bus = await lab.bus();
+    const item = lab.event();
+    const groups = [lab.group("a"), lab.group("b")].map((group) => ({ group, runs: new Runs() }));
+    const later = lab.driver.capabilities.delay === "none" ? [] : [{ n: 2, delayMs: 50 }];
+    for (const { n, ...options } of [{ n: 1 }, ...later])
+      for (const { group } of groups) {
+        const receipt = await bus.send(group, item, { n }, { id: lab.topic(`id${n}`), ...options });
+        assert.equal(receipt.duplicate, false);
+      }
+    for (const { group, runs } of groups) await bus.subscribe(item, runs.handler(), { group });
+    for (const { group, runs } of groups) {
+      await runs.until(1 + later.length, `items handled by ${group}`);
+      await runs.silence(lab.quietMs);
+      runs.assertOnce([1, ...later.map(({ n }) => n)]);
+    }
+  });
+
   test({ name: "never lets two prefixes meet", needs: ["groups"] }, async (lab) => {
     const [here, there] = [await lab.bus({ prefix: "here" }), await lab.bus({ prefix: "there" })];
     const item = lab.event();

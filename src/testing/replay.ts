@@ -120,6 +120,31 @@ export function replayTests({ test }: Suite): void {
     },
   );
 
+  test(
+    { name: "replays an event that two groups gave up to both of them", needs: ["groups"], short: { items: 3 } },
+    async (lab, { items }) => {
+      const bus = await lab.bus();
+      const item = lab.event();
+      let broken = true;
+      const work = (): void => {
+        if (broken) throw new Reject("broken");
+      };
+      const groups = [lab.group("a"), lab.group("b")].map((group) => ({ group, runs: new Runs() }));
+      for (const { group, runs } of groups) await bus.subscribe(item, runs.handler("m1", work), { group });
+      await Promise.all(upTo(items).map((n) => bus.publish(item, { n })));
+      for (const { group } of groups) await letters(bus, group, items);
+      broken = false;
+      for (const { group } of groups)
+        assert.deepEqual(await bus.deadLetters.replay({ group }), { replayed: items, failed: 0 });
+      for (const { group, runs } of groups) {
+        await runs.until(items, `items handled by ${group}`);
+        await runs.silence(lab.quietMs);
+        runs.assertOnce(upTo(items));
+        assert.equal(await bus.deadLetters.count({ group }), 0);
+      }
+    },
+  );
+
   test({ name: "replays one letter with mended data, validated", needs: ["groups"] }, async (lab) => {
     const bus = await lab.bus();
     const item = lab.event();

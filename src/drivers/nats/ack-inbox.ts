@@ -8,6 +8,8 @@ export interface Waiting {
   lost(written: boolean, error: unknown): void;
   /** Set by the inbox: the subject it was sent to, by which a refusal finds it. */
   subject?: string;
+  /** Of one that has no time-out of its own: when it was sent, in ticks. */
+  since?: number;
 }
 
 /** One subscription for the answers to everything that is sent: the token at the end of the subject says whose it is. */
@@ -26,11 +28,23 @@ export class AckInbox {
     return this.#open.size;
   }
 
+  /** What is sent from now on has this number or a higher one. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** When the oldest was sent of those without a time-out of their own. */
+  get oldest(): number | undefined {
+    for (const { since } of this.#open.values()) if (since !== undefined) return since;
+    return undefined;
+  }
+
   /** The subject for one answer. */
-  add(subject: string, waiting: Waiting): string {
+  add(subject: string, waiting: Waiting, since?: number): string {
     const token = this.#next;
     this.#next += 1;
     waiting.subject = subject;
+    if (since !== undefined) waiting.since = since;
     this.#open.set(token, waiting);
     return this.prefix + token;
   }
@@ -58,12 +72,37 @@ export class AckInbox {
       }
   }
 
+  /** The server answers these no more: it drops without a word what waited for a stream that was deleted. */
+  overdue(by: number, text: string): void {
+    for (const [token, waiting] of this.#open) {
+      if (waiting.since === undefined) continue;
+      if (waiting.since > by) return;
+      this.#giveUp(token, waiting, text);
+    }
+  }
+
+  /** Of those with a lower number, those that were sent to such subjects. */
+  unanswered(before: number, subjects: string, text: string): void {
+    for (const [token, waiting] of this.#open) {
+      if (token >= before) return;
+      if (waiting.since !== undefined && waiting.subject!.startsWith(subjects)) this.#giveUp(token, waiting, text);
+    }
+  }
+
+  #giveUp(token: number, waiting: Waiting, text: string): void {
+    this.#open.delete(token);
+    waiting.lost(true, new NoAnswer(text, true, { timedOut: true }));
+  }
+
   /** The connection went: whatever was written may have arrived. */
   lost(cause: unknown): void {
-    if (this.#open.size === 0) return;
+    if (this.#open.size > 0) this.end(new NoAnswer("the connection was lost before the answer", true, { cause }));
+  }
+
+  /** No answer comes to any of them. */
+  end(error: Error): void {
     const open = [...this.#open.values()];
     this.#open.clear();
-    const error = new NoAnswer("the connection was lost before the answer", true, { cause });
     for (const waiting of open) waiting.lost(true, error);
   }
 }

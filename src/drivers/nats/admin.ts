@@ -14,9 +14,12 @@ export class NatsAdmin implements DriverAdmin {
   readonly #shared: Shared;
   readonly #groups: GroupAdmin;
   readonly #letters: Letters;
+  readonly #forget: (stream: string) => void;
 
-  constructor(shared: Shared) {
+  /** `forget`: a stream that is deleted on purpose is not made again. */
+  constructor(shared: Shared, forget: (stream: string) => void) {
     this.#shared = shared;
+    this.#forget = forget;
     this.#letters = new Letters(shared);
     this.#groups = new GroupAdmin(shared, this.#letters);
   }
@@ -49,13 +52,14 @@ export class NatsAdmin implements DriverAdmin {
     if (found === undefined) return false;
     this.#refuseAttached(stream, "delete");
     const { names } = session;
+    this.#forget(stream);
     const deleted = await api.deleteStream(found.facts.native);
     await api.purge(names.bucketStream, { filter: names.key(delayedKeys.ofStream(stream)) });
     await api.purge(names.notes, { filter: names.noteFilter("*", stream) });
     for (const { key, revision } of await bucket.list("o.>", true))
       if (key.split(".")[2] === stream) await bucket.delete(key, revision);
     await streams.list();
-    if (deleted) await streams.routed();
+    if (deleted) await streams.routed(stream);
     return deleted;
   }
 

@@ -19,6 +19,9 @@ export interface StreamConfig {
   readonly allow_msg_schedules?: boolean;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly description?: string;
+  readonly no_ack?: boolean;
+  readonly sealed?: boolean;
+  readonly mirror?: object;
 }
 
 export interface StreamState {

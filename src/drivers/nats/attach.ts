@@ -1,6 +1,6 @@
 import type { StreamOptions } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { overlaps } from "../../internal/topic-trie.ts";
+import { covers } from "../../internal/topic-trie.ts";
 import type { Attached } from "./options.ts";
 import type { Streams } from "./streams.ts";
 
@@ -12,7 +12,13 @@ export async function checkAttached(streams: Streams, options: StreamOptions, at
   const { topics, config } = found.facts;
   if ((config.retention ?? "limits") !== "limits")
     throw new DriverError("BUS_UNSUPPORTED", `${which} has retention "${config.retention}": groups need "limits"`);
-  const lacking = options.topics.filter((topic) => !topics.some((captured) => overlaps(captured, topic)));
+  const unfit = (["no_ack", "sealed", "mirror"] as const).find((name) => Boolean(config[name]));
+  if (unfit !== undefined)
+    throw new DriverError(
+      "BUS_UNSUPPORTED",
+      `${which} has "${unfit}": what is published to it is not answered or not taken`,
+    );
+  const lacking = options.topics.filter((topic) => !topics.some((captured) => covers(captured, topic)));
   if (lacking.length > 0)
     throw new DriverError(
       "BUS_CONFLICT",

@@ -1,4 +1,5 @@
 import type { Headers } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
 import type { Api } from "./api.ts";
 import { apiCode, isApiError } from "./errors.ts";
 import { ownHeader, readHeaders } from "./headers.ts";
@@ -28,7 +29,7 @@ export interface BucketListener {
   entry(entry: BucketEntry): void;
   /** The current values have come. */
   current?(): void;
-  /** Values may have been missed while the bucket itself was gone. */
+  /** The bucket is gone, or another one by now: what was read of it counts for nothing. */
   ended?(error: unknown): void;
 }
 
@@ -38,6 +39,8 @@ export interface BucketWatch {
   close(): void;
 }
 
+/** How long it can be seen that a key was deleted. */
+export const markerMs = 3_600_000;
 const operation = "KV-Operation";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -71,11 +74,13 @@ export class Bucket {
   /** The new revision; undefined: what was expected did not hold. */
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<number | undefined> {
     const more = [...(options.headers ?? []), ...(options.ttlMs === undefined ? [] : this.#ttl(options.ttlMs))];
-    const revision = await this.#write(key, value, more, options.expect);
-    if (revision !== undefined || options.expect !== 0) return revision;
-    const marker = await this.#last(key); // what was deleted left its mark
-    if (marker === undefined) return await this.#write(key, value, more, 0);
-    return marker.value === undefined ? await this.#write(key, value, more, marker.revision) : undefined;
+    for (let expect = options.expect; ;) {
+      const revision = await this.#write(key, value, more, expect);
+      if (revision !== undefined || options.expect !== 0) return revision;
+      const marker = await this.#last(key); // what was deleted left its mark, for a time
+      if (marker?.value !== undefined) return undefined;
+      expect = marker?.revision ?? 0;
+    }
   }
 
   async putJson(key: string, value: unknown, options: PutOptions = {}): Promise<number | undefined> {
@@ -88,10 +93,7 @@ export class Bucket {
     for (;;) {
       revision ??= (await this.get(key))?.revision;
       if (revision === undefined) return false;
-      const marker: Headers = [
-        [operation, "PURGE"],
-        [ownHeader.rollup, "sub"],
-      ];
+      const marker: Headers = [[operation, "PURGE"], [ownHeader.rollup, "sub"], ...this.#ttl(markerMs)];
       if ((await this.#write(key, nothing, marker, revision)) !== undefined) return true;
       if (expect !== undefined) return false;
       revision = undefined;
@@ -100,27 +102,62 @@ export class Bucket {
 
   /** Those that are there; with `headersOnly` their values are empty. */
   async list(filter: string, headersOnly = false): Promise<readonly BucketEntry[]> {
-    const found = await readAll(this.#session, this.#api, { ...this.#source([filter]), headersOnly });
-    return found.map((each) => this.#entry(each)).filter(({ value }) => value !== undefined);
+    return (await this.all([filter], headersOnly)).filter(({ value }) => value !== undefined);
+  }
+
+  /** With what was deleted and left its mark. */
+  async all(filters: readonly string[], headersOnly = false): Promise<readonly BucketEntry[]> {
+    const found = await readAll(this.#session, this.#api, { ...this.#source(filters), headersOnly });
+    return found.map((each) => this.#entry(each));
+  }
+
+  /** Takes away a key with its mark, without a word to those who watch; not what was written after it. */
+  async forget({ key, revision }: Pick<BucketEntry, "key" | "revision">): Promise<void> {
+    await this.#api.purge(this.#stream, { filter: this.#session.names.key(key), seq: revision + 1 });
   }
 
   /** Current values first, then changes; after a loss the current ones once more. */
   watch(filters: readonly string[], listener: BucketListener, headersOnly = false): BucketWatch {
-    const seen = new Map<string, number>();
+    let newest = 0;
+    let created: string | undefined;
+    let over = false;
     const source = { ...this.#source(filters), headersOnly };
+    const close = (): void => {
+      over = true;
+      reader.close();
+    };
+    const end = (error: unknown): void => {
+      if (over) return;
+      close();
+      listener.ended?.(error);
+    };
     const reader = new Reader(this.#session, this.#api, source, {
       messages: (messages) => {
         for (const message of messages) {
           const entry = this.#entry(message);
-          if ((seen.get(entry.key) ?? 0) >= entry.revision) continue;
-          seen.set(entry.key, entry.revision);
+          if (entry.revision <= newest) continue; // in order: of a new beginning what came before it
+          newest = entry.revision;
           listener.entry(entry);
         }
       },
-      caughtUp: () => listener.current?.(),
-      ended: (error) => listener.ended?.(error),
+      caughtUp: () => {
+        listener.current?.();
+        if (created !== undefined) void this.#same(created, newest).then((same) => same || end(madeAgain()));
+      },
+      ended: end,
     });
-    return { ready: reader.open(), close: () => reader.close() };
+    const open = async (): Promise<void> => {
+      const [info] = await Promise.all([this.#api.streamInfo(this.#stream), reader.open()]);
+      created = info?.created;
+    };
+    return { ready: open(), close };
+  }
+
+  /** After a new beginning: whether it is the bucket that was read before, with all of it. An unanswered question is no answer. */
+  async #same(created: string, newest: number): Promise<boolean> {
+    const info = await this.#api.streamInfo(this.#stream).catch(() => null);
+    if (info === undefined) return false;
+    return info === null || (info.created === created && info.state.last_seq >= newest);
   }
 
   #source(filters: readonly string[]): ReaderSource {
@@ -166,6 +203,9 @@ export class Bucket {
     return [[ownHeader.ttl, `${Math.max(Math.ceil(ms / 1_000), 1)}s`]];
   }
 }
+
+const madeAgain = (): DriverError =>
+  new DriverError("BUS_NOT_FOUND", "nats: the bucket was deleted and made again", { retryable: true });
 
 /** Deleted by somebody, or by its time to live. */
 const isMarker = (headers: Headers): boolean =>

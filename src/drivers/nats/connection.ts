@@ -55,8 +55,11 @@ export class NatsConnection implements DriverConnection {
   readonly #seats = new Set<Seat>();
   /** To be made again when somebody deleted them. */
   readonly #ensured = new Map<string, StreamOptions>();
+  /** Of these, what somebody could not publish to. */
+  readonly #missing = new Set<string>();
   #routes: BucketWatch | undefined;
   #healing = false;
+  #ill = false;
   #closed = false;
 
   constructor(session: Session, context: ConnectContext) {
@@ -73,10 +76,10 @@ export class NatsConnection implements DriverConnection {
     this.#shared = shared;
     this.#sender = new Sender(shared, {
       full: (stream) => shared.retention.full(stream),
-      missing: () => this.#heal(),
+      missing: (stream) => this.#heal(stream),
     });
     this.#direct = new DirectLane(shared);
-    this.admin = new NatsAdmin(shared);
+    this.admin = new NatsAdmin(shared, (stream) => this.#ensured.delete(stream));
     this.state = new NatsState(shared);
     this.#housekeeping = new Housekeeping(shared);
   }
@@ -93,7 +96,7 @@ export class NatsConnection implements DriverConnection {
 
   /** Rejects what can't be worked with; the connection is to be closed then. */
   async start(): Promise<void> {
-    const { streams, bucket, members } = this.#shared;
+    const { streams, members } = this.#shared;
     const { manage } = this.#context;
     await this.#refuseCaptured();
     if (manage === "create") await streams.prepare();
@@ -102,16 +105,9 @@ export class NatsConnection implements DriverConnection {
       await streams.checkLayout();
     }
     await streams.list();
-    await members.start();
-    let known: number | undefined;
-    this.#routes = bucket.watch([keys.routes], {
-      entry: ({ revision }) => {
-        if (known !== undefined && known !== revision) void this.#rerouted();
-        known = revision;
-      },
-      current: () => (known ??= 0),
-    });
-    await this.#routes.ready;
+    await members.start(async () => void (await (manage === "create" ? streams.prepare() : streams.checkLayout())));
+    await this.#watchRoutes();
+    members.listen({ emptied: () => void this.#emptied() });
     this.#housekeeping.start();
     this.#warn();
   }
@@ -237,7 +233,31 @@ export class NatsConnection implements DriverConnection {
     }
   }
 
-  async #rerouted(): Promise<void> {
+  async #watchRoutes(): Promise<void> {
+    let current = false;
+    this.#routes = this.#shared.bucket.watch([keys.routes], {
+      entry: ({ value }) => {
+        if (current) void this.#rerouted(deletedBy(value));
+      },
+      current: () => (current = true),
+    });
+    await this.#routes.ready;
+  }
+
+  /** The bucket was deleted and made again. */
+  async #emptied(): Promise<void> {
+    if (this.#closed) return;
+    this.#routes?.close();
+    try {
+      await this.#watchRoutes();
+      await this.#rerouted();
+    } catch {
+      if (!this.#closed) void this.#session.clock.after(againMs, () => void this.#emptied());
+    }
+  }
+
+  async #rerouted(deleted?: string): Promise<void> {
+    if (deleted !== undefined) this.#ensured.delete(deleted);
     try {
       await this.#shared.streams.list();
       if (!this.#closed) this.#context.changed();
@@ -246,9 +266,12 @@ export class NatsConnection implements DriverConnection {
     }
   }
 
-  /** Nobody takes what is sent: what was deleted behind our back is made again. */
-  #heal(): void {
-    if (this.#closed || this.#healing || this.#context.manage !== "create") return;
+  /** Nobody takes what is sent to a stream, or to a queue: what was deleted behind our back is made again. */
+  #heal(stream: string | undefined): void {
+    if (this.#closed || this.#context.manage !== "create") return;
+    if (stream !== undefined) this.#missing.add(stream);
+    this.#ill = true;
+    if (this.#healing) return;
     this.#healing = true;
     this.#makeAgain()
       .catch(() => undefined) // no leader yet, or no connection: the next refusal tries again
@@ -256,14 +279,49 @@ export class NatsConnection implements DriverConnection {
   }
 
   async #makeAgain(): Promise<void> {
-    const { streams } = this.#shared;
-    const before = streams.all.map(({ name, created }) => `${name} ${created}`).join();
-    await streams.prepare();
-    const there = new Set((await streams.list()).map(({ facts }) => facts.name));
-    for (const [name, options] of this.#ensured) if (!there.has(name)) await streams.ensure(options, false);
-    const after = streams.all.map(({ name, created }) => `${name} ${created}`).join();
-    if (before !== after && !this.#closed) this.#context.changed();
+    while (this.#ill && !this.#closed) {
+      this.#ill = false; // it may be deleted once more before we are through
+      await this.#makeAgainOnce();
+    }
+  }
+
+  async #makeAgainOnce(): Promise<void> {
+    const { session, streams } = this.#shared;
+    const { names } = session;
+    const before = new Map(streams.all.map(({ name, created }) => [name, created]));
+    let sent = session.published;
+    const own = await streams.prepare();
+    /** Up to which number what was published to such subjects went to a stream that is no more. */
+    const lost: (readonly [subject: string, number: number])[] = [];
+    if (own.includes(names.queue)) for (const subject of names.queueSubjects()) lost.push([subject, sent]);
+    sent = session.published;
+    const there = await streams.list();
+    for (const { facts } of there)
+      if (before.get(facts.name) !== facts.created) lost.push([names.events(facts.name), sent]);
+    const missing = [...this.#missing].filter((name) => !there.some(({ facts }) => facts.name === name));
+    this.#missing.clear();
+    for (const name of missing) {
+      const options = this.#ensured.get(name);
+      if (options === undefined) continue;
+      lost.push([names.events(name), session.published]);
+      await streams.ensure(options, false);
+    }
+    const { all } = streams;
+    const other = all.length !== before.size || all.some(({ name, created }) => before.get(name) !== created);
+    if (other && !this.#closed) this.#context.changed();
+    for (const [subject, number] of lost) await session.unanswered(number, subject.slice(0, -1)); // without the `>`
   }
 }
 
+/** Which stream a change of the routes took away. */
+function deletedBy(value: Uint8Array | undefined): string | undefined {
+  try {
+    const { deleted } = JSON.parse(new TextDecoder().decode(value)) as { readonly deleted?: unknown };
+    return typeof deleted === "string" ? deleted : undefined;
+  } catch {
+    return undefined; // another program's, or an older version's
+  }
+}
+
+const againMs = 1_000;
 const closedError = (): DriverError => new DriverError("BUS_CLOSED", "nats: the connection is closed");

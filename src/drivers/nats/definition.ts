@@ -193,9 +193,10 @@ export class Definitions {
     const from: StartAt = spec.live ? { at: "newest" } : spec.from;
     const starts = await this.#starts(from, spec.reads, streams);
     const before = found?.definition;
+    const revision = before?.revision ?? (await this.#unused(streams));
     const consumers = consumersOf(this.#shared, spec.group);
     const made = {
-      ...newDefinition(spec, (before?.revision ?? 0) + 1, streams, starts),
+      ...newDefinition(spec, revision + 1, streams, starts),
       ...(consumers === undefined ? {} : { consumers }),
     };
     await checkBorrowed(this.#shared, made);
@@ -205,6 +206,17 @@ export class Definitions {
     if (before !== undefined) await sweep(this.#shared, defined, { notes: true, queue: false });
     await this.#makeConsumers(defined.definition);
     return defined;
+  }
+
+  /**
+   * Where the revisions of a group begin that nothing is known of. In a stream that is older than the bucket may be consumers of
+   * a definition that was lost with the last bucket, and no name may come twice.
+   */
+  async #unused(streams: ReadonlyMap<string, StreamState>): Promise<number> {
+    const { api, session } = this.#shared;
+    const bucket = Date.parse((await api.streamInfo(session.names.bucketStream))?.created ?? "");
+    const older = [...streams.values()].some(({ created }) => Date.parse(created) < bucket);
+    return older ? Math.floor(bucket / 1_000) : 0;
   }
 
   async #starts(

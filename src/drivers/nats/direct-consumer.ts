@@ -6,6 +6,7 @@ import { DirectMessage, isAnswerable } from "./direct-message.ts";
 import { Listening } from "./listening.ts";
 import { unlessAborted } from "./open-client.ts";
 import type { Session, SessionSubscription } from "./session.ts";
+import type { Shared } from "./shared.ts";
 
 /** What waits for a listener that is behind, at most; beyond it messages of this lane are dropped, and it is said. */
 const mostWaiting = 10_000;
@@ -33,7 +34,7 @@ export class DirectConsumer implements Consumption {
 
   /** `stops` is called once, when nothing is to come any more; `left` when it is closed. */
   constructor(
-    session: Session,
+    { session, streams }: Pick<Shared, "session" | "streams">,
     group: string | undefined,
     address: string | undefined,
     sink: Sink,
@@ -51,21 +52,27 @@ export class DirectConsumer implements Consumption {
       session,
       (topic) => session.names.direct(topic),
       group,
-      (raw) => this.take(raw),
+      (raw) => this.#take(raw, "message"),
     );
     this.#answering = new Listening(
       session,
       (topic) => session.names.request(topic),
       group,
       (raw) => {
-        if (isAnswerable(raw.reply ?? "", session.names.prefix)) this.take(raw);
+        const captured = session.options.attach.size === 0 ? [] : streams.all.flatMap(({ config }) => config.subjects);
+        if (isAnswerable(raw.reply ?? "", session.names.prefix, captured)) this.#take(raw, "request");
       },
     );
   }
 
+  /** What came to the inbox. */
   take(raw: ClientMessage): void {
+    this.#take(raw, "answer");
+  }
+
+  #take(raw: ClientMessage, as: "request" | "message" | "answer"): void {
     if (this.#stopped) return;
-    const message = new DirectMessage(raw, this.address !== undefined);
+    const message = new DirectMessage(raw, as);
     if (this.#waiting.length >= mostWaiting || this.#waitingBytes >= mostWaitingBytes) {
       this.#dropped += 1;
       if (this.#dropped === 1) this.#session.clock.soon(() => this.#sayDropped());

@@ -4,6 +4,7 @@ import type { ClientMessage } from "./client.ts";
 import { DirectConsumer } from "./direct-consumer.ts";
 import { outHeaders, statusOf } from "./headers.ts";
 import type { Session, SessionSubscription } from "./session.ts";
+import type { Shared } from "./shared.ts";
 
 /**
  * Requests, their answers and what may be lost: core NATS. A request names a subject of its own within its inbox for the
@@ -11,6 +12,7 @@ import type { Session, SessionSubscription } from "./session.ts";
  * has answered a ping that was written after it has reached somebody.
  */
 export class DirectLane {
+  readonly #shared: Pick<Shared, "session" | "streams">;
   readonly #session: Session;
   /** Where answers that nobody waits for any more come back to. */
   readonly #returns: string;
@@ -18,7 +20,9 @@ export class DirectLane {
   #returning: SessionSubscription | undefined;
   #tokens = 0;
 
-  constructor({ session }: { readonly session: Session }) {
+  constructor(shared: Pick<Shared, "session" | "streams">) {
+    const { session } = shared;
+    this.#shared = shared;
     this.#session = session;
     this.#returns = session.newInbox();
   }
@@ -40,12 +44,12 @@ export class DirectLane {
     left: () => void,
   ): Promise<Consumption> {
     if (source.kind === "direct")
-      return new DirectConsumer(this.#session, source.group, undefined, sink, window, () => undefined, left);
+      return new DirectConsumer(this.#shared, source.group, undefined, sink, window, () => undefined, left);
     const address = this.#session.newInbox();
     const stops = (): void => {
       for (const subscription of subscriptions) subscription.unsubscribe();
     };
-    const inbox = new DirectConsumer(this.#session, undefined, address, sink, window, stops, left);
+    const inbox = new DirectConsumer(this.#shared, undefined, address, sink, window, stops, left);
     const take = (message: ClientMessage): void => {
       if (statusOf(message) === 503) this.#returned(message.subject);
       else inbox.take(message);

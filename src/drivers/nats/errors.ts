@@ -64,6 +64,7 @@ export const apiCode = {
   filtersOverlap: 10138,
   consumerExists: 10148,
   consumerGone: 10149,
+  headersTooLarge: 10097,
   badSchedule: 10189,
 } as const;
 
@@ -80,6 +81,7 @@ const apiVerdicts: Readonly<Record<number, Verdict>> = {
   [apiCode.streamNotFound]: ["BUS_NOT_FOUND", false],
   [apiCode.maximumStorage]: ["BUS_FULL", false],
   [apiCode.messageTooLarge]: ["BUS_TOO_LARGE", false],
+  [apiCode.headersTooLarge]: ["BUS_TOO_LARGE", false],
   [apiCode.streamNameInUse]: ["BUS_CONFLICT", false],
   [apiCode.subjectsOverlap]: ["BUS_CONFLICT", false],
   [apiCode.streamUpdate]: ["BUS_INVALID_OPTION", false],

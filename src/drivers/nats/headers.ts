@@ -67,9 +67,14 @@ export function outHeaders(
   },
   stream: string | undefined,
   more?: string,
+  /** Of a queue: all groups' are one stream to the server, and what one of them has had another has not. */
+  group?: string,
 ): RawHeaders {
   let text = start;
-  if (stream !== undefined) text += `Nats-Msg-Id: ${encodeKey(out.brokerId)}\r\nNats-Expected-Stream: ${stream}\r\n`;
+  if (stream !== undefined) {
+    const id = encodeKey(out.brokerId);
+    text += `Nats-Msg-Id: ${group === undefined ? id : `${group}/${id}`}\r\nNats-Expected-Stream: ${stream}\r\n`;
+  }
   if (out.key !== undefined) text += `Omnibus-Key: ${encodeKey(out.key)}\r\n`;
   if (out.replyTo !== undefined) text += `Omnibus-Reply-To: ${out.replyTo}\r\n`;
   if (more !== undefined) text += more;

@@ -1,5 +1,4 @@
-import type { Api } from "./api.ts";
-import type { Bucket } from "./bucket.ts";
+import { type Bucket, markerMs } from "./bucket.ts";
 import type { Delayed } from "./delayed.ts";
 import { expiresOf } from "./expiry.ts";
 import type { Members } from "./members.ts";
@@ -9,7 +8,6 @@ import type { Session } from "./session.ts";
 
 interface Parts {
   readonly session: Session;
-  readonly api: Api;
   readonly bucket: Bucket;
   readonly members: Members;
   readonly retention: Retention;
@@ -18,6 +16,10 @@ interface Parts {
 
 const marksMs = 60_000;
 const sweepMs = 3_600_000;
+/** Where the server itself removes what ran out. */
+const rareSweepMs = 86_400_000;
+/** All of the bucket is looked at: not by one who is here for a moment. */
+const firstSweepMs = 60_000;
 
 /**
  * What one process does for all: the living member with the lowest id. For a moment after one died there may be none, or two,
@@ -27,7 +29,7 @@ export class Housekeeping {
   readonly #parts: Parts;
   #timer: Disposable | undefined;
   #marked = Number.NEGATIVE_INFINITY;
-  #swept = Number.NEGATIVE_INFINITY;
+  #sweepAt = 0;
   #closed = false;
 
   constructor(parts: Parts) {
@@ -35,6 +37,7 @@ export class Housekeeping {
   }
 
   start(): void {
+    this.#sweepAt = this.#parts.session.clock.ticks() + firstSweepMs;
     this.#look();
   }
 
@@ -58,21 +61,27 @@ export class Housekeeping {
       this.#marked = now;
       void retention.mark().catch(() => undefined); // in a minute again
     }
-    if (now - this.#swept >= sweepMs && !session.version.atLeast(2, 11)) {
-      this.#swept = now;
-      void this.#sweep().catch(() => undefined); // in an hour again
+    if (now >= this.#sweepAt) {
+      this.#sweepAt = now + (session.version.atLeast(2, 11) ? rareSweepMs : sweepMs);
+      void this.#sweep().catch(() => undefined); // the next time again
     }
   }
 
-  /** Below 2.11 the server keeps what ran out. */
+  /**
+   * Below 2.11 the server keeps what ran out, what marks that a key was deleted, and the entries of members that were killed; and
+   * on every version those that were written without a time to live.
+   */
   async #sweep(): Promise<void> {
-    const { session, api, bucket } = this.#parts;
-    for (const filter of ["b.>", keys.claims]) {
-      for (const { key, revision, headers } of await bucket.list(filter, true)) {
-        if (this.#closed) return;
-        if (expiresOf(headers) > session.clock.now() - marksMs) continue;
-        await api.purge(session.names.bucketStream, { filter: session.names.key(key), seq: revision + 1 });
-      }
+    const { session, bucket, members } = this.#parts;
+    const now = session.clock.now();
+    const living = new Set(members.entries().map(({ entry }) => keys.member(entry.id)));
+    for (const entry of await bucket.all([">"], true)) {
+      if (this.#closed) return;
+      const { key, value, timeMs, headers } = entry;
+      const old = timeMs < now - markerMs;
+      const over = value === undefined ? old : expiresOf(headers) < now - marksMs;
+      const left = key.startsWith("m.") && old && !living.has(key);
+      if (over || left) await bucket.forget(entry);
     }
   }
 }

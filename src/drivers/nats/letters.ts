@@ -3,11 +3,13 @@ import type { Api, StoredMsg } from "./api.ts";
 import type { Bucket } from "./bucket.ts";
 import { countMatching } from "./count-matching.ts";
 import { expiryHeader } from "./expiry.ts";
+import { classify } from "./errors.ts";
 import { ownHeader, readHeaders } from "./headers.ts";
+import { dropPieces, firstOf, lastOf, piecesHeader, piecesOf, readLetter, storePieces } from "./letter-pieces.ts";
 import { keys, type Names } from "./names.ts";
 import { readAll } from "./reader.ts";
 import type { Session } from "./session.ts";
-import { decodeStored, encodeStored } from "./stored-message.ts";
+import { encodeStored } from "./stored-message.ts";
 
 interface Parts {
   readonly session: Session;
@@ -21,6 +23,8 @@ interface Claim {
   readonly until: number;
   /** Of the letter that was claimed: one that came later under its id is another. */
   readonly sequence: number;
+  /** Of one that is stored in pieces, the last of them. */
+  readonly pieces?: number | undefined;
 }
 
 /** How many listed letters' places are remembered, so that a page begins after one that is gone by now. */
@@ -32,17 +36,31 @@ const rememberMs = 3_600_000;
  * Written again it takes the old one's place, under a new sequence: of an event that is replayed and fails at once, the operator
  * removes the letter that was claimed and never the new one.
  */
-export async function storeLetter({ session, api }: Omit<Parts, "bucket">, letter: StoredMessage): Promise<void> {
+export async function storeLetter(parts: Omit<Parts, "bucket">, letter: StoredMessage): Promise<void> {
+  const { session, api } = parts;
   const { names } = session;
-  const headers = [[ownHeader.expectedStream, names.letters] as const, ...encodeStored(letter)];
-  await api.publish(subjectOf(names, letter.id), letter.body, headers);
+  const [group, eventId] = partsOf(letter.id);
+  const expected = [ownHeader.expectedStream, names.letters] as const;
+  try {
+    await api.publish(names.letter(group, eventId), letter.body, [expected, ...encodeStored(letter)]);
+  } catch (error) {
+    if (!isTooLarge(error)) throw error;
+    const pieces = await storePieces(parts, letter);
+    await api.publish(names.letter(group, eventId), new Uint8Array(0), [expected, piecesHeader(pieces)]);
+    await dropPieces(parts, letter.id, firstOf(pieces)); // of an earlier letter, or of a try that ended in between
+  }
 }
 
+/** What the server took with its headers may be too large with what a letter says besides. */
+const isTooLarge = (error: unknown): boolean => classify(error).code === "BUS_TOO_LARGE";
+
 /** A letter's id is `group/event id`, and no group's name holds a slash. */
-function subjectOf(names: Names, id: string): string {
+function partsOf(id: string): readonly [group: string, eventId: string] {
   const slash = id.indexOf("/");
-  return names.letter(id.slice(0, slash), id.slice(slash + 1));
+  return [id.slice(0, slash), id.slice(slash + 1)];
 }
+
+const subjectOf = (names: Names, id: string): string => names.letter(...partsOf(id));
 
 /** Dead letters: a subject for each, whose last message is the letter. */
 export class Letters {
@@ -64,7 +82,7 @@ export class Letters {
       const page = await readAll(session, api, source, wanted);
       for (const { raw, delivery } of page) {
         from = delivery.sequence + 1;
-        const letter = decodeStored(readHeaders(raw), raw.data);
+        const letter = await readLetter(this.#parts, readHeaders(raw), raw.data);
         if (letter === undefined) continue; // not ours
         this.#remember(letter.id, delivery.sequence);
         letters.push(letter);
@@ -76,7 +94,7 @@ export class Letters {
 
   async get(id: string): Promise<StoredMessage | undefined> {
     const found = await this.#find(id);
-    return found === undefined ? undefined : decodeStored(found.headers, found.body);
+    return found === undefined ? undefined : await readLetter(this.#parts, found.headers, found.body);
   }
 
   async count(group: string | undefined): Promise<number> {
@@ -95,13 +113,19 @@ export class Letters {
     return await those(ids, async (id) => {
       const claim = await this.#parts.bucket.getJson<Claim>(keys.claim(id));
       if (claim === undefined || claim.value.token !== token) return false;
-      return await this.#parts.api.deleteMessage(this.#parts.session.names.letters, claim.value.sequence);
+      const { sequence, pieces } = claim.value;
+      const removed = await this.#parts.api.deleteMessage(this.#parts.session.names.letters, sequence);
+      if (pieces !== undefined) await dropPieces(this.#parts, id, pieces + 1);
+      return removed;
     });
   }
 
   async removeGroup(group: string): Promise<number> {
-    const { names } = this.#parts.session;
-    return await this.#parts.api.purge(names.letters, { filter: names.letterFilter(group) });
+    const { api, session } = this.#parts;
+    const { names } = session;
+    const removed = await api.purge(names.letters, { filter: names.letterFilter(group) });
+    await api.purge(names.parked, { filter: names.letterPieces(group) });
+    return removed;
   }
 
   async #claim(id: string, token: string, leaseMs: number): Promise<boolean> {
@@ -113,7 +137,9 @@ export class Letters {
     if (claim?.value.token === token) {
       if (claim.value.sequence !== letter.sequence) return false; // that one is gone
     } else if (claim?.value.sequence === letter.sequence && claim.value.until > now) return false;
-    const value: Claim = { token, until: now + leaseMs, sequence: letter.sequence };
+    const pieces = piecesOf(letter.headers);
+    const last = pieces === undefined ? undefined : lastOf(pieces);
+    const value: Claim = { token, until: now + leaseMs, sequence: letter.sequence, pieces: last };
     const ttlMs = leaseMs + rememberMs;
     const options = { expect: claim?.revision ?? 0, ttlMs, headers: expiryHeader(now + ttlMs) };
     return (await bucket.putJson(key, value, options)) !== undefined;

@@ -1,3 +1,4 @@
+import { DriverError } from "../../internal/driver-error.ts";
 import { matchesPattern, withoutCovered } from "../../internal/topic-trie.ts";
 import type { ClientMessage } from "./client.ts";
 import { isOldest, nextSubjects } from "./direct-subjects.ts";
@@ -51,8 +52,10 @@ export class Listening {
   }
 
   #subscribe(pattern: string): SessionSubscription {
-    const refused = (error: unknown): void => {
-      this.#refusal = { error };
+    const refused = (cause: unknown): void => {
+      const subject = this.#subjectOf(pattern);
+      const text = `nats: the user may not subscribe to "${subject}"`;
+      this.#refusal = { error: new DriverError("BUS_AUTHENTICATION", text, { cause }) };
       this.#subscriptions.delete(pattern);
       this.#patterns = this.#patterns.filter((each) => each !== pattern);
     };

@@ -1,7 +1,8 @@
+import { DriverError } from "../../internal/driver-error.ts";
 import type { BucketWatch } from "./bucket.ts";
 import { type GroupDefinition, parseDefinition } from "./group-plan.ts";
 import { keys } from "./names.ts";
-import { type Floors, Roster, type MemberEntry, processOf, type Seat, seatId } from "./roster.ts";
+import { type Floors, groupOfSeat, Roster, type MemberEntry, processOf, type Seat, seatId } from "./roster.ts";
 import type { Shared } from "./shared.ts";
 import { Turnstile } from "./turnstile.ts";
 
@@ -14,6 +15,8 @@ export interface MembersListener {
   expired?(): void;
   /** It is renewed again after that. */
   renewed?(): void;
+  /** The bucket was deleted, and is there again without anything that stood in it. */
+  emptied?(): void;
 }
 
 /** A seat in a group, ours until we leave. */
@@ -26,6 +29,8 @@ export interface Chair {
 }
 
 const againMs = 250;
+const deleted = (): DriverError =>
+  new DriverError("BUS_CONNECTION", "nats: the bucket was deleted meanwhile", { retryable: true });
 
 /** This process among the others: its own entry, renewed every third of a lease, and what the others' and the groups' say. */
 export class Members {
@@ -40,6 +45,10 @@ export class Members {
   #watch: BucketWatch | undefined;
   #session: Disposable | undefined;
   #seen = 0;
+  /** One more with each bucket that was made again. */
+  #generation = 0;
+  #opening = false;
+  #emptied = false;
   #renewedAt: number;
   #expired = false;
   #dirty = false;
@@ -58,23 +67,60 @@ export class Members {
     return this.#shared.session.member.id;
   }
 
-  /** Our entry is there, and we know the others'. */
-  async start(): Promise<void> {
-    const { bucket, session } = this.#shared;
-    const current = Promise.withResolvers<void>();
-    this.#watch = bucket.watch([keys.members, keys.definitions], {
-      entry: ({ key, revision, value, timeMs }) => this.#heard(key, revision, value, timeMs),
-      current: () => current.resolve(),
-    });
+  /** Our entry is there, and we know the others'. `heal` makes the bucket again when somebody deleted it. */
+  async start(heal: () => Promise<void>): Promise<void> {
+    const { session } = this.#shared;
     this.#session = session.watch({
       up: () => {
         this.#roster.again();
         void this.#write().catch(() => undefined);
       },
     });
+    await this.#open(heal);
+    this.#tick();
+  }
+
+  async #open(heal: () => Promise<void>): Promise<void> {
+    const current = Promise.withResolvers<void>();
+    current.promise.catch(() => undefined); // what is awaited before it may be rejected first
+    this.#emptied = false;
+    this.#watch = this.#shared.bucket.watch([keys.members, keys.definitions], {
+      entry: ({ key, revision, value, timeMs }) => this.#heard(key, revision, value, timeMs),
+      current: () => current.resolve(),
+      ended: (error) => {
+        current.reject(error);
+        this.#emptied = true;
+        if (!this.#opening && !this.#closed) void this.#again(heal);
+      },
+    });
     await Promise.all([this.#watch.ready, this.#write()]);
     await current.promise;
-    this.#tick();
+    if (this.#emptied) throw deleted();
+  }
+
+  /** The bucket was deleted, and with it whatever groups there were: they begin as if they were new, where their members were. */
+  async #again(heal: () => Promise<void>): Promise<void> {
+    this.#opening = true;
+    this.#generation += 1;
+    this.#seen = 0;
+    this.#roster.clear();
+    this.#wake();
+    for (const key of [...this.#seats.keys()])
+      for (const listener of [...this.#listeners]) listener.defined?.(groupOfSeat(key), undefined, Infinity);
+    for (let opened = false; !opened && !this.#closed;) {
+      try {
+        await heal();
+        await this.#open(heal);
+        opened = true;
+      } catch {
+        this.#watch?.close();
+        await this.next(againMs); // no connection, no leader, or nobody makes it
+      }
+    }
+    this.#opening = false;
+    if (this.#closed) return this.#watch?.close();
+    for (const listener of [...this.#listeners]) listener.emptied?.();
+    this.#changed();
   }
 
   listen(listener: MembersListener): Disposable {
@@ -141,7 +187,11 @@ export class Members {
 
   /** Everything up to this revision of the bucket was heard of. */
   async caughtUp(revision: number, signal?: AbortSignal): Promise<void> {
-    while (this.#seen < revision && !this.#closed && signal?.aborted !== true) await this.next(againMs);
+    const generation = this.#generation;
+    while (this.#seen < revision && !this.#closed && signal?.aborted !== true) {
+      if (generation !== this.#generation) throw deleted();
+      await this.next(againMs);
+    }
   }
 
   /** The next change, or the time. */
@@ -206,9 +256,11 @@ export class Members {
         this.#dirty = false;
         const groups = Object.fromEntries(this.#seats);
         const floors = Object.fromEntries([...this.#floors].map(([key, say]) => [key, say()]));
-        const entry: MemberEntry = { id, name, host, pid, since: since.getTime(), groups, floors };
+        const { leaseMs } = session.options;
+        const entry: MemberEntry = { id, name, host, pid, since: since.getTime(), leaseMs, groups, floors };
         const sent = session.clock.ticks();
-        await bucket.putJson(keys.member(id), entry);
+        // of one that was killed the entry goes as well
+        await bucket.putJson(keys.member(id), entry, { ttlMs: Math.max(10 * leaseMs, 60_000) });
         this.#renewedAt = sent;
         if (!this.#expired) continue;
         this.#expired = false;

@@ -146,6 +146,16 @@ export class Names {
     return `${this.prefix}.p.${encodeToken(list)}`;
   }
 
+  /** Pieces of a letter that is too large for one message; no list of parked ones is called so. */
+  letterPiece(id: string): string {
+    const slash = id.indexOf("/");
+    return `${this.prefix}.p.=l.${id.slice(0, slash)}.${encodeToken(id.slice(slash + 1))}`;
+  }
+
+  letterPieces(group: string): string {
+    return `${this.prefix}.p.=l.${group}.>`;
+  }
+
   parkedFilter(): string {
     return `${this.prefix}.p.>`;
   }

@@ -1,13 +1,11 @@
 import type { ConnectContext, Driver, DriverConnection } from "../../driver.ts";
-import { DriverError } from "../../internal/driver-error.ts";
 import { capabilities } from "./capabilities.ts";
-import type { NatsClient } from "./client.ts";
+import { checkServer } from "./check-server.ts";
 import { NatsConnection } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { openClient, unlessAborted } from "./open-client.ts";
 import { resolveOptions, type NatsOptions, type ResolvedOptions } from "./options.ts";
 import { Session } from "./session.ts";
-import { ServerVersion } from "./version.ts";
 
 /**
  * NATS JetStream, from server 2.10 on. What it maps to what, what it promises and what it costs at the server stands in
@@ -26,7 +24,7 @@ async function connect(options: ResolvedOptions, context: ConnectContext): Promi
   const client = options.connection ?? (await openClient(options, context));
   let session: Session | undefined;
   try {
-    checkServer(client);
+    checkServer(client.info);
     session = new Session(client, options, context);
     const connection = new NatsConnection(session, context);
     try {
@@ -41,14 +39,4 @@ async function connect(options: ResolvedOptions, context: ConnectContext): Promi
     if (options.connection === undefined) await client.close().catch(() => undefined);
     throw error;
   }
-}
-
-function checkServer({ info }: NatsClient): void {
-  if (info === undefined)
-    throw new DriverError("BUS_CONNECTION", "nats: the connection is not open", { retryable: true });
-  const version = new ServerVersion(info.version);
-  if (!version.atLeast(2, 10))
-    throw new DriverError("BUS_UNSUPPORTED", `nats: the server has version ${version.text}; at least 2.10 is needed`);
-  if (info.jetstream !== true)
-    throw new DriverError("BUS_UNSUPPORTED", "nats: the server runs without JetStream: start it with -js");
 }

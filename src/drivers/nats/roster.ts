@@ -8,6 +8,8 @@ export interface MemberEntry {
   readonly pid: number;
   /** Ms since the epoch. */
   readonly since: number;
+  /** By its own configuration: how long it may be silent, and thinks itself that it owns what it owns. */
+  readonly leaseMs?: number;
   /** By group; a second consumption of it in one process is `group#2`. */
   readonly groups: Readonly<Record<string, Seat>>;
   /** By group: how far it is in the partitions that it owns, as of this renewal. */
@@ -37,9 +39,14 @@ interface Known {
   seen: number;
 }
 
+/** What the option takes. */
+const longestLeaseMs = 3_600_000;
+/** Leases: it is dead, and its entry may stay. */
+const forgottenAfter = 10;
+
 /**
- * Who lives, by one's own clock alone: a member is dead when its entry did not move for a lease while we watched. Time in which
- * nothing could be seen (disconnected, or this process stood still) does not count.
+ * Who lives, by one's own clock alone: a member is dead when its entry did not move for a lease, its own or ours if that is longer,
+ * while we watched. Time in which nothing could be seen (disconnected, or this process stood still) does not count.
  */
 export class Roster {
   readonly #clock: Clock;
@@ -65,12 +72,19 @@ export class Roster {
     return before === undefined || JSON.stringify(before.entry.groups) !== JSON.stringify(entry.groups);
   }
 
+  /** The bucket is another one. */
+  clear(): void {
+    this.#known.clear();
+  }
+
   /** To be called several times a lease: a gap is time in which this process stood still. */
   look(): void {
     const now = this.#clock.ticks();
     const gap = now - this.#looked;
     this.#looked = now;
     if (gap > this.#leaseMs / 3) for (const known of this.#known.values()) known.seen += gap;
+    for (const [key, known] of this.#known)
+      if (now - known.seen > forgottenAfter * this.#leaseOf(known)) this.#known.delete(key);
   }
 
   /** Connected again: whoever lives could not be heard either. */
@@ -84,8 +98,8 @@ export class Roster {
   get nextDeathMs(): number | undefined {
     const now = this.#clock.ticks();
     let next: number | undefined;
-    for (const { seen } of this.#known.values()) {
-      const left = seen + this.#leaseMs - now;
+    for (const known of this.#known.values()) {
+      const left = known.seen + this.#leaseOf(known) - now;
       if (left > 0) next = Math.min(next ?? left, left);
     }
     return next;
@@ -94,8 +108,12 @@ export class Roster {
   living(): readonly { readonly entry: MemberEntry; readonly lastSeen: number }[] {
     const now = this.#clock.ticks();
     return [...this.#known.values()]
-      .filter(({ seen }) => now - seen < this.#leaseMs)
+      .filter((known) => now - known.seen < this.#leaseOf(known))
       .map(({ entry, timeMs }) => ({ entry, lastSeen: timeMs }));
+  }
+
+  #leaseOf({ entry: { leaseMs } }: Known): number {
+    return typeof leaseMs === "number" && leaseMs <= longestLeaseMs ? Math.max(leaseMs, this.#leaseMs) : this.#leaseMs;
   }
 
   /** Of one incarnation of a group, in any state. */

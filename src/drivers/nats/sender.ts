@@ -4,7 +4,7 @@ import { pubAck } from "./api.ts";
 import type { Waiting } from "./ack-inbox.ts";
 import type { ClientMessage } from "./client.ts";
 import { apiCode, ApiError, isApiError } from "./errors.ts";
-import { outHeaders } from "./headers.ts";
+import { outHeaders, type RawHeaders } from "./headers.ts";
 import { scheduleHeaders } from "./schedule.ts";
 import type { Shared } from "./shared.ts";
 
@@ -92,7 +92,8 @@ export class Sender {
         const text = `nats: ${message.body.byteLength} bytes are more than stream "${to.stream}" may hold`;
         return message.failed("no", new DriverError("BUS_TOO_LARGE", text));
       }
-      return this.#publish(message, facts.event(message.hash % facts.partitions, to.topic), facts.native, to.stream);
+      const subject = facts.event(message.hash % facts.partitions, to.topic);
+      return this.#publish(message, subject, to.stream, outHeaders(message, facts.native));
     }
     this.#events.missing(to.stream);
     const error = new DriverError("BUS_NOT_FOUND", `nats: there is no stream "${to.stream}"`, { retryable: true });
@@ -102,17 +103,12 @@ export class Sender {
   #toQueue(message: OutMessage, group: string, topic: string, later: boolean): void {
     const { names } = this.#shared.session;
     const subject = names.queued(group, topic);
-    if (!later) return this.#publish(message, subject, names.queue, undefined);
-    const schedule = scheduleHeaders(message.notBefore!, subject);
-    this.#publish(message, names.queueSchedule(group, message.brokerId), names.queue, undefined, schedule);
+    const where = later ? names.queueSchedule(group, message.brokerId) : subject;
+    const schedule = later ? scheduleHeaders(message.notBefore!, subject) : undefined;
+    this.#publish(message, where, undefined, outHeaders(message, names.queue, schedule, group));
   }
 
-  #publish(message: OutMessage, subject: string, native: string, stream: string | undefined, more?: string): void {
-    this.#shared.session.publishAcked(
-      subject,
-      message.body,
-      outHeaders(message, native, more),
-      new Sent(message, stream, this.#events),
-    );
+  #publish(message: OutMessage, subject: string, stream: string | undefined, headers: RawHeaders): void {
+    this.#shared.session.publishAcked(subject, message.body, headers, new Sent(message, stream, this.#events));
   }
 }

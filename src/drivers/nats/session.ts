@@ -4,8 +4,10 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { AckInbox, type Waiting } from "./ack-inbox.ts";
 import type { ClientMessage, NatsClient, NatsStatus, NatsSubscription } from "./client.ts";
 import { classify, NoAnswer } from "./errors.ts";
+import { followClient } from "./follow-client.ts";
 import type { RawHeaders } from "./headers.ts";
 import { Names } from "./names.ts";
+import { Overdue } from "./overdue.ts";
 import { openClient, unlessAborted } from "./open-client.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { ServerVersion } from "./version.ts";
@@ -46,12 +48,17 @@ export class Session {
   readonly #listeners = new Set<SessionListener>();
   readonly #standing = new Set<Standing>();
   readonly #answers: AckInbox;
+  readonly #overdue: Overdue;
   /** A client that is closed leaves its own pending. */
   readonly #flushes = new Set<(error: NoAnswer) => void>();
   #client: NatsClient;
   #connected = true;
   #closed = false;
   #version: ServerVersion;
+  #following: Disposable | undefined;
+  #listening: SessionSubscription | undefined;
+  /** Why no answer can come. */
+  #deaf: DriverError | undefined;
 
   constructor(client: NatsClient, options: ResolvedOptions, context: ConnectContext) {
     this.#client = client;
@@ -60,7 +67,14 @@ export class Session {
     this.names = new Names(context.prefix);
     this.#version = new ServerVersion(client.info?.version ?? "");
     this.#answers = new AckInbox(this.newInbox());
-    this.subscribe(`${this.#answers.prefix}*`, this.#answers.take);
+    this.#overdue = new Overdue({
+      clock: this.clock,
+      answers: this.#answers,
+      timeoutMs: options.requestTimeoutMs,
+      flush: () => this.flush(),
+      fault: (error) => this.fault(error),
+    });
+    this.#listen();
     this.#follow(client);
   }
 
@@ -111,13 +125,24 @@ export class Session {
     return this.#write(subject, body, headers, reply) === undefined;
   }
 
-  /** Ends with the answer or the connection; no time-out of its own. */
+  /** Ends with the answer, with the connection, or as unanswered after `requestTimeoutMs`. */
   publishAcked(subject: string, body: Uint8Array, headers: RawHeaders | undefined, waiting: Waiting): void {
-    const reply = this.#answers.add(subject, waiting);
+    const reply = this.#answers.add(subject, waiting, this.clock.ticks());
     const problem = this.#write(subject, body, headers, reply);
-    if (problem === undefined) return;
+    if (problem === undefined) return this.#overdue.watch();
     this.#answers.drop(reply);
     waiting.lost(false, problem);
+  }
+
+  /** What is published from now on has this number or a higher one. */
+  get published(): number {
+    return this.#answers.next;
+  }
+
+  /** Publishes to such subjects, up to a number, that can have no answer any more: their stream was made again since. */
+  async unanswered(before: number, subjects: string): Promise<void> {
+    await this.flush();
+    this.#answers.unanswered(before, subjects, "the stream was deleted before it answered");
   }
 
   /** Rejects with `NoAnswer`, or the refusal. An answer may be a mere status: `statusOf`. */
@@ -209,6 +234,8 @@ export class Session {
   async close(signal: AbortSignal): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#overdue.close();
+    this.#following?.[Symbol.dispose]();
     const client = this.#client;
     if (this.options.connection !== undefined) {
       for (const { native } of this.#standing) native.unsubscribe();
@@ -222,6 +249,20 @@ export class Session {
     this.#lost(new DriverError("BUS_CLOSED", "nats: the connection is closed"));
   }
 
+  #listen(): void {
+    this.#deaf = undefined;
+    this.#listening?.unsubscribe();
+    this.#listening = this.subscribe(`${this.#answers.prefix}*`, this.#answers.take, {
+      refused: (cause) => {
+        // whoever waits for an answer is told, now and from now on
+        const where = `${this.options.inboxPrefix ?? this.names.inbox("")}.>`.replace("..", ".");
+        const text = `nats: the user may not subscribe to "${where}", where answers arrive; "inboxPrefix" moves them`;
+        this.#deaf = new DriverError("BUS_AUTHENTICATION", text, { cause });
+        this.#answers.end(this.#deaf);
+      },
+    });
+  }
+
   #write(
     subject: string,
     body: Uint8Array,
@@ -231,6 +272,7 @@ export class Session {
     if (this.#closed) return new DriverError("BUS_CLOSED", "nats: the connection is closed");
     // the client would take it and drop it without a word
     if (!this.#connected) return new NoAnswer("not connected", false);
+    if (this.#deaf !== undefined && reply?.startsWith(this.#answers.prefix)) return this.#deaf;
     try {
       this.#client.publish(
         subject,
@@ -266,18 +308,11 @@ export class Session {
   }
 
   #follow(client: NatsClient): void {
-    void this.#readStatus(client);
-    void client.closed().then((error) => {
-      if (!this.#closed && client === this.#client) return this.#rebuild(error ?? undefined);
-      return undefined;
+    this.#following?.[Symbol.dispose]();
+    this.#following = followClient(client, {
+      status: (status) => this.#status(status),
+      closed: (error) => void this.#rebuild(error),
     });
-  }
-
-  async #readStatus(client: NatsClient): Promise<void> {
-    for await (const status of client.status()) {
-      if (this.#closed || client !== this.#client) return;
-      this.#status(status);
-    }
   }
 
   #status({ type, error }: NatsStatus): void {
@@ -314,6 +349,7 @@ export class Session {
     if (this.#connected || this.#closed) return;
     this.#connected = true;
     this.#version = new ServerVersion(this.#client.info?.version ?? "");
+    if (this.#deaf !== undefined) this.#listen(); // its rights may be others by now
     this.context.status({ type: "connected" });
     this.#tell((listener) => listener.up?.());
   }

@@ -91,6 +91,7 @@ export class Shares {
       }),
     );
     const current = Promise.withResolvers<void>();
+    current.promise.catch(() => undefined); // the watch itself may be refused first
     this.#watch = bucket.watch([keys.owners(this.#group)], {
       entry: (entry) => {
         const heard = ownerEntry(entry);
@@ -98,6 +99,10 @@ export class Shares {
         else this.#owners.delete(entry.key.slice(keys.owners(this.#group).length - 1).replace(".", "/"));
       },
       current: () => current.resolve(),
+      ended: (error) => {
+        current.reject(error);
+        this.#listener.ended(error);
+      },
     });
     await this.#watch.ready;
     await current.promise;

@@ -69,4 +69,32 @@ describe("a watch of the state", () => {
     expect(await next()).toBe("a 1 1");
     await expect(next()).rejects.toThrow("closed");
   });
+
+  it("keeps 200,000 keys, of which some end", async () => {
+    const { clock, watch, next } = start();
+    const count = 200_000;
+    for (let key = 0; key < count; key += 1) watch.take(`k${key}`, key + 1, bytes("x"), Infinity);
+    watch.take("ending", count + 1, bytes("x"), clock.now() + 1_000);
+    for (let taken = 0; taken <= count; taken += 1) await next();
+    const later = next();
+    await turns();
+    clock.advance(1_000);
+    expect(await later).toBe(`ending ${count + 1} -`);
+  });
+
+  it("a key that is given more time again and again costs no more than one", async () => {
+    const { clock, watch, next } = start();
+    const hourMs = 3_600_000;
+    for (let revision = 1; revision <= 1_000; revision += 1) {
+      watch.take("a", revision, bytes("x"), clock.now() + hourMs + revision);
+      expect(await next()).toBe(`a ${revision} x`);
+    }
+    const later = next();
+    await turns();
+    clock.advance(hourMs + 999);
+    await turns();
+    expect(clock.timers).toBe(1);
+    clock.advance(1);
+    expect(await later).toBe("a 1000 -");
+  });
 });

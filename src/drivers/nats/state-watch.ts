@@ -1,9 +1,14 @@
 import type { Clock } from "../../clock.ts";
+import { DueHeap } from "./due-heap.ts";
 
 export interface StateChange {
   readonly key: string;
   readonly revision: string;
   readonly value: Uint8Array | undefined;
+}
+
+interface Change extends StateChange {
+  readonly expires: number;
 }
 
 /** Changes on their way to one reader: the latest of each key, so that a slow one costs no more than the keys there are. */
@@ -12,7 +17,11 @@ export class StateWatch {
   readonly #signal: AbortSignal;
   /** What the reader was told is there: until when. */
   readonly #known = new Map<string, number>();
-  readonly #changes = new Map<string, StateChange & { readonly expires: number }>();
+  /** Of those that end. */
+  readonly #ends = new DueHeap<string>();
+  readonly #changes = new Map<string, Change>();
+  /** One for many: each new one would pass over all that were taken since the map was last tidied. */
+  #order: Iterator<Change> = this.#changes.values();
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
 
@@ -44,25 +53,48 @@ export class StateWatch {
   async *changes(): AsyncIterable<StateChange> {
     let revision = "0";
     while (!this.#signal.aborted) {
-      const [next] = this.#changes.values();
+      const next = this.#oldest();
       const now = this.#clock.now();
       if (next !== undefined) {
         this.#changes.delete(next.key);
         const value = next.expires > now ? next.value : undefined;
-        if (value === undefined ? !this.#known.delete(next.key) : !this.#known.set(next.key, next.expires)) continue;
+        if (value === undefined) {
+          if (!this.#known.delete(next.key)) continue;
+        } else {
+          this.#known.set(next.key, next.expires);
+          this.#endsAt(next.expires, next.key);
+        }
         ({ revision } = next);
         yield { key: next.key, revision, value };
         continue;
       }
-      const over = [...this.#known].find(([, expires]) => expires <= now);
+      const over = this.#ends.take(now);
       if (over !== undefined) {
-        this.#known.delete(over[0]);
-        yield { key: over[0], revision, value: undefined };
+        if ((this.#known.get(over) ?? Infinity) > now) continue; // it went, or was given more time
+        this.#known.delete(over);
+        yield { key: over, revision, value: undefined };
         continue;
       }
       if (this.#failure !== undefined) throw this.#failure.error;
-      await this.#rung(Math.min(...this.#known.values()) - now);
+      await this.#rung((this.#ends.next ?? Infinity) - now);
     }
+  }
+
+  #oldest(): Change | undefined {
+    for (;;) {
+      const next = this.#order.next();
+      if (next.done !== true) return next.value;
+      if (this.#changes.size === 0) return undefined;
+      this.#order = this.#changes.values();
+    }
+  }
+
+  #endsAt(expires: number, key: string): void {
+    if (expires === Infinity) return;
+    this.#ends.add(expires, key);
+    if (this.#ends.size <= 2 * this.#known.size + 64) return;
+    this.#ends.clear(); // most are of keys that were given more time since
+    for (const [each, until] of this.#known) if (until !== Infinity) this.#ends.add(until, each);
   }
 
   async #rung(ms: number): Promise<void> {

@@ -2,7 +2,7 @@ import type { Address, Headers, StoredMessage } from "../../driver.ts";
 import { valueOf } from "./message.ts";
 
 /** Everything but the body, as JSON. */
-const header = "Omnibus-Stored";
+export const storedHeader = "Omnibus-Stored";
 
 interface Stored {
   readonly id: string;
@@ -17,12 +17,12 @@ interface Stored {
 
 /** A letter, a parked or a scheduled message at the server: the body as it was published, and a header for all else. */
 export function encodeStored(message: StoredMessage): Headers {
-  return [[header, JSON.stringify({ ...message, body: undefined })]];
+  return [[storedHeader, JSON.stringify({ ...message, body: undefined })]];
 }
 
 /** Undefined: what another program wrote there. */
 export function decodeStored(headers: Headers, body: Uint8Array): StoredMessage | undefined {
-  const text = valueOf(headers, header);
+  const text = valueOf(headers, storedHeader);
   if (text === undefined) return undefined;
   try {
     const { id, to, group, topic, key, headers: own, storedAt, notBefore } = JSON.parse(text) as Stored;

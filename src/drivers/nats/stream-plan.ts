@@ -153,6 +153,9 @@ export function streamConfig(options: StreamOptions, names: Names, found: Stream
   };
 }
 
+/** Every stream that the bus makes says so from the moment it is there. */
+export const isOurs = ({ metadata }: StreamConfig): boolean => metadata?.[meta.layout] !== undefined;
+
 const discards = { reject: "new", wait: "new", "drop-oldest": "old" } as const;
 
 /** 0 is for ever. */

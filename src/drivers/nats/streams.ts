@@ -7,7 +7,7 @@ import { apiCode, isApiError } from "./errors.ts";
 import { checkAttached } from "./attach.ts";
 import { keys } from "./names.ts";
 import type { Session } from "./session.ts";
-import { checkStream, differs, layout, ownStreams, StreamFacts, streamConfig } from "./stream-plan.ts";
+import { checkStream, differs, isOurs, layout, ownStreams, StreamFacts, streamConfig } from "./stream-plan.ts";
 
 /** Our streams as the server has them, which is where the routes stand too; and what the driver keeps for itself. */
 export class Streams {
@@ -15,6 +15,8 @@ export class Streams {
   readonly #api: Api;
   readonly #bucket: Bucket;
   #known: ReadonlyMap<string, StreamFacts> = new Map();
+  /** Of those that the driver keeps for itself, when each was made. */
+  readonly #made = new Map<string, string>();
 
   constructor(session: Session, api: Api, bucket: Bucket) {
     this.#session = session;
@@ -77,6 +79,7 @@ export class Streams {
         client.info?.cluster !== undefined,
       );
       const wanted = streamConfig(options, names, found);
+      if (found !== undefined) refuseForeign(wanted, found.config);
       if (found !== undefined && differs(wanted, found.config) === undefined) return "unchanged";
       const outcome = found === undefined ? "created" : "updated";
       if (dryRun) return outcome;
@@ -96,17 +99,21 @@ export class Streams {
     }
   }
 
-  /** Others are to read the streams again. */
-  async routed(): Promise<void> {
-    await this.#bucket.put(keys.routes, new TextEncoder().encode(this.#session.id()));
+  /** Others are to read the streams again; `deleted`: and this one is not to come back. */
+  async routed(deleted?: string): Promise<void> {
+    await this.#bucket.putJson(keys.routes, { id: this.#session.id(), deleted });
   }
 
-  /** Everything else that the driver needs at the server, and the layout. */
-  async prepare(): Promise<void> {
+  /** Everything else that the driver needs at the server, and the layout. Those of its streams that were made again. */
+  async prepare(): Promise<readonly string[]> {
     const { names, version, options } = this.#session;
+    const before = new Map(this.#made);
     await Promise.all(ownStreams(names, version, options.replicas).map((wanted) => this.#own(wanted)));
     await this.checkLayout();
     await this.#bucket.put(keys.layout, new TextEncoder().encode(String(layout)), { expect: 0 });
+    return [...this.#made]
+      .filter(([name, created]) => before.has(name) && before.get(name) !== created)
+      .map(([name]) => name);
   }
 
   async checkLayout(): Promise<void> {
@@ -122,7 +129,8 @@ export class Streams {
 
   async #own(wanted: StreamConfig): Promise<void> {
     try {
-      await this.#api.createStream(wanted);
+      const { created } = await this.#api.createStream(wanted);
+      this.#made.set(wanted.name, created);
       return;
     } catch (error) {
       if (!isApiError(error, apiCode.streamNameInUse)) throw explained(error, wanted.name);
@@ -130,6 +138,7 @@ export class Streams {
     const found = await this.#api.streamInfo(wanted.name);
     if (found === undefined) return await this.#own(wanted);
     refuseForeign(wanted, found.config);
+    this.#made.set(wanted.name, found.created);
     // made by an older server, or with other replicas
     const next: StreamConfig = {
       ...found.config,
@@ -140,13 +149,13 @@ export class Streams {
   }
 }
 
-/** A stream that has our name and is not ours is left as it is. */
-function refuseForeign(wanted: StreamConfig, found: StreamConfig): void {
+/** A stream that has our name and is not ours is left as it is: a bucket of the user's may be called like the prefix. */
+export function refuseForeign(wanted: StreamConfig, found: StreamConfig): void {
   const covered = wanted.subjects.every((subject) => (found.subjects ?? []).includes(subject));
-  if (covered && (found.retention ?? "limits") === (wanted.retention ?? "limits")) return;
+  if (isOurs(found) && covered && (found.retention ?? "limits") === (wanted.retention ?? "limits")) return;
   throw new DriverError(
     "BUS_CONFLICT",
-    `nats: the server has a stream "${wanted.name}" that is not the bus's: it captures ${(found.subjects ?? []).join(", ") || "nothing"}, retention ${found.retention ?? "limits"}; give the bus another prefix`,
+    `nats: the server has a stream "${wanted.name}" that is not the bus's: it captures ${(found.subjects ?? []).join(", ") || "nothing"}, retention ${found.retention ?? "limits"}, ${isOurs(found) ? "made by the bus" : "made by somebody else"}; give the bus another prefix`,
   );
 }
 

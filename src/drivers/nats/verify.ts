@@ -4,6 +4,7 @@ import { checkAttached } from "./attach.ts";
 import type { StreamConfig } from "./api-types.ts";
 import type { Shared } from "./shared.ts";
 import { ownStreams, streamConfig } from "./stream-plan.ts";
+import { refuseForeign } from "./streams.ts";
 
 /** `manage: "verify"`: rejects with what the driver itself needs and does not find, and how to make it. */
 export async function missingOwn({ session, api }: Shared): Promise<void> {
@@ -11,6 +12,7 @@ export async function missingOwn({ session, api }: Shared): Promise<void> {
   const found = await Promise.all(wanted.map(({ name }) => api.streamInfo(name)));
   const missing = wanted.filter((_, index) => found[index] === undefined);
   if (missing.length > 0) throw absent(missing);
+  for (const [index, config] of wanted.entries()) refuseForeign(config, found[index]!.config);
 }
 
 /** The same for one stream of the user's: it is there and captures what it should. */
@@ -20,6 +22,7 @@ export async function missingStream({ session, streams }: Shared, options: Strea
   const found = await streams.look(options.name);
   const config = streamConfig(options, session.names, found?.facts);
   if (found === undefined) throw absent([config]);
+  refuseForeign(config, found.native.config);
   const lacking = options.topics.filter((topic) => !found.facts.topics.includes(topic));
   if (lacking.length > 0)
     throw new DriverError(
