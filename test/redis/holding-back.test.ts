@@ -82,6 +82,7 @@ describe.skipIf(server === undefined)("what holds back a stream on redis", () =>
     const member = await consume(one, { kind: "group", group: "g", resume });
     await stored(one, ["2"], { hash: 0 });
     await has(member, 2);
+    expect(member.sink.texts).toEqual(["1", "2"]);
   });
 
   it("an id is known for the longest window of those who publish", async () => {
