@@ -1,6 +1,11 @@
 import { BusError } from "./errors.ts";
 import type { TimerWheel, WheelTimer } from "./timer-wheel.ts";
 
+export const aborted = (signal: AbortSignal): Promise<void> =>
+  signal.aborted
+    ? Promise.resolve()
+    : new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+
 /** Resolves to true when the work did, to false when `ms` passed before; rejects as the work does, or with BUS_ABORTED. */
 export function within(wheel: TimerWheel, ms: number, work: Promise<unknown>, signal?: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {

@@ -34,8 +34,13 @@ export class Ephemeral implements Receiver, Outcomes {
   }
 
   async listen(source: FanOut): Promise<void> {
-    await source.add(this);
-    this.#sources.add(source);
+    this.#sources.add(source); // before: who ends meanwhile leaves it too
+    try {
+      await source.add(this);
+    } catch (error) {
+      this.#sources.delete(source);
+      throw error;
+    }
   }
 
   /** Of a source that is no more. */
@@ -45,9 +50,8 @@ export class Ephemeral implements Receiver, Outcomes {
 
   /** Takes no more; resolves when no handler runs. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#sources].map((source) => source.remove(this)));
+    await Promise.all([this.intake.stop(), ...[...this.#sources].map((source) => source.remove(this))]);
     this.#sources.clear();
-    await this.intake.stop();
   }
 
   cutOff(reason: unknown): number {

@@ -35,7 +35,6 @@ export class FanOut implements Consumer {
   #wanted: { readonly what: string; readonly by: Consumption; readonly inForce: Promise<void> } | undefined;
   /** Of a tail: the last position of each partition that was delivered, or that it starts behind. */
   #last: Map<string, string> | undefined;
-  #opening: Promise<void> | undefined;
 
   constructor(core: Core, broker: Broker, source: FanOutSource, from: StartAt = { at: "newest" }) {
     this.#source = source;
@@ -58,43 +57,26 @@ export class FanOut implements Consumer {
 
   /** Resolves when what is published from now on reaches the receiver; again, when its patterns have changed. */
   async add(receiver: Receiver): Promise<void> {
-    this.#forget(receiver);
-    const patterns = [...receiver.patterns];
-    this.#all.set(receiver, patterns);
-    this.#count(receiver, 1);
-    for (const pattern of patterns) this.#receivers.add(pattern, receiver);
-    try {
-      await (this.#opening ??= this.#open());
-      await this.#want();
-    } catch (error) {
-      this.#forget(receiver);
-      throw error;
-    }
-  }
-
-  async #open(): Promise<void> {
+    const known = this.#all.has(receiver);
+    this.#know(receiver);
     try {
       await this.supervisor.open();
+      await this.#want();
     } catch (error) {
-      this.#opening = undefined;
+      if (!known) void this.remove(receiver);
       throw error;
     }
   }
 
-  /** Resolves when it is out; the last one closes the consumption. */
-  async remove(receiver: Receiver): Promise<void> {
-    this.#forget(receiver);
-    const ending =
-      this.#all.size > 0
-        ? this.#want()
-        : this.#opening === undefined
-          ? Promise.resolve()
-          : this.close(AbortSignal.abort());
+  /** Resolves when it is out, or, of one that `stays`, when what it no longer wants is; the last one closes the consumption. Never rejects. */
+  async remove(receiver: Receiver, stays = false): Promise<void> {
+    if (stays) this.#know(receiver);
+    else this.#forget(receiver);
+    const ending = this.#all.size > 0 ? this.#want() : this.close(AbortSignal.abort());
     await ending.catch((error: unknown) => this.supervisor.untold("leaving", error)); // it is out all the same
   }
 
   async close(signal: AbortSignal): Promise<void> {
-    this.#opening = undefined;
     this.#last = undefined;
     await this.supervisor.close(signal);
   }
@@ -121,8 +103,8 @@ export class FanOut implements Consumer {
     return fanOutWindow;
   }
 
-  opened(): void {
-    this.#want().catch((error: unknown) => this.supervisor.ended(error, true));
+  opened(): Promise<void> {
+    return this.#want();
   }
 
   deliver(messages: readonly InMessage[]): void {
@@ -169,6 +151,14 @@ export class FanOut implements Consumer {
       if (count === 0) counts.delete(pattern);
       else counts.set(pattern, count);
     }
+  }
+
+  #know(receiver: Receiver): void {
+    this.#forget(receiver);
+    const patterns = [...receiver.patterns];
+    this.#all.set(receiver, patterns);
+    this.#count(receiver, 1);
+    for (const pattern of patterns) this.#receivers.add(pattern, receiver);
   }
 
   #forget(receiver: Receiver): void {

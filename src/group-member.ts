@@ -1,5 +1,6 @@
 import { checkGroup } from "./check-group.ts";
 import type { Core } from "./core.ts";
+import { aborted } from "./deadline.ts";
 import type { Consumption, DriverConnection, Headers, InMessage, Source, StartAt, Window } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import type { BaseRunner } from "./handler-runner.ts";
@@ -124,7 +125,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   /** After `stop`, or by force. */
   async close(signal: AbortSignal): Promise<void> {
     this.#closing = true;
-    if (!signal.aborted) await this.#settler.flush().catch(() => undefined); // what could not be settled comes again
+    await Promise.race([this.#settler.flush().catch(() => undefined), aborted(signal)]); // what could not be settled comes again
     this.#settler.use(undefined);
     await this.supervisor.close(signal);
   }

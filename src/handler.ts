@@ -121,7 +121,11 @@ export interface Subscription extends AsyncDisposable {
   pause(): Promise<void>;
   resume(): Promise<void>;
   stats(): Stats;
-  /** Waits for the handlers that run. True when it was there. */
+  /**
+   * Waits for the handlers that run. True when it was there. With the last handler of a group it hands back what is unsettled, and
+   * rejects with BUS_CONNECTION when the broker could not be told: it is over all the same, and the broker finds out. So does the
+   * end of a loop over `bus.events`. Others resolve.
+   */
   unsubscribe(options?: {
     /** When handlers are cut off. @default 30_000 */ readonly timeoutMs?: number | undefined;
   }): Promise<boolean>;

@@ -10,7 +10,7 @@ import { open } from "./receiving.ts";
 import { Suspects } from "./suspects.ts";
 import { header } from "./wire-names.ts";
 import { giveViews } from "./views.ts";
-import type { Runner, Work, WorkOwner } from "./work.ts";
+import { handBack, type Runner, type Work, type WorkOwner } from "./work.ts";
 
 const noteAgainMs = 1_000;
 /** Behind keys that are merely busy; each of them would be a suspect after a crash. */
@@ -288,8 +288,11 @@ export class Intake implements WorkOwner {
     if (work.revoked || this.#stopped) return void this.#unstart(work, () => this.leave(work));
     const { runners, events } = work;
     work.begin();
-    for (let index = 0; index < runners.length; index += 1)
-      runners[index]!.start(work, events === undefined ? work.event! : events[index]!);
+    for (let index = 0; index < runners.length; index += 1) {
+      const runner = runners[index]!;
+      if (this.#all.has(runner)) runner.start(work, events === undefined ? work.event! : events[index]!);
+      else work.ended(runner, handBack); // it left while the schema answered, or the note was written
+    }
   }
 
   /** Prepared first, so that what is dead already never runs; then noted, so that a crash in it counts. */

@@ -1,5 +1,6 @@
 import type { Core } from "./core.ts";
 import type { Headers, StoredMessage } from "./driver.ts";
+import { noHandler } from "./letter.ts";
 import { LetterClaim } from "./letter-claim.ts";
 import type { Outbound } from "./outbound.ts";
 import { PublishOp } from "./publish-op.ts";
@@ -10,6 +11,8 @@ import { errorFields } from "./status-board.ts";
 import { asked, asMessage, headerOf } from "./stored-letter.ts";
 import type { Broker } from "./supervisor.ts";
 import { header, headerPrefix } from "./wire-names.ts";
+
+const kept: ReadonlySet<string> = new Set([header.firstFailedAt, header.history, header.handlersDone]);
 
 /** Sends letters back to the queues of their groups. */
 export class LetterReplay {
@@ -63,12 +66,12 @@ export class LetterReplay {
   async #send(stored: StoredMessage, data: unknown): Promise<void> {
     const replays = Number(headerOf(stored, header.replays) ?? 0) + 1;
     const eventId = headerOf(stored, header.letterEventId) ?? stored.id;
-    const failedHandlers = headerOf(stored, header.handlersFailed) ?? "";
+    const failed = headerOf(stored, header.reasonCode) === noHandler ? "" : headerOf(stored, header.handlersFailed);
     const changed = data === undefined ? undefined : await this.#rewrite(stored, data);
     const headers: Headers = [
       ...(changed?.headers ?? stored.headers.filter(([name]) => !name.startsWith(headerPrefix))),
-      ...stored.headers.filter(([name]) => name === header.firstFailedAt || name === header.history),
-      ...(failedHandlers === "" ? [] : [[header.handlersOnly, failedHandlers] as const]),
+      ...stored.headers.filter(([name]) => kept.has(name)),
+      ...(failed ? [[header.handlersOnly, failed] as const] : []),
       [header.replays, String(replays)],
     ];
     const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;

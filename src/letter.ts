@@ -8,6 +8,8 @@ import { header, headerPrefix } from "./wire-names.ts";
 import type { Work } from "./work.ts";
 import { reasonOf, redact, textOf } from "./wrap-error.ts";
 
+/** Nobody knows for whom such a letter waited: its replay is for all but those that are done. */
+export const noHandler = "BUS_NO_HANDLER";
 const stackLimit = 8_192;
 const messageLimit = 1_024;
 
@@ -21,7 +23,9 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
     ...((encoded?.headers ?? message.headers()) as Headers)
       .filter(([name]) => !name.startsWith(headerPrefix))
       .map(([name, value]): [string, string] => [name, value]),
-    ...historyHeaders(work).filter(([name]) => name !== header.handlersDone && name !== header.handlersOnly),
+    ...historyHeaders(work).filter(
+      ([name]) => name !== header.handlersOnly && (name !== header.handlersDone || reason.code === noHandler),
+    ),
     [header.letterEventId, eventId],
     [header.letterAttempts, String(work.attempts)],
     [header.failedAt, String(now)],

@@ -1,7 +1,7 @@
 import type { Bus } from "./bus.ts";
 import { closed, Connector } from "./connector.ts";
 import type { Core } from "./core.ts";
-import { within } from "./deadline.ts";
+import { aborted, within } from "./deadline.ts";
 import type { Driver, DriverConnection } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import type { EventIterator } from "./event-iterator.ts";
@@ -189,10 +189,7 @@ export class Lifecycle implements Broker {
     const said = (error: unknown): void => this.#core.board.log("warn", "closing", errorFields(error));
     const inTime = async (work: () => Promise<unknown>): Promise<void> => {
       if (force.signal.aborted) return;
-      const aborted = new Promise<void>((resolve) =>
-        force.signal.addEventListener("abort", () => resolve(), { once: true }),
-      );
-      await Promise.race([work().catch(said), aborted]);
+      await Promise.race([work().catch(said), aborted(force.signal)]);
     };
     for (const iterator of this.iterators) iterator.end(undefined).catch(said);
     const connected = this.connector.active !== undefined;

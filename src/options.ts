@@ -71,9 +71,9 @@ export interface BusOptions extends Partial<Readonly<DriverSections>> {
 }
 
 export interface ReconnectPolicy {
-  /** Tries in a row before it is given up. @default for ever */
+  /** Tries in a row before it is given up; a line that comes and goes uses them up sooner. @default for ever */
   readonly maxAttempts?: number | undefined;
-  /** The first wait; doubled from try to try. @default 100 */
+  /** The first wait; doubled from try to try, and again the first when the driver says that the line is back. @default 100 */
   readonly minMs?: number | undefined;
   /** The longest wait. @default 2_000 */
   readonly maxMs?: number | undefined;

@@ -29,7 +29,6 @@ export class Requester implements Consumer {
   readonly #outbound: Outbound;
   readonly #supervisor: Supervisor;
   readonly #pending = new Map<string, Pending>();
-  #opening: Promise<void> | undefined;
 
   constructor(core: Core, broker: Broker, publisher: Publisher, outbound: Outbound) {
     this.#core = core;
@@ -101,12 +100,9 @@ export class Requester implements Consumer {
     }
   }
 
-  #ready(): Promise<void> {
-    this.#opening ??= this.#supervisor.open().catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening.then(() => this.#supervisor.running());
+  async #ready(): Promise<void> {
+    await this.#supervisor.open();
+    await this.#supervisor.running();
   }
 
   #withinLimits(work: Promise<void>, type: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {

@@ -83,7 +83,7 @@ export class Responders {
     try {
       await subscription.start();
     } catch (error) {
-      this.#all.delete(subscription);
+      if (!this.#all.delete(subscription)) return; // unsubscribed meanwhile
       this.#core.counters.subscriptions -= 1;
       throw error;
     }
@@ -92,9 +92,9 @@ export class Responders {
   async #remove(subscription: ResponderSubscription, timeoutMs: number): Promise<boolean> {
     if (!this.#all.delete(subscription)) return false;
     this.#core.counters.subscriptions -= 1;
-    await this.#subscriptions.leaveDirect(subscription.group, subscription.responder);
-    if (!(await within(this.#core.wheel, timeoutMs, subscription.responder.stop())))
-      subscription.responder.abort(closed());
+    const { group, responder } = subscription;
+    const ended = Promise.all([this.#subscriptions.leaveDirect(group, responder), responder.stop()]);
+    if (!(await within(this.#core.wheel, timeoutMs, ended))) responder.abort(closed());
     return true;
   }
 }
@@ -130,7 +130,7 @@ class ResponderSubscription implements Subscription {
 
   async start(): Promise<void> {
     await this.#subscriptions.listenDirect(this.group, this.responder);
-    this.#state = "running";
+    if (this.#state === "declared") this.#state = "running";
   }
 
   pause(): Promise<void> {

@@ -35,11 +35,10 @@ interface Entry {
   release: () => void;
 }
 
-/** `joining`: handlers on their way in, for whom it has to stay open. */
 interface OwnMember {
   readonly member: GroupMember;
+  /** For the first time. */
   readonly opened: Promise<void>;
-  joining: number;
 }
 
 /** Everything of this bus that receives events: members of groups, subscribers on their own, and the consumptions they share. */
@@ -153,7 +152,10 @@ export class Subscriptions {
       this.#tails.delete(stream);
       for (const { ephemeral } of this.#entries) ephemeral?.leave(fanOut);
     }
-    await Promise.all(gone.map(([, fanOut]) => fanOut.close(AbortSignal.abort())));
+    const closing = gone.map(([, fanOut]) =>
+      fanOut.close(AbortSignal.abort()).catch((error: unknown) => fanOut.supervisor.untold("leaving", error)),
+    );
+    await Promise.all(closing);
     await Promise.all([...this.#members.values()].map(({ member }) => member.prepare(connection)));
     for (const entry of this.#entries)
       if (entry.ephemeral !== undefined) await this.#tail(entry.ephemeral, { at: "oldest" });
@@ -186,9 +188,9 @@ export class Subscriptions {
       entry.release();
       entry.state = "closed";
     }
+    const said = (error: unknown): void => this.#core.board.log("warn", "closing", errorFields(error));
     await Promise.all([
-      ...this.members.map((member) => member.close(signal)),
-      ...this.fanOuts.map((fanOut) => fanOut.close(signal)),
+      ...[...this.members, ...this.fanOuts].map((each) => each.close(signal).catch(said)),
       ...[...this.#ending.values()].map((ended) => ended.catch(() => undefined)), // whoever unsubscribed hears of it
     ]);
     this.#entries.clear();
@@ -205,8 +207,10 @@ export class Subscriptions {
     await this.#fanOut(this.#directs, group, { kind: "direct", group }).add(receiver);
   }
 
-  async leaveDirect(group: string | undefined, receiver: Receiver): Promise<void> {
-    await this.#leave(this.#directs, group, receiver);
+  /** Or, of a member that stays, what it no longer wants of it. Never rejects. */
+  async leaveDirect(group: string | undefined, receiver: Receiver, stays = false): Promise<void> {
+    await this.#directs.get(group)?.remove(receiver, stays);
+    this.#sweep();
   }
 
   #stateOf(entry: Entry): "declared" | "running" | "recovering" | "closed" {
@@ -266,20 +270,17 @@ export class Subscriptions {
     const { runner } = entry;
     const existing = this.#members.get(group);
     if (existing !== undefined) {
-      const { member } = existing;
+      const { member, opened } = existing;
       entry.member = member;
-      existing.joining += 1;
-      member.add(runner);
+      member.add(runner); // from now on it stays open for this one
       try {
-        await existing.opened;
+        await opened;
+        await member.open(); // it may have been given up
         await member.prepare(await this.#broker.ready());
         await this.listenDirect(group, member);
       } catch (error) {
-        member.remove(runner);
-        runner.giveBack();
+        this.#leave(member, runner, 30_000).catch((failure: unknown) => member.supervisor.untold("leaving", failure));
         throw error;
-      } finally {
-        existing.joining -= 1;
       }
       return;
     }
@@ -288,12 +289,12 @@ export class Subscriptions {
     member.add(runner);
     entry.member = member;
     const opened = this.listenDirect(group, member).then(() => member.open());
-    this.#members.set(group, { member, opened, joining: 0 });
+    this.#members.set(group, { member, opened });
     try {
       await opened;
     } catch (error) {
       this.#members.delete(group);
-      await this.leaveDirect(group, member);
+      void this.leaveDirect(group, member);
       throw error;
     }
   }
@@ -309,17 +310,17 @@ export class Subscriptions {
     const listening = await Promise.allSettled([ephemeral.listen(direct), this.#tail(ephemeral, { at: "newest" })]);
     const failed = listening.find(({ status }) => status === "rejected") as PromiseRejectedResult | undefined;
     if (failed === undefined) return;
-    const sources = [...ephemeral.sources];
     await ephemeral.stop(); // or it would get what comes by the other one
-    this.#sweep(sources);
+    this.#sweep();
     throw failed.reason;
   }
 
   async #tail(ephemeral: Ephemeral, from: StartAt): Promise<void> {
-    for (const { stream } of this.#routing.reads(ephemeral.patterns)) {
+    const listening = this.#routing.reads(ephemeral.patterns).flatMap(({ stream }) => {
       const fanOut = this.#fanOut(this.#tails, stream, { kind: "tail", stream }, from);
-      if (!ephemeral.sources.has(fanOut)) await ephemeral.listen(fanOut);
-    }
+      return ephemeral.sources.has(fanOut) ? [] : [ephemeral.listen(fanOut)];
+    });
+    await Promise.all(listening);
   }
 
   async #remove(entry: Entry, timeoutMs: number): Promise<boolean> {
@@ -329,32 +330,37 @@ export class Subscriptions {
     const wasOpen = entry.state === "started";
     entry.state = "closed";
     if (!wasOpen) return true;
-    const closing = new BusError("BUS_CLOSED", "the subscription ends");
-    const own = this.#members.get(entry.options.group ?? "");
     if (ephemeral !== undefined) {
-      const sources = [...ephemeral.sources];
       await this.#end(ephemeral, async () => {
-        if (!(await within(this.#core.wheel, timeoutMs, ephemeral.stop()))) runner.abortAll(closing);
+        if (!(await within(this.#core.wheel, timeoutMs, ephemeral.stop()))) runner.abortAll(ending());
       });
-      this.#sweep(sources);
-    } else if (member !== undefined && own?.member === member && (member.runners.size > 1 || own.joining > 0)) {
+      this.#sweep();
+    } else if (member !== undefined) await this.#leave(member, runner, timeoutMs);
+    return true;
+  }
+
+  /** A handler leaves its group; the last one takes the member along. */
+  async #leave(member: GroupMember, runner: BaseRunner, timeoutMs: number): Promise<void> {
+    const { group } = member.options;
+    const { wheel } = this.#core;
+    if (this.#members.get(group)?.member !== member) return; // it never opened
+    if (member.runners.size > 1) {
       member.remove(runner);
       runner.giveBack();
-      if (!(await within(this.#core.wheel, timeoutMs, runner.quiet()))) runner.abortAll(closing);
-      await this.listenDirect(entry.options.group, member);
-    } else if (member !== undefined) {
-      this.#members.delete(entry.options.group!);
-      await this.#end(member, async () => {
-        await this.leaveDirect(entry.options.group, member);
-        if (!(await within(this.#core.wheel, timeoutMs, member.stop()))) member.cutOff(closing);
-        const force = new AbortController();
-        const closed = member.close(force.signal);
-        if (await within(this.#core.wheel, closeMs, closed)) return;
-        force.abort(closing);
-        await closed;
-      });
+      const left = Promise.all([this.leaveDirect(group, member, true), runner.quiet()]);
+      if (!(await within(wheel, timeoutMs, left))) runner.abortAll(ending());
+      return;
     }
-    return true;
+    this.#members.delete(group);
+    await this.#end(member, async () => {
+      const stopped = Promise.all([this.leaveDirect(group, member), member.stop()]);
+      if (!(await within(wheel, timeoutMs, stopped))) member.cutOff(ending());
+      const force = new AbortController();
+      const closed = member.close(force.signal);
+      if (await within(wheel, closeMs, closed)) return;
+      force.abort(ending());
+      await closed;
+    });
   }
 
   /** While it ends, the bus's own close waits for it, up to its last settlement, and cuts it off. */
@@ -374,15 +380,11 @@ export class Subscriptions {
     return fanOut;
   }
 
-  async #leave<Key>(map: Map<Key, FanOut>, key: Key, receiver: Receiver): Promise<void> {
-    const fanOut = map.get(key);
-    if (fanOut === undefined) return;
-    await fanOut.remove(receiver);
-    if (fanOut.empty) map.delete(key);
-  }
-
-  #sweep(fanOuts: readonly FanOut[]): void {
+  /** Fan-outs that nobody listens to any more. */
+  #sweep(): void {
     for (const map of [this.#tails, this.#directs] as readonly Map<string | undefined, FanOut>[])
-      for (const [key, fanOut] of map) if (fanOuts.includes(fanOut) && fanOut.empty) map.delete(key);
+      for (const [key, fanOut] of map) if (fanOut.empty) map.delete(key);
   }
 }
+
+const ending = (): BusError => new BusError("BUS_CLOSED", "the subscription ends");

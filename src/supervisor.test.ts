@@ -16,6 +16,9 @@ class Line {
   readonly supervisor: Supervisor;
   tries = 0;
   isUp = true;
+  closed = 0;
+  /** What is done once it is open. */
+  opened: () => unknown = () => undefined;
   /** Waited for by each try, after it has looked whether the line is there. */
   gate: Promise<void> | undefined;
 
@@ -38,7 +41,7 @@ class Line {
       window: () => ({ messages: 1, bytes: 1 }),
       deliver: () => undefined,
       revoked: () => undefined,
-      opened: () => undefined,
+      opened: () => this.opened(),
     });
   }
 
@@ -47,7 +50,7 @@ class Line {
     const { isUp } = this;
     await this.gate;
     if (!isUp) throw new Error("there is no line");
-    return { close: () => Promise.resolve() } as unknown as Consumption;
+    return { close: async () => void (this.closed += 1) } as unknown as Consumption;
   }
 
   lose(): void {
@@ -112,6 +115,58 @@ describe("what opens a subscription again", () => {
     expect(line.tries).toBe(6);
     await line.pass(120);
     expect(line.tries).toBe(7);
+  });
+
+  it("closes what opened but can't do what it is for, and waits longer from try to try", async () => {
+    const line = new Line();
+    await line.supervisor.open();
+    line.opened = () => Promise.reject(new Error("not that"));
+    line.supervisor.ended(new Error("the line broke"), false);
+    await line.pass(110);
+    expect([line.tries, line.closed, line.supervisor.state, line.supervisor.consumption]).toEqual([
+      2,
+      1,
+      "recovering",
+      undefined,
+    ]);
+    await line.pass(90); // 100 at least
+    expect(line.tries).toBe(2);
+    line.opened = () => undefined;
+    await line.pass(120);
+    expect([line.tries, line.closed, line.supervisor.state]).toEqual([3, 1, "running"]);
+  });
+
+  it("hears nothing of a try that fails after it was closed and opened again", async () => {
+    const line = new Line(1);
+    await line.supervisor.open();
+    line.lose();
+    const held = Promise.withResolvers<void>();
+    line.gate = held.promise;
+    await line.pass(110);
+    await line.supervisor.close(AbortSignal.abort());
+    line.gate = undefined;
+    line.isUp = true;
+    await line.supervisor.open();
+    line.lose();
+    held.resolve();
+    await turns();
+    expect(line.supervisor.state).toBe("recovering");
+    line.isUp = true;
+    await line.pass(110);
+    expect([line.supervisor.state, line.tries]).toEqual(["running", 4]);
+  });
+
+  it("is opened once, however many ask, and again once it was given up", async () => {
+    const line = new Line(1);
+    await Promise.all([line.supervisor.open(), line.supervisor.open()]);
+    await line.supervisor.open();
+    expect(line.tries).toBe(1);
+    line.lose();
+    await line.pass(110);
+    expect(line.supervisor.state).toBe("closed");
+    line.isUp = true;
+    await line.supervisor.open();
+    expect([line.supervisor.state, line.supervisor.failure]).toEqual(["running", undefined]);
   });
 
   it.each(["closed", "given up"])("leaves nothing behind when it is %s", async (how) => {

@@ -28,8 +28,8 @@ export interface Consumer {
   /** `all`: ownership of everything ended. */
   revoked(which: readonly InMessage[] | { readonly partition: string } | "all"): void;
   spec?(spec: GroupSpec): void;
-  /** It runs: for the first time, or again. */
-  opened(consumption: Consumption): void;
+  /** It is open, for the first time or again; it runs once what this returns has resolved. */
+  opened(consumption: Consumption): unknown;
 }
 
 /** Keeps one consumption open: opens it again after it ended, for ever or as often as `reconnect` says, where it was. */
@@ -42,6 +42,7 @@ export class Supervisor {
   #consumption: Consumption | undefined;
   #state: "closed" | "opening" | "running" | "recovering" = "closed";
   #failure: BusError | undefined;
+  #opening: Promise<void> = Promise.resolve();
   /** Until the next try to open it again; undefined while one is under way. */
   #retry: { cancel(): void } | undefined;
   #tryAgain: () => void = () => undefined;
@@ -66,13 +67,20 @@ export class Supervisor {
     return this.#failure;
   }
 
-  /** Rejects when it could not be opened; only an open one is opened again. */
-  async open(): Promise<void> {
+  /** Unless it is open, or comes back by itself. Rejects when it could not be opened; only an open one is opened again. */
+  open(): Promise<void> {
+    if (this.#state === "closed") this.#opening = this.#open();
+    return this.#opening;
+  }
+
+  async #open(): Promise<void> {
     this.#state = "opening";
+    const starting = this.#start(this.#failure === undefined ? undefined : this.#floors); // it was given up
+    const generation = this.#generation;
     try {
-      await this.#start(undefined);
+      await starting;
     } catch (error) {
-      this.#state = "closed";
+      if (generation === this.#generation) this.#state = "closed";
       throw wrapError(this.#broker.driver, `opening ${this.#consumer.what}`, error);
     }
   }
@@ -100,6 +108,7 @@ export class Supervisor {
     this.#generation += 1;
     this.#consumption = undefined;
     this.#state = "closed";
+    this.#failure = undefined;
     this.#retry?.cancel();
     this.#broker.whenBack.delete(this.#hurry);
     this.#tell(new Failure("BUS_CLOSED", `${this.#consumer.what} is closed`));
@@ -125,11 +134,20 @@ export class Supervisor {
     const consumption = await connection.consume(this.#consumer.source(resume), sink, this.#consumer.window());
     if (generation !== this.#generation) return consumption.close(AbortSignal.abort());
     this.#consumption = consumption;
+    const opened = this.#consumer.opened(consumption);
+    sink.open();
+    try {
+      await opened;
+    } catch (error) {
+      if (generation !== this.#generation) return;
+      this.#consumption = undefined;
+      consumption.close(AbortSignal.abort()).catch((failure: unknown) => this.untold("closing", failure));
+      throw error;
+    }
+    if (generation !== this.#generation) return;
     this.#state = "running";
     this.#broker.whenBack.delete(this.#hurry);
     this.#failure = undefined;
-    this.#consumer.opened(consumption);
-    sink.open();
     this.#tell(undefined);
   }
 
@@ -221,18 +239,20 @@ export class Supervisor {
   #try(attempt: number, generation: number): void {
     this.#retry = undefined;
     if (generation !== this.#generation) return;
-    this.#start(this.#floors).then(
+    const starting = this.#start(this.#floors);
+    const own = this.#generation;
+    starting.then(
       () => {
-        if (this.#state !== "running") return;
+        if (own !== this.#generation) return;
         this.#core.counters.reconnects += 1;
         this.#core.board.say({ type: "connected", driver: this.#broker.driver.name });
         this.#core.board.log("info", "subscription runs again", { of: this.#consumer.what, attempt });
       },
       (error: unknown) => {
-        if (this.#state !== "recovering") return;
+        if (own !== this.#generation) return;
         this.#failure = wrapError(this.#broker.driver, `opening ${this.#consumer.what} again`, error);
         this.#step += 1;
-        this.#again(attempt + 1, this.#generation);
+        this.#again(attempt + 1, own);
       },
     );
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { connect } from "../../src/index.ts";
+import { Fault } from "../support/faulty-driver.ts";
 import { silence, until, within } from "../../src/testing/until.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { fresh, gate, LogBook, Seen, Tick, Tock } from "../support/events.ts";
@@ -149,5 +150,36 @@ describe("a close that rejects", () => {
     stop.abort();
     await until(() => logger.of("unsubscribing failed").length === 1, "the line", 1_000);
     await within(bus.close(), "the end", 2_000);
+  });
+});
+
+describe("closing while one group can't hand back", () => {
+  it("lets the others do it before the connection goes", async () => {
+    const calls: string[] = [];
+    const slow = gate();
+    const driver = tapped({
+      connection: (connection) => ({
+        close: (signal) => (calls.push("connection"), connection.close(signal)),
+      }),
+      consumption: (consumption, source) => ({
+        close: async (signal) => {
+          if (source.kind !== "group") return consumption.close(signal);
+          if (source.group === "bad") throw new Fault("no answer");
+          await slow.opened;
+          await consumption.close(signal);
+          calls.push("good");
+        },
+      }),
+    });
+    const logger = new LogBook();
+    const bus = await connect({ driver, logger });
+    await bus.subscribe(Tick, () => undefined, { group: "bad" });
+    await bus.subscribe(Tick, () => undefined, { group: "good" });
+    const closing = bus.close();
+    await until(() => logger.of("closing").length === 1, "the failure of the one");
+    await silence(() => calls.length, "closed under the other", 40);
+    slow.open();
+    await closing;
+    expect(calls).toEqual(["good", "connection"]);
   });
 });

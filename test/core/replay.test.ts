@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { OutMessage } from "../../src/driver.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
-import { connect } from "../../src/index.ts";
+import { connect, Reject } from "../../src/index.ts";
 import { DriverError } from "../../src/internal/driver-error.ts";
 import { upTo } from "../../src/testing/runs.ts";
 import { until } from "../../src/testing/until.ts";
-import { Keyed, Seen } from "../support/events.ts";
+import { fresh, Keyed, Seen } from "../support/events.ts";
 import { tapped } from "../support/tapped-driver.ts";
 
 describe("replaying many letters", () => {
@@ -108,5 +108,31 @@ describe("replaying many letters", () => {
     expect(await bus.deadLetters.discard(left!.id)).toBe(0); // claimed
     held!.stored("1");
     expect(await replay).toEqual({ replayed: 5, failed: 0 });
+  });
+});
+
+describe("replaying a letter of an event that nobody took any more", () => {
+  it("goes to all handlers but those that are done, whoever gave it up", async () => {
+    const name = fresh("store");
+    const options = { group: "g", order: "none", retry: { backoff: () => 20 }, handOnMs: 50 } as const;
+    const [old, bus] = [await connect({ driver: memory({ name }) }), await connect({ driver: memory({ name }) })];
+    await using _ = bus;
+    const done = new Seen();
+    await old.subscribe(Keyed, done.handle, { ...options, name: "done" });
+    await old.subscribe(Keyed, () => Promise.reject(new Reject("never")), { ...options, name: "gave-up" });
+    await old.subscribe(Keyed, () => Promise.reject(new Error("not yet")), { ...options, name: "left" });
+    await bus.publish(Keyed, { of: "k", n: 1 });
+    await until(() => old.stats().retried > 0, "the retry of the one that is left");
+    await old.close();
+    const [gaveUp, left] = [new Seen(), new Seen()];
+    await bus.subscribe(Keyed, done.handle, { ...options, name: "done" });
+    await bus.subscribe(Keyed, gaveUp.handle, { ...options, name: "gave-up" });
+    await until(async () => (await bus.deadLetters.count()) === 1, "the letter");
+    const [letter] = (await bus.deadLetters.list()).items;
+    expect(letter).toMatchObject({ reason: { code: "BUS_NO_HANDLER" }, handlers: ["gave-up"] });
+    await bus.subscribe(Keyed, left.handle, { ...options, name: "left" });
+    expect(await bus.deadLetters.replay(letter!.id)).toEqual({ replayed: 1, failed: 0 });
+    await until(() => left.count === 1 && gaveUp.count === 1, "the replay");
+    expect(done.count).toBe(1);
   });
 });

@@ -24,6 +24,12 @@ const flaws: readonly (readonly [Flaw, string, RegExp])[] = [
     /not within \d+ ms: (health to be down|everything)/,
   ],
   ["comes back late", "the broker restarted as an operator would", /I9: .* got something new after \d+ ms/],
+  [
+    "answers late again",
+    "the broker restarted as an operator would",
+    /I9: the requester got something new after \d+ ms/,
+  ],
+  ["says lost what is not", "the broker restarted as an operator would", /what lost nothing does not say that it did/],
   ["loses acknowledgements", "the broker killed and started again after a second", /I6: .* no fault explains/],
   ["says nothing", "the broker restarted as an operator would", /was told: .*and not "disconnected"/],
   ["forgets who waits", "what is asked while the broker is silent ends", /what did not: .*groups\.list/],

@@ -54,6 +54,8 @@ export class FaultyDriver implements Driver {
   groupGate: Promise<unknown> | undefined;
   /** Nothing that a consumption is asked for reaches the broker. */
   deaf = false;
+  /** What a consumption is asked in this way is never answered, but for a close by force. */
+  readonly mute: Set<"wants" | "stop" | "flush" | "close"> = new Set();
   pingGate: Promise<unknown> | undefined;
   sendFault: (message: OutMessage, attempt: number) => SendFault | undefined = () => undefined;
   /** Settlements of dead letters that still answer `unknown`, without effect. */
@@ -175,9 +177,10 @@ export class FaultyDriver implements Driver {
     const consumption = await inner.consume(source, sink, window);
     if (source.kind === "group") await this.groupGate;
     let ended = false;
-    const check = (): void => {
+    const check = async (asked: "wants" | "stop" | "flush" | "close"): Promise<void> => {
       if (ended) throw new Fault("this consumption has ended");
       if (this.deaf) throw new Fault("the broker does not hear");
+      if (this.mute.has(asked)) await new Promise(() => undefined);
     };
     this.opened.push({
       source,
@@ -194,7 +197,7 @@ export class FaultyDriver implements Driver {
         if (!ended) consumption.window(given, partition);
       },
       wants: async (patterns, answers) => {
-        check();
+        await check("wants");
         await consumption.wants(patterns, answers);
       },
       ack: (messages) => {
@@ -211,17 +214,17 @@ export class FaultyDriver implements Driver {
       record: async (notes) => (ended ? notes.map(() => "stale" as const) : consumption.record(notes)),
       flush: async () => {
         if (ended) return;
-        check();
+        await check("flush");
         await consumption.flush();
       },
       stop: async () => {
         if (ended) return;
-        check();
+        await check("stop");
         await consumption.stop();
       },
       close: async (signal) => {
         if (ended) return;
-        check();
+        if (!signal.aborted || this.deaf) await check("close");
         await consumption.close(signal);
         ended = true;
       },

@@ -221,6 +221,26 @@ describe("a member of an ordered group", () => {
     expect(member.sink.messages.slice(60).map(({ position }) => position)).toEqual(["2", "18", "34", "50"]);
   });
 
+  it("reads on in a paused partition that was lost and gained again in one turn, when losing it lifted the bound", async () => {
+    const { world, connection } = await started();
+    const member = await joinGroup(connection, "g");
+    member.consumption.window({ messages: 0, bytes: 0 }, "events/1");
+    spread(connection, 32);
+    await all(member, 30);
+    const revoked = member.sink.revoked.bind(member.sink);
+    member.sink.revoked = (which) => {
+      revoked(which);
+      if ("partition" in which) member.consumption.window(wide, which.partition); // as run-ahead does
+    };
+    const database = world.raw(); // another has taken all and left again
+    database.exec(
+      "UPDATE omnibus_own SET member = NULL, epoch = epoch + 1; UPDATE omnibus_grp SET roster = roster + 2",
+    );
+    database.close();
+    const ofOne = (): number => member.sink.messages.filter(({ partition }) => partition === "events/1").length;
+    await until(() => ofOne() === 2, "what was paused");
+  });
+
   it("refuses to retry or release a single message: it keeps its place", async () => {
     const { connection } = await started();
     const member = await joinGroup(connection, "g");

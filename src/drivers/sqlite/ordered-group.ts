@@ -328,6 +328,7 @@ export class OrderedGroup implements Consumption {
     if (lost > 0) this.#sink.lost(lost, "dropped by retention before it was handled");
     for (const part of shares?.lost ?? []) this.#lose(part);
     for (const part of shares?.gained ?? []) {
+      part.most = this.#limits.get(part.name) ?? part.most; // losing its former self may have lifted the bound
       this.#parts.set(part.name, part);
       this.#sink.floor(part.name, String(part.cursor));
     }

@@ -5,7 +5,7 @@ import { idsOf, summary, type Violation } from "../invariants/history.ts";
 import { isFull, seed } from "../settings.ts";
 import { until, within } from "../until.ts";
 import { ticks } from "./journal.ts";
-import { deliversAgain, type FaultWindow, firstFresh, judge } from "./judgement.ts";
+import { answersAgain, deliversAgain, type FaultWindow, firstFresh, judge } from "./judgement.ts";
 import type { Load } from "./load.ts";
 import type { RecoveryLab } from "./recovery-lab.ts";
 
@@ -60,10 +60,13 @@ export async function assertRecovered(lab: RecoveryLab, load: Load, after: After
   await drained(operator, load.groups);
   const stored = driver.capabilities.replay ? await storedIds(lab, operator, load) : undefined;
   const letters = await Promise.all(load.groups.map((group) => operator.deadLetters.count({ group })));
+  const lost = load.consumers
+    .flatMap((bus) => lab.said(bus))
+    .flatMap((status) => (status.type === "messages-lost" ? [status.stream] : []));
   await lab.closeAll();
 
   const { history } = journal;
-  const saidLost = load.consumers.some((bus) => lab.said(bus).some(({ type }) => type === "messages-lost"));
+  const ofGroups = lost.filter((of) => of.startsWith('group "'));
   const { since, withinMs = againMs, tail = true } = after;
   console.info(
     `${driver.name}: new events after ${[...load.groups, undefined].map((group) => Math.round((firstFresh(history, group, since) ?? NaN) - since)).join(", ")} ms; seed ${seed}, ${JSON.stringify(summary(history))}`,
@@ -74,16 +77,18 @@ export async function assertRecovered(lab: RecoveryLab, load: Load, after: After
       capabilities: driver.capabilities,
       groups: load.groups,
       ordered: load.ordered,
-      tail: tail && !saidLost,
+      tail: tail && lost.length === ofGroups.length,
       stored,
       faults: after.faults,
       repeatsMs: lab.repeatsMs,
       disowned: after.disowned,
     }),
     ...deliversAgain(history, [...load.groups, undefined], since, withinMs),
+    ...answersAgain(load.answeredAt, since, withinMs),
     ...loud([], [], lab.watch.complaints),
   ];
   assertNone(violations);
+  if (after.disowned === undefined) assert.deepEqual(ofGroups, [], "what lost nothing does not say that it did");
   assert.deepEqual(letters, [0, 0], "no handler failed, and nothing was given up");
 }
 

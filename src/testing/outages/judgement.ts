@@ -114,12 +114,24 @@ export function deliversAgain(
   withinMs: number,
 ): Violation[] {
   return groups.flatMap((group) => {
-    const at = firstFresh(history, group, since);
     const who = group === undefined ? "the tail" : `group ${group}`;
-    if (at !== undefined && at - since <= withinMs) return [];
-    const message = at === undefined ? "got nothing new" : `got something new after ${Math.round(at - since)} ms`;
-    return [{ invariant: "I9", message: `${who} ${message}, ${withinMs} are allowed`, ids: [] }];
+    return soon(who, firstFresh(history, group, since), since, withinMs);
   });
+}
+
+/** I9 of the direct lane: requests are answered soon after the fault was taken off. */
+export const answersAgain = (answeredAt: readonly number[], since: number, withinMs: number): Violation[] =>
+  soon(
+    "the requester",
+    answeredAt.find((at) => at > since),
+    since,
+    withinMs,
+  );
+
+function soon(who: string, at: number | undefined, since: number, withinMs: number): Violation[] {
+  if (at !== undefined && at - since <= withinMs) return [];
+  const message = at === undefined ? "got nothing new" : `got something new after ${Math.round(at - since)} ms`;
+  return [{ invariant: "I9", message: `${who} ${message}, ${withinMs} are allowed`, ids: [] }];
 }
 
 /** Ids whose publish was under way during a fault. */

@@ -21,6 +21,8 @@ export type Flaw =
   | "forgets where it was"
   | "new id for each try"
   | "comes back late"
+  | "answers late again"
+  | "says lost what is not"
   | "notices no silence"
   | "loses acknowledgements"
   | "says nothing"
@@ -245,6 +247,11 @@ class Line {
     sink: Sink,
     window: unknown,
   ): Promise<Consumption> {
+    const { flaw } = this.#options;
+    if (flaw === "answers late again" && this.#broke && source.kind === "direct")
+      await new Promise((resolve) => setTimeout(resolve, 8_500));
+    if (flaw === "says lost what is not" && this.#broke && source.kind === "group")
+      setTimeout(() => sink.lost(undefined, "who knows"), 100);
     const forgetful =
       this.#options.flaw === "forgets where it was" && source.kind !== "direct" && source.kind !== "inbox";
     const asked = forgetful ? { ...source, resume: undefined, from: { at: "newest" } } : source;
