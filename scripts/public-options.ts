@@ -14,9 +14,9 @@ export interface PublicOption {
   readonly byDefault: string;
 }
 
-const holdsOptions = /(Options|Policy|Query|Config)$|^(Scope|DriverUnderTest|RecoveryUnderTest)$/;
-/** What errors are made of, not what users set. */
-const notOptions = new Set(["BusErrorOptions"]);
+const holdsOptions = /(Options|Policy|Query|Config|Attachment)$|^(Scope|DriverUnderTest|RecoveryUnderTest)$/;
+/** What errors are made of and what a client of the user's takes, not what users set. */
+const notOptions = new Set(["BusErrorOptions", "NatsPublishOptions", "NatsSubscriptionOptions"]);
 
 function text(file: SourceFile, node: Node): string {
   return file.text

@@ -49,9 +49,13 @@ export class Deployment {
   }
 
   static async run(options: DeploymentOptions): Promise<Deployment> {
-    await using bus = await connect({ driver: driverOf(options), prefix: options.prefix, name: "publisher" });
+    const bus = await connect({ driver: driverOf(options), prefix: options.prefix, name: "publisher" });
     const deployment = new Deployment(options, bus);
-    await deployment.#run();
+    try {
+      await deployment.#run();
+    } finally {
+      await bus.close();
+    }
     return deployment;
   }
 

@@ -12,8 +12,12 @@ const config: RecoveryUnderTest["config"] = (url) => ({
 });
 
 async function ask(url: string, subject: string, body = ""): Promise<Record<string, unknown>> {
-  using lines = await NatsLines.connect(Number(new URL(url).port));
-  return JSON.parse(await lines.request(`$JS.API.${subject}`, body)) as Record<string, unknown>;
+  const lines = await NatsLines.connect(Number(new URL(url).port));
+  try {
+    return JSON.parse(await lines.request(`$JS.API.${subject}`, body)) as Record<string, unknown>;
+  } finally {
+    lines[Symbol.dispose]();
+  }
 }
 
 export const natsUnderTest = (name: "nats" | "nats@2.10"): RecoveryUnderTest => ({
@@ -26,8 +30,8 @@ export const natsUnderTest = (name: "nats" | "nats@2.10"): RecoveryUnderTest => 
   member: new URL(import.meta.url),
   leaseMs,
   silenceMs: 3 * pingMs,
-  // docs/nats-design.md: a server that is killed forgets up to 0.1 s of acknowledgements
-  repeatsMs: 300,
+  // docs/nats-design.md: a server that is killed forgets the acknowledgements of 0.1 s, and of longer while its disk is busy
+  repeatsMs: 1_000,
   // nats consumer rm
   async deleteGroupNatively({ url, prefix, group }) {
     for (const stream of [`${prefix}=s=events`, `${prefix}=q`]) {

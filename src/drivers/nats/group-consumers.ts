@@ -120,7 +120,8 @@ async function existing({ api, session }: Shared, stream: string, config: Consum
     try {
       return await api.createConsumer(stream, config, "create");
     } catch (error) {
-      if (!isApiError(error, apiCode.consumerExists, storeBusy)) throw error;
+      // one of this name may be on its way out (2.10)
+      if (!isApiError(error, apiCode.consumerExists, apiCode.consumerGone, storeBusy)) throw error;
       const found = await api.consumerInfo(stream, config.name!);
       if (found !== undefined) return found;
       if (times === tries) throw error;
