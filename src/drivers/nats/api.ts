@@ -121,11 +121,15 @@ export class Api {
   }
 
   async deleteConsumer(stream: string, name: string): Promise<boolean> {
-    return await gone(
-      this.#call(`CONSUMER.DELETE.${stream}.${name}`),
-      apiCode.consumerNotFound,
-      apiCode.streamNotFound,
-    );
+    const once = async (): Promise<boolean> =>
+      await gone(this.#call(`CONSUMER.DELETE.${stream}.${name}`), apiCode.consumerNotFound, apiCode.streamNotFound);
+    try {
+      return await once();
+    } catch (error) {
+      // 2.10 may write its state while it removes the folder: the consumer is gone, and the answer a failure
+      if (!isApiError(error, apiCode.folderInUse)) throw error;
+      return await once();
+    }
   }
 
   async consumers(stream: string): Promise<readonly NativeConsumer[]> {

@@ -48,6 +48,7 @@ export const apiCode = {
   messageGone: 10043,
   messageNotFound: 10057,
   maximumStorage: 10047,
+  folderInUse: 10051,
   streamUpdate: 10052,
   messageTooLarge: 10054,
   streamNotFound: 10059,

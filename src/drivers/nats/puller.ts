@@ -42,7 +42,7 @@ interface Use {
 }
 
 const retryMs = 250;
-const staleMs = 300;
+const staleMs = 100;
 
 /**
  * One window over any number of consumers. Each keeps a request open, so more may come than there is room for: that is held
