@@ -111,7 +111,20 @@ export class Runs {
 
   /** No run begins for a while. */
   async silence(ms: number): Promise<void> {
-    await silence(() => this.all.length, "runs after the last that was expected", ms);
+    const late = (): string =>
+      this.all
+        .slice(before)
+        .map(
+          ({ n, attempt, member }) =>
+            ` ${n}${this.attempts(n).length > 1 ? " again" : ""} (attempt ${attempt}, ${member})`,
+        )
+        .join(",");
+    const before = this.all.length;
+    await silence(
+      () => this.all.length,
+      () => `runs after the last that was expected:${late()}`,
+      ms,
+    );
   }
 
   /** Resolves when no run has begun for a while: where how many there will be can't be known. */

@@ -23,12 +23,12 @@ export async function until(
 }
 
 /** Watches a count for a while, and rejects when it moves: what must not happen did not happen. */
-export async function silence(count: () => number, what: string, ms: number): Promise<void> {
+export async function silence(count: () => number, what: string | (() => string), ms: number): Promise<void> {
   const before = count();
   const from = performance.now();
   do {
     await sleep(Math.min(5, ms));
-    if (count() !== before) throw new Error(`${what}: ${before}, then ${count()}`);
+    if (count() !== before) throw new Error(`${typeof what === "string" ? what : what()}: ${before}, then ${count()}`);
   } while (performance.now() - from < ms);
 }
 

@@ -25,6 +25,8 @@ interface Entry {
   readonly pull: Pull;
   /** What waited at the server when it last said so. */
   pending: number;
+  /** It has said something since we asked first: until then as much may wait as was asked for. */
+  heard: boolean;
   /** Ticks of the last request or arrival. */
   active: number;
   held: number;
@@ -42,7 +44,7 @@ interface Use {
 }
 
 const retryMs = 250;
-const staleMs = 100;
+const staleMs = 300;
 
 /**
  * One window over any number of consumers. Each keeps a request open, so more may come than there is room for: that is held
@@ -76,13 +78,16 @@ export class Puller {
     const pull: Pull = new Pull(this.#session, source.stream, source.consumer, {
       messages: (messages) => this.#arrived(entry, messages),
       room: (waiting) => {
-        if (waiting !== undefined) entry.pending = waiting ? Math.max(entry.pending, 1) : 0;
+        if (waiting !== undefined) {
+          entry.pending = waiting ? Math.max(entry.pending, 1) : 0;
+          entry.heard = true;
+        }
         this.#soon();
       },
       gone: () => this.#gone(entry, true),
       look: () => void this.#look(entry),
     });
-    const entry: Entry = { source, pull, pending: 0, active: 0, held: 0, looking: false };
+    const entry: Entry = { source, pull, pending: 0, heard: false, active: 0, held: 0, looking: false };
     this.#entries.set(pull, entry);
     this.#soon();
     return pull;
@@ -161,6 +166,7 @@ export class Puller {
   #arrived(entry: Entry, raws: readonly ClientMessage[]): void {
     const fitting: NatsMessage[] = [];
     entry.active = this.#session.clock.ticks();
+    entry.heard = true;
     for (let index = 0; index < raws.length; index += 1) {
       const raw = raws[index]!;
       const delivery = parseReply(raw.reply);
@@ -262,7 +268,7 @@ export class Puller {
     for (const entry of this.#entries.values()) {
       const { outstanding } = entry.pull;
       asked += outstanding;
-      if (entry.pending > 0 && now - entry.active < staleMs) expected += outstanding;
+      if ((entry.pending > 0 || !entry.heard) && now - entry.active < staleMs) expected += outstanding;
       if (entry.held > 0 || this.#room(entry) <= 0) continue;
       asking.push(entry);
       if (entry.pending > 0) busy += 1;
@@ -307,7 +313,10 @@ export class Puller {
   }
 
   #up(): void {
-    for (const { pull } of this.#entries.values()) pull.reset();
+    for (const entry of this.#entries.values()) {
+      entry.heard = false;
+      entry.pull.reset();
+    }
     this.#soon();
   }
 
@@ -329,6 +338,7 @@ export class Puller {
           if (!this.#entries.has(entry.pull)) return;
           if (info === undefined) return this.#gone(entry, false);
           entry.pending = info.num_pending;
+          entry.heard = true;
           entry.pull.reset();
           this.#soon();
           return;
