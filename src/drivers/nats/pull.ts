@@ -55,6 +55,9 @@ export class Pull {
   #probe: string | undefined;
   #single: string | undefined;
   #arrived: ClientMessage[] = [];
+  /** What of those was asked for here: it counts as outstanding until it is given on, or for a moment nobody counted it. */
+  #came = 0;
+  #cameBytes = 0;
   /** Ticks of the last word from the server. */
   #heard = 0;
   /** Ticks of the last request or arrival. */
@@ -146,6 +149,8 @@ export class Pull {
     this.#single = undefined;
     this.#messages = 0;
     this.#bytes = 0;
+    this.#came = 0;
+    this.#cameBytes = 0;
     this.#tooFew = 0;
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
@@ -180,8 +185,8 @@ export class Pull {
       this.#heard = this.#session.clock.ticks();
       if (isStatus) return this.#status(message);
       this.#active = this.#heard;
-      this.#messages = Math.max(this.#messages - 1, 0);
-      this.#bytes = Math.max(this.#bytes - message.data.byteLength - overhead, 0);
+      this.#came += 1;
+      this.#cameBytes += message.data.byteLength + overhead;
       this.#tooFew = 0; // what did not fit came by another request
       if (this.#single !== undefined) {
         this.#open.delete(this.#single);
@@ -196,6 +201,10 @@ export class Pull {
     const messages = this.#arrived;
     if (messages.length === 0 || this.#state === "closed") return;
     this.#arrived = [];
+    this.#messages = Math.max(this.#messages - this.#came, 0);
+    this.#bytes = Math.max(this.#bytes - this.#cameBytes, 0);
+    this.#came = 0;
+    this.#cameBytes = 0;
     try {
       this.#listener.messages(messages);
     } catch (fault) {
