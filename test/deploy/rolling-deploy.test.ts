@@ -55,15 +55,14 @@ async function deploy(driver: string, order: DeployMemberInput["order"]): Promis
 
 describe.each(Object.entries(places))("a rolling deployment over %s", (driver, url) => {
   it.skipIf(url === undefined)(
-    // at NATS one of some hundreds comes a second time to who released it: an open question of docs/nats-design.md
-    "hands each event on at most twice to a version that knows it (NATS: thrice), and loses and repeats none",
+    "hands each event on at most twice to a version that knows it, and loses and repeats none",
     { timeout: 180_000 },
     async () => {
       const report = new DeployReport((await deploy(driver, "none")).records);
       console.info(`deploy: ${driver}, hand-ons: ${report.spread("handOns")}`);
       assert.deepEqual(report.wrong, []);
       assert.deepEqual(
-        report.ways.filter(({ handOns }) => handOns > (driver === "nats" ? 3 : 2)),
+        report.ways.filter(({ handOns }) => handOns > 2),
         [],
       );
       assert.equal(report.ways.length, events / 2);

@@ -1,13 +1,15 @@
+import { connect } from "@nats-io/transport-node";
 import { describe, expect, it } from "vitest";
 import type { InMessage, StreamOptions } from "../../src/driver.ts";
 import { decideHandOn } from "../../src/hand-on.ts";
-import { FaultProxy } from "../../src/testing/index.ts";
+import { FaultProxy, until as poll } from "../../src/testing/index.ts";
 import { header } from "../../src/wire-names.ts";
 import {
   groupSpec,
   joinGroup,
   numbered,
   outgoing,
+  publish,
   type TestConsumption,
   textOf,
   toTopic,
@@ -29,6 +31,15 @@ function release(consumption: TestConsumption["consumption"], message: InMessage
     [header.handedOnSince, String(decision.since)],
   ] as const;
   void consumption.settle([{ how: "release", message, delayMs: decision.delayMs, headers }]);
+}
+
+/** Requests that the server keeps open for the group's readers of the stream. */
+async function open({ url, prefix }: NatsWorld): Promise<number> {
+  const client = await connect({ servers: url });
+  const answer = await client.request(`$JS.API.CONSUMER.LIST.${prefix}=s=events`);
+  await client.close();
+  const { consumers } = answer.json<{ readonly consumers: readonly { readonly num_waiting: number }[] }>();
+  return consumers.reduce((sum, { num_waiting: waiting }) => sum + waiting, 0);
 }
 
 describe.each(await natsServers())("a member that lacks a handler at $name", (server) => {
@@ -75,6 +86,34 @@ describe.each(await natsServers())("a member that lacks a handler at $name", (se
       expect(Math.max(...released.values())).toBe(1);
       expect([...deliveries], "as if they were fresh").toEqual([1]);
     });
+
+    it.each(["gives up", "closes with"] as const)(
+      "%s what it holds without room as it was: attempts, notes, and who gave it up",
+      async (how) => {
+        const world = new NatsWorld(server);
+        const [first, second] = [
+          await world.connect({ streams: [events] }),
+          await world.connect({ streams: [events] }),
+        ];
+        await first.ensureGroup(groupSpec("g"));
+        const failing = await joinGroup(first, "g", { messages: 1, bytes: 1_000_000 });
+        publish(first, ["it"]);
+        await until(() => failing.sink.messages.length === 1, "it to come");
+        const full = await joinGroup(second, "g", { messages: 10, bytes: 1_000_000 });
+        await poll(async () => (await open(world)) > 0, "the other to ask for more");
+        full.consumption.window({ messages: 0, bytes: 0 });
+        failing.consumption.window({ messages: 0, bytes: 0 });
+        const headers = [["omnibus-done", "a"]] as const;
+        const [message] = failing.sink.messages.splice(0);
+        await failing.consumption.settle([{ how: "retry", message: message!, delayMs: 0, attempts: 3, headers }]);
+        await poll(async () => (await open(world)) === 0, "it to be held by the other");
+        failing.consumption.window({ messages: 10, bytes: 1_000_000 });
+        if (how === "closes with") await full.consumption.close(AbortSignal.timeout(2_000));
+        await until(() => failing.sink.messages.length === 1, "it to be given up", 5_000);
+        const [again] = failing.sink.messages;
+        expect([again!.deliveries, again!.attempts, again!.note("omnibus-done")]).toEqual([1, 3, "a"]);
+      },
+    );
 
     it("gives what it keeps for others to them when it closes, and when its line was cut", async () => {
       const world = new NatsWorld(server);

@@ -35,8 +35,6 @@ export class Arrivals {
   readonly offers: Offers;
   /** Their notes are being read, or the definition. */
   readonly deciding: Set<NatsMessage> = new Set();
-  /** Who gave it up before it came to us. */
-  readonly #by = new WeakMap<NatsMessage, readonly string[]>();
 
   constructor(shared: Shared, host: Host, settler: Settler) {
     this.#shared = shared;
@@ -83,7 +81,7 @@ export class Arrivals {
   /** For another member: one that has not given it up may have it at once, the others after the delay. */
   async release(message: NatsMessage, delayMs: number, headers: NatsMessage["noted"]["headers"]): Promise<void> {
     const { clock } = this.#shared.session;
-    const before = this.#by.get(message) ?? [];
+    const { by: before = [] } = message.noted;
     const { member } = this.#host;
     // again after all others had it: the next round begins
     const by = before.includes(member) ? [member] : [...before, member];
@@ -142,8 +140,9 @@ export class Arrivals {
   async #recall(message: NatsMessage): Promise<boolean> {
     for (;;) {
       try {
-        const givenUp = await this.#settler.recall(message);
-        this.#by.set(message, givenUp.by);
+        await this.#settler.recall(message);
+        const { by = [], until = 0 } = message.noted;
+        const givenUp = { by, until };
         if (!this.offers.waits(this.#host.member, givenUp)) return true;
         // before it comes again
         this.#host.drop([message]);

@@ -319,9 +319,7 @@ export class UnorderedGroup implements Consumption, Host {
     const returning = messages.filter((message) => !this.#returning.has(message));
     for (const message of returning) this.#returning.add(message);
     await Promise.allSettled(
-      returning.map((message) =>
-        this.#settler.giveBack(message, 0, { suspect: message.deliveries > 1 && !this.#recorded.has(message) }, this),
-      ),
+      returning.map((message) => this.#settler.giveBack(message, 0, { unseen: !this.#recorded.has(message) }, this)),
     );
     for (const message of returning) this.#returning.delete(message);
   }

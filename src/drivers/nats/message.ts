@@ -50,6 +50,10 @@ export interface NoteData {
   readonly attempts: number;
   readonly notBefore: number | undefined;
   readonly headers: Headers;
+  /** Who has given it up already, so that another member may have it at once. */
+  readonly by?: readonly string[];
+  /** Ms since the epoch: from then on they may have it too. */
+  readonly until?: number;
 }
 
 const none: Headers = [];

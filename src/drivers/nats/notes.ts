@@ -3,13 +3,6 @@ import type { NatsMessage, NoteData } from "./message.ts";
 import { queueLane } from "./names.ts";
 import type { Shared } from "./shared.ts";
 
-/** A note, and who has given the message up already so that another member may have it at once. */
-export interface Note extends NoteData {
-  readonly by?: readonly string[];
-  /** Ms since the epoch: from then on they may have it too. */
-  readonly until?: number;
-}
-
 /** Says when a message that was given back is due, for those who only count. */
 const dueHeader = "Omnibus-Due";
 const encoder = new TextEncoder();
@@ -26,13 +19,13 @@ export class Notes {
   }
 
   /** `due`: it was given back, and comes again then. */
-  async write(message: NatsMessage, note: Note, due?: number): Promise<void> {
+  async write(message: NatsMessage, note: NoteData, due?: number): Promise<void> {
     const headers: Headers = due === undefined ? [] : [[dueHeader, String(Math.round(due))]];
     await this.#shared.api.publish(this.#subject(message), encoder.encode(JSON.stringify(note)), headers);
   }
 
   /** From the leader: what another member wrote a moment ago counts. */
-  async read(message: NatsMessage): Promise<Note | undefined> {
+  async read(message: NatsMessage): Promise<NoteData | undefined> {
     const found = await this.#shared.api.message(this.#shared.session.names.notes, {
       last_by_subj: this.#subject(message),
     });
@@ -73,9 +66,9 @@ export function streamOf(partition: string): string {
   return slash < 0 ? partition : partition.slice(0, slash);
 }
 
-function parsed(body: Uint8Array): Note | undefined {
+function parsed(body: Uint8Array): NoteData | undefined {
   try {
-    const note = JSON.parse(decoder.decode(body)) as Note;
+    const note = JSON.parse(decoder.decode(body)) as NoteData;
     return typeof note.base === "number" && Array.isArray(note.headers) ? note : undefined;
   } catch {
     return undefined; // another program's

@@ -86,7 +86,7 @@ export class Offers {
     this.#timer?.[Symbol.dispose]();
     const held = [...this.#held.values()];
     this.forget();
-    await Promise.allSettled(held.map((offer) => this.#settler.giveBack(offer.message, 0, offer)));
+    await Promise.allSettled(held.map(({ message, by, until }) => this.#settler.giveBack(message, 0, { by, until })));
   }
 
   /** To the server's ack wait. */
@@ -148,7 +148,7 @@ export class Offers {
     const left = this.#left(until);
     try {
       if (this.#others(by) === 0) await this.#settler.giveBack(message, Math.max(left, 0), { by, until });
-      else await this.#settler.giveBack(message, 0, left <= -patienceMs ? {} : { by, until });
+      else await this.#settler.giveBack(message, 0, left <= -patienceMs ? { by: [] } : { by, until });
     } catch {
       if (!this.#closed && this.#shared.session.connected) this.#add(offer); // else it is forgotten anyway
     }

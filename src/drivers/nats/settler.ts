@@ -1,7 +1,7 @@
 import type { Note as CoreNote, StoredMessage } from "../../driver.ts";
 import { statusOf } from "./headers.ts";
 import { storeLetter } from "./letters.ts";
-import { type Delivery, type NatsMessage, parseReply } from "./message.ts";
+import { type Delivery, type NatsMessage, type NoteData, parseReply } from "./message.ts";
 import { mergedHeaders, Notes } from "./notes.ts";
 import type { Shared } from "./shared.ts";
 
@@ -27,6 +27,7 @@ export class Settler {
   readonly notes: Notes;
   readonly #shared: Shared;
   readonly #noted = new WeakSet<NatsMessage>();
+  readonly #recalled = new WeakSet<NatsMessage>();
   /** Subjects of acknowledgements, not the messages: their bodies are free to go. */
   readonly #ring: string[] = Array.from({ length: remembered }, () => "");
   #at = 0;
@@ -77,46 +78,45 @@ export class Settler {
     return true;
   }
 
-  /** With a note it has, if it has one. */
-  async recall(message: NatsMessage): Promise<{ readonly by: readonly string[]; readonly until: number }> {
+  /** From now on it has what was noted of it; read once. */
+  async recall(message: NatsMessage): Promise<void> {
+    if (this.#recalled.has(message)) return;
     const note = await this.notes.read(message);
-    if (note === undefined) return { by: [], until: 0 };
+    this.#recalled.add(message);
+    if (note === undefined) return;
     message.noted = note;
     this.#noted.add(message);
-    return { by: note.by ?? [], until: note.until ?? 0 };
   }
 
   /** The message stays delivered; what is noted comes back with it. */
   async record({ message, attempts, notBefore, headers }: CoreNote): Promise<void> {
     const ours = message as NatsMessage;
-    const { base } = ours.noted;
-    const note = { base, attempts, notBefore, headers: mergedHeaders(ours.noted.headers, headers) };
+    const note = { ...ours.noted, attempts, notBefore, headers: mergedHeaders(ours.noted.headers, headers) };
     await this.notes.write(ours, note);
     ours.noted = note;
     this.#noted.add(ours);
   }
 
-  /** It comes again after the delay, and none of the deliveries so far counts. */
+  /** It comes again after the delay, and none of the deliveries so far counts; what was noted of it stays, but for the change. */
   async giveBack(
     message: NatsMessage,
     delayMs: number,
-    change: Partial<Pick<CoreNote, "attempts" | "headers" | "notBefore">> & {
-      readonly by?: readonly string[];
-      readonly until?: number;
-      /** It may have killed a process and did not run here: that stays so. */
-      readonly suspect?: boolean;
+    change: Partial<Pick<NoteData, "attempts" | "headers" | "notBefore" | "by" | "until">> & {
+      /** It did not run here: if it may have killed a process before, that stays so. */
+      readonly unseen?: boolean;
     },
     hand?: Hand,
   ): Promise<void> {
     const { session } = this.#shared;
-    const { noted, delivery } = message;
-    const { headers = [], attempts = noted.attempts, by, until, suspect } = change;
+    const { delivery } = message;
+    if (delivery.delivered > 1) await this.recall(message); // what was merely held back was not looked at yet
+    const { noted } = message;
+    const { headers = [], unseen = false, ...changes } = change;
     const note = {
-      base: suspect === true ? noted.base + 1 : delivery.delivered + message.handedBefore,
-      attempts,
-      notBefore: "notBefore" in change ? change.notBefore : noted.notBefore,
+      ...noted,
+      ...changes,
+      base: unseen && message.deliveries > 1 ? noted.base + 1 : delivery.delivered + message.handedBefore,
       headers: mergedHeaders(noted.headers, headers),
-      ...(by === undefined ? {} : { by, until: until ?? 0 }),
     };
     await this.notes.write(message, note, delayMs > 0 ? session.clock.now() + delayMs : undefined);
     // it may come again before the answer does, and a renewal behind the word would undo the delay
