@@ -1,6 +1,7 @@
-import { cpuAdded, cpuTimes, flat, latencyAdded, ratioOf } from "./budgets.ts";
+import { cpuTimes, latencyAdded, ratioOf } from "./budgets.ts";
 import type { Scenario } from "./scenario.ts";
 import { scaling } from "./scenarios-scaling.ts";
+import { sharedScenarios, waitingAbout } from "./scenarios-shared.ts";
 
 const publish = {
   unit: "messages/s",
@@ -8,6 +9,8 @@ const publish = {
   ours: "publish.ts",
   settings: { messages: 100_000, window: 512 },
 } as const;
+
+const shared = sharedScenarios("nats");
 
 /** Streams in files on one server, an id in each message by which the server knows a second one, on both sides. */
 export const scenarios: readonly Scenario[] = [
@@ -29,68 +32,25 @@ export const scenarios: readonly Scenario[] = [
     about: "512 in flight; bare: the client's own way, `js.publish` with `msgID`",
   },
   {
-    name: "consume and ack",
-    unit: "messages/s",
-    better: "higher",
-    ours: "consume.ts",
-    bare: "nats-consume.ts",
-    settings: { messages: 100_000, window: 256 },
+    ...shared.consume,
     budgets: [ratioOf(0.9)],
     reference: 195_000,
     about: "a backlog, by a new group, 256 at once; bare: `consume` with a callback, 512 ahead as ours",
   },
+  { ...shared.handle, about: "in one process over one connection; bare: both of the above at once" },
   {
-    name: "publish and handle",
-    unit: "messages/s",
-    better: "higher",
-    ours: "publish-and-handle.ts",
-    bare: "nats-publish-and-handle.ts",
-    settings: { messages: 100_000, window: 512 },
-    budgets: [cpuAdded(3)],
-    about: "in one process over one connection; bare: both of the above at once",
-  },
-  {
-    name: "latency, publish to handler, 500/s",
-    unit: "µs (p50)",
-    better: "lower",
-    ours: "latency.ts",
-    bare: "nats-latency.ts",
-    settings: { messages: 500, window: 1, everyMs: 2 },
-    rounds: 10,
+    ...shared.latency,
     budgets: [latencyAdded(50)],
     about: "one each 2 ms, in one process; bare: an acknowledged publish and `consume` with a callback",
   },
   {
-    name: "request, one after the other, two processes",
-    unit: "requests/s",
-    better: "higher",
-    ours: "request.ts",
-    bare: "nats-request.ts",
+    ...shared.request,
     settings: { messages: 10_000, window: 1 },
     budgets: [ratioOf(0.8)],
     reference: 39_500,
     about: "bare: the client's `request`; CPU is the requester's",
   },
-  {
-    name: "request, 64 in flight, two processes",
-    unit: "requests/s",
-    better: "higher",
-    ours: "request.ts",
-    bare: "nats-request.ts",
-    settings: { messages: 50_000, window: 64 },
-    budgets: [ratioOf(0.8)],
-    about: "as above",
-  },
+  { ...shared.requests, budgets: [ratioOf(0.8)] },
   scaling,
-  {
-    name: "consume slowly, a million waiting",
-    unit: "MiB resident",
-    better: "lower",
-    ours: "waiting.ts",
-    bare: "nats-waiting.ts",
-    settings: { messages: 1_000_000, window: 16 },
-    rounds: 1,
-    budgets: [flat(0.05)],
-    about: "from the first to the last second of a handler that takes 2 ms; bare: a window fetched at a time",
-  },
+  { ...shared.waiting, about: `${waitingAbout} fetched at a time` },
 ];

@@ -1,6 +1,9 @@
-import { cpuAdded, flat, latencyAdded, ratioOf } from "./budgets.ts";
+import { latencyAdded, ratioOf } from "./budgets.ts";
 import type { Scenario } from "./scenario.ts";
 import { scaling } from "./scenarios-scaling.ts";
+import { sharedScenarios, waitingAbout } from "./scenarios-shared.ts";
+
+const shared = sharedScenarios("redis");
 
 /** Ours remembers each id for two minutes and writes to one of 16 streams by its key; the bare side does neither. */
 export const scenarios: readonly Scenario[] = [
@@ -16,67 +19,24 @@ export const scenarios: readonly Scenario[] = [
     about: "512 in flight; bare: `XADD`, pipelined by the client, which knows no second one by its id",
   },
   {
-    name: "consume and ack",
-    unit: "messages/s",
-    better: "higher",
-    ours: "consume.ts",
-    bare: "redis-consume.ts",
-    settings: { messages: 100_000, window: 256 },
+    ...shared.consume,
     budgets: [ratioOf(0.9)],
     reference: 159_000,
     about: "a backlog, by a new group, 256 at once; bare: `XREADGROUP` of 256, then one `XACK` beside the next read",
   },
+  { ...shared.handle, about: "in one process; bare: both of the above at once, reading on a connection of its own" },
   {
-    name: "publish and handle",
-    unit: "messages/s",
-    better: "higher",
-    ours: "publish-and-handle.ts",
-    bare: "redis-publish-and-handle.ts",
-    settings: { messages: 100_000, window: 512 },
-    budgets: [cpuAdded(3)],
-    about: "in one process; bare: both of the above at once, reading on a connection of its own",
-  },
-  {
-    name: "latency, publish to handler, 500/s",
-    unit: "µs (p50)",
-    better: "lower",
-    ours: "latency.ts",
-    bare: "redis-latency.ts",
-    settings: { messages: 500, window: 1, everyMs: 2 },
-    rounds: 10,
+    ...shared.latency,
     budgets: [latencyAdded(50)],
     about: "one each 2 ms, in one process; bare: `XADD` and a blocked `XREADGROUP` on a connection of its own",
   },
   {
-    name: "request, one after the other, two processes",
-    unit: "requests/s",
-    better: "higher",
-    ours: "request.ts",
-    bare: "redis-request.ts",
+    ...shared.request,
     settings: { messages: 5_000, window: 1 },
     budgets: [ratioOf(0.8)],
     about: "bare: a channel each way (`PUBLISH`, `SUBSCRIBE`), since Redis has no requests; CPU is the requester's",
   },
-  {
-    name: "request, 64 in flight, two processes",
-    unit: "requests/s",
-    better: "higher",
-    ours: "request.ts",
-    bare: "redis-request.ts",
-    settings: { messages: 50_000, window: 64 },
-    budgets: [ratioOf(0.8)],
-    about: "as above",
-  },
+  { ...shared.requests, budgets: [ratioOf(0.8)] },
   scaling,
-  {
-    name: "consume slowly, a million waiting",
-    unit: "MiB resident",
-    better: "lower",
-    ours: "waiting.ts",
-    bare: "redis-waiting.ts",
-    settings: { messages: 1_000_000, window: 16 },
-    rounds: 1,
-    budgets: [flat(0.05)],
-    about: "from the first to the last second of a handler that takes 2 ms; bare: a window read at a time",
-  },
+  { ...shared.waiting, about: `${waitingAbout} read at a time` },
 ];

@@ -1,6 +1,7 @@
-import { atLeast, cpuAdded, flat, latencyAdded, latencyBelow, ratioOf } from "./budgets.ts";
+import { atLeast, latencyAdded, latencyBelow, ratioOf } from "./budgets.ts";
 import type { Scenario } from "./scenario.ts";
 import { scaling } from "./scenarios-scaling.ts";
+import { sharedScenarios, waitingAbout } from "./scenarios-shared.ts";
 import { slowDisk } from "./slow-disk.ts";
 
 const publish = {
@@ -9,6 +10,8 @@ const publish = {
   ours: "publish.ts",
   bare: "sqlite-publish.ts",
 } as const;
+
+const shared = sharedScenarios("sqlite");
 
 /**
  * Every receipt means an fdatasync on both sides: WAL, synchronous=FULL, one transaction for a window. What only settles
@@ -24,25 +27,15 @@ export const scenarios: readonly Scenario[] = [
     about: "bare: node:sqlite inserts of the same bytes, a transaction for each window",
   },
   {
-    name: "consume and ack",
-    unit: "messages/s",
-    better: "higher",
-    ours: "consume.ts",
-    bare: "sqlite-consume.ts",
-    settings: { messages: 100_000, window: 256 },
+    ...shared.consume,
     budgets: [atLeast(50_000), ratioOf(0.6)],
     about:
       "a backlog, by a new group; bare: a window read, parsed, handled one by one, the cursor committed; on both sides " +
       "settlements commit with synchronous=NORMAL and are synced at most 100 ms later",
   },
   {
-    name: "publish and handle",
-    unit: "messages/s",
-    better: "higher",
-    ours: "publish-and-handle.ts",
-    bare: "sqlite-publish-and-handle.ts",
+    ...shared.handle,
     settings: { messages: 100_000, window: 1_024 },
-    budgets: [cpuAdded(3)],
     about: "in one process; bare: both of the above in turn, where each window's publish syncs the cursor before it",
   },
   {
@@ -58,48 +51,23 @@ export const scenarios: readonly Scenario[] = [
       "one each 10 ms, in one process; bare: insert, commit, read back, handle, move the cursor with synchronous=NORMAL",
   },
   {
-    name: "latency, publish to handler, 500/s",
-    unit: "µs (p50)",
-    better: "lower",
-    ours: "latency.ts",
-    bare: "sqlite-latency.ts",
-    settings: { messages: 500, window: 1, everyMs: 2 },
-    rounds: 10,
+    ...shared.latency,
     budgets: [],
     about: "one each 2 ms; bare: as above",
   },
   {
-    name: "request, one after the other, two processes",
-    unit: "requests/s",
-    better: "higher",
-    ours: "request.ts",
-    bare: "sqlite-request.ts",
+    ...shared.request,
     settings: { messages: 200, window: 1 },
     budgets: [atLeast(30)],
     about: "bare: a table each way in an unsynced file, fs.watch as the wake-up; CPU is the requester's",
   },
   {
-    name: "request, 64 in flight, two processes",
-    unit: "requests/s",
-    better: "higher",
-    ours: "request.ts",
-    bare: "sqlite-request.ts",
+    ...shared.requests,
     settings: { messages: 10_000, window: 64 },
     budgets: [atLeast(2_000)],
-    about: "as above",
   },
   scaling,
-  {
-    name: "consume slowly, a million waiting",
-    unit: "MiB resident",
-    better: "lower",
-    ours: "waiting.ts",
-    bare: "sqlite-waiting.ts",
-    settings: { messages: 1_000_000, window: 16 },
-    rounds: 1,
-    budgets: [flat(0.05)],
-    about: "from the first to the last second of a handler that takes 2 ms; bare: a window read at a time",
-  },
+  { ...shared.waiting, about: `${waitingAbout} read at a time` },
   ...(slowDisk === undefined
     ? []
     : [

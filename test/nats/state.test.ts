@@ -1,28 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { StateStore, StoredMessage } from "../../src/driver.ts";
-import { codeOf, textOf, toTopic, until } from "../support/driver-harness.ts";
+import { codeOf, textOf, until } from "../support/driver-harness.ts";
 import { NatsWorld, natsServers } from "../support/nats-world.ts";
-
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const text = (value: Uint8Array | undefined): string | undefined =>
-  value === undefined ? undefined : new TextDecoder().decode(value);
-const stored = (id: string, notBefore?: number): StoredMessage => ({
-  id,
-  to: toTopic("a"),
-  group: undefined,
-  topic: "a",
-  key: "k",
-  headers: [["x", 'ü "quoted"\u2028']],
-  body: bytes(id),
-  storedAt: 7,
-  notBefore,
-});
-
-async function listed(keys: AsyncIterable<string>): Promise<readonly string[]> {
-  const found: string[] = [];
-  for await (const key of keys) found.push(key);
-  return found;
-}
+import { bytes, checkOneOfMany, checkRevisions, listed, type StatePair, stored, text } from "../support/state-cases.ts";
 
 const waitMs = (ms: number): Promise<void> => {
   const start = performance.now();
@@ -31,37 +10,17 @@ const waitMs = (ms: number): Promise<void> => {
 
 describe.each(await natsServers())("the state store on $name", (server) => {
   describe.skipIf(server.broker === undefined)("with two processes", () => {
-    async function pair(): Promise<{ readonly state: StateStore; readonly other: StateStore }> {
+    async function pair(): Promise<StatePair> {
       const world = new NatsWorld(server);
       return { state: (await world.connect()).state!, other: (await world.connect()).state! };
     }
 
     it("keeps values under revisions, and changes them only where the expected one holds", async () => {
-      const { state, other } = await pair();
-      const first = await state.put("b", "k", bytes("1"), { expect: null });
-      expect(first).toBeDefined();
-      expect(await other.put("b", "k", bytes("2"), { expect: null })).toBeUndefined();
-      expect(await other.put("b", "k", bytes("2"), { expect: "no revision" })).toBeUndefined();
-      const second = await other.put("b", "k", bytes("2"), { expect: first! });
-      expect(await state.put("b", "k", bytes("3"), { expect: first! })).toBeUndefined();
-      expect(text((await state.get("b", "k"))?.value)).toBe("2");
-      expect((await state.get("b", "k"))?.revision).toBe(second);
-      expect(await state.get("c", "k")).toBeUndefined();
-      expect(await state.delete("b", "k", first!)).toBe(false);
-      expect(await state.delete("b", "k", second!)).toBe(true);
-      expect(await state.delete("b", "k")).toBe(false);
-      expect(await state.get("b", "k")).toBeUndefined();
-      expect(await other.put("b", "k", bytes("4"), { expect: null })).toBeDefined();
+      await checkRevisions(await pair());
     });
 
     it("lets one of many who want a key at once have it", async () => {
-      const { state, other } = await pair();
-      const tries = await Promise.all(
-        Array.from({ length: 20 }, (_, n) =>
-          (n % 2 === 0 ? state : other).put("b", "k", bytes(String(n)), { expect: null }),
-        ),
-      );
-      expect(tries.filter((revision) => revision !== undefined)).toHaveLength(1);
+      await checkOneOfMany(await pair());
     });
 
     it("forgets a value when its time is up, though the server has it still", async () => {

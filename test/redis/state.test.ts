@@ -4,24 +4,16 @@ import type { Session } from "../../src/drivers/redis/session.ts";
 import { stateOf } from "../../src/drivers/redis/state-store.ts";
 import { until } from "../../src/testing/until.ts";
 import { freshPrefix, openSession } from "../support/redis-session.ts";
+import { bytes, listed, text as textOf } from "../support/state-cases.ts";
 import { testBroker } from "../support/test-broker.ts";
 
 const redis = await testBroker("redis");
 const open: Session[] = [];
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const textOf = (value: Uint8Array | undefined): string | undefined =>
-  value === undefined ? undefined : new TextDecoder().decode(value);
 
 async function session(prefix = freshPrefix()): Promise<Session> {
   const opened = await openSession(redis!.url, prefix);
   open.push(opened);
   return opened;
-}
-
-async function listOf<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
-  const all: Item[] = [];
-  for await (const item of items) all.push(item);
-  return all;
 }
 
 function stored(id: string, more: Partial<StoredMessage> = {}): StoredMessage {
@@ -75,7 +67,7 @@ describe.skipIf(redis === undefined)("state on redis", () => {
     await state.put("b", "short", bytes("1"), { ttlMs: 30 });
     await state.put("b", "long", bytes("1"), { ttlMs: 60_000 });
     await until(async () => (await state.get("b", "short")) === undefined, "the end");
-    expect(await listOf(state.keys("b", ""))).toEqual(["long"]);
+    expect(await listed(state.keys("b", ""))).toEqual(["long"]);
     expect(await state.delete("b", "short")).toBe(false);
     expect(await state.put("b", "short", bytes("2"), { expect: null })).toBeDefined();
     expect(textOf((await state.get("b", "short"))?.value)).toBe("2");
@@ -85,8 +77,8 @@ describe.skipIf(redis === undefined)("state on redis", () => {
     const state = stateOf(await session());
     const names = Array.from({ length: 600 }, (_, index) => `p.${String(index).padStart(4, "0")}`);
     await Promise.all([...names, "o", "q", "p"].map((name) => state.put("b", name, bytes("x"), {})));
-    expect(await listOf(state.keys("b", "p."))).toEqual(names);
-    expect(await listOf(state.keys("b", "pp"))).toEqual([]);
+    expect(await listed(state.keys("b", "p."))).toEqual(names);
+    expect(await listed(state.keys("b", "pp"))).toEqual([]);
   });
 
   it("watches: what is there, then changes, deletions and ends", async () => {
@@ -118,7 +110,7 @@ describe.skipIf(redis === undefined)("state on redis", () => {
 
   it("a watch ends with its connection", async () => {
     const connection = await session();
-    const watch = listOf(stateOf(connection).watch("b", "", new AbortController().signal));
+    const watch = listed(stateOf(connection).watch("b", "", new AbortController().signal));
     await stateOf(connection).put("b", "k", bytes("1"), {});
     await connection.close(AbortSignal.timeout(1_000));
     expect((await watch).length).toBeLessThanOrEqual(1);

@@ -1,9 +1,9 @@
 import type { Consumption, InMessage, Note, Settlement, Sink, StoredMessage, Window } from "../../driver.ts";
+import { Credit } from "../../internal/credit.ts";
 import type { Consumer } from "./group-member.ts";
 import { MemoryMessage, recorded, type Entry } from "./memory-message.ts";
 import { Ring } from "./ring.ts";
 import type { StoreTime, TurnTaker } from "./store-time.ts";
-import { WindowUse } from "./window-use.ts";
 
 /** What waits for one consumer of the direct lane or one inbox; beyond it the oldest goes, which is said. */
 const bufferLimit = 10_000;
@@ -22,7 +22,7 @@ export class DirectConsumer implements Consumption, TurnTaker {
   readonly group: string | undefined;
   woken = false;
   readonly #sink: Sink;
-  readonly #use: WindowUse;
+  readonly #use: Credit;
   readonly #time: StoreTime;
   readonly #connection: Consumer;
   readonly #host: DirectHost;
@@ -42,7 +42,7 @@ export class DirectConsumer implements Consumption, TurnTaker {
     this.address = address;
     this.group = group;
     this.#sink = sink;
-    this.#use = new WindowUse(window);
+    this.#use = new Credit(window);
     this.#time = time;
     this.#connection = connection;
     this.#host = host;
@@ -80,7 +80,7 @@ export class DirectConsumer implements Consumption, TurnTaker {
 
   window(window: Window, partition?: string): void {
     if (partition !== undefined) return;
-    this.#use.resize(window);
+    this.#use.window = window;
     this.#time.wake(this);
   }
 
@@ -133,7 +133,7 @@ export class DirectConsumer implements Consumption, TurnTaker {
   #free(message: MemoryMessage): boolean {
     if (message.holder !== this) return false;
     message.holder = undefined;
-    this.#use.free(message.entry.bytes);
+    this.#use.give(message.entry.bytes);
     if (!this.woken && this.#waiting.length > 0) this.#time.wake(this);
     return true;
   }

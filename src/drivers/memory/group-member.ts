@@ -1,9 +1,9 @@
 import type { Consumption, InMessage, Member, Note, Settlement, Sink, StoredMessage, Window } from "../../driver.ts";
+import { Credit } from "../../internal/credit.ts";
 import type { Group } from "./group.ts";
 import type { GroupLane } from "./group-lane.ts";
 import { LaneMerge } from "./lane-merge.ts";
 import { recorded, type MemoryMessage } from "./memory-message.ts";
-import { WindowUse } from "./window-use.ts";
 
 /** Whose consumption it is. */
 export interface Consumer {
@@ -24,14 +24,14 @@ export class GroupMember implements Consumption {
   readonly connection: Consumer;
   readonly group: Group;
   readonly sink: Sink;
-  readonly use: WindowUse;
+  readonly use: Credit;
   /** Of an ordered group: the partitions that are its own. */
   readonly merge: LaneMerge<GroupLane>;
   /** Knows the group's floors. Owned by the group. */
   greeted = false;
   state: "open" | "stopped" | "closed" = "open";
   readonly #host: GroupHost;
-  #limits: Map<GroupLane, WindowUse> | undefined;
+  #limits: Map<GroupLane, Credit> | undefined;
   #batch: MemoryMessage[] = [];
 
   constructor(
@@ -48,7 +48,7 @@ export class GroupMember implements Consumption {
     this.connection = connection;
     this.group = group;
     this.sink = sink;
-    this.use = new WindowUse(window);
+    this.use = new Credit(window);
     this.merge = new LaneMerge(() => group.wake());
     this.#host = host;
   }
@@ -104,8 +104,8 @@ export class GroupMember implements Consumption {
   /** A message in hand is no longer. */
   free(message: MemoryMessage): void {
     const bytes = message.entry.bytes;
-    this.use.free(bytes);
-    if (this.#limits !== undefined) this.#limits.get(message.from!)?.free(bytes);
+    this.use.give(bytes);
+    if (this.#limits !== undefined) this.#limits.get(message.from!)?.give(bytes);
   }
 
   /** The lane is no longer its own. True when it had anything of it. */
@@ -114,7 +114,7 @@ export class GroupMember implements Consumption {
     let had = false;
     for (const message of lane.unsettled()) {
       if (message.holder !== this) continue;
-      this.use.free(message.entry.bytes);
+      this.use.give(message.entry.bytes);
       message.holder = undefined;
       had = true;
     }
@@ -124,7 +124,7 @@ export class GroupMember implements Consumption {
   // ── Consumption ──
 
   window(window: Window, partition?: string): void {
-    if (partition === undefined) this.use.resize(window);
+    if (partition === undefined) this.use.window = window;
     else for (const lane of this.group.lanes()) if (lane.log.partition === partition) this.#limit(lane, window);
     this.group.wake();
   }
@@ -225,9 +225,9 @@ export class GroupMember implements Consumption {
     this.#limits ??= new Map();
     let limit = this.#limits.get(lane);
     if (limit === undefined) {
-      limit = new WindowUse(window);
+      limit = new Credit(window);
       for (const message of lane.unsettled()) if (message.holder === this) limit.take(message.entry.bytes);
       this.#limits.set(lane, limit);
-    } else limit.resize(window);
+    } else limit.window = window;
   }
 }

@@ -1,11 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { connectTo, turns, until } from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
+import { bytes, listed, text } from "../../../test/support/state-cases.ts";
 import type { StateStore, StoredMessage } from "../../driver.ts";
 import { memory } from "./index.ts";
-
-const bytes = (text: string) => new TextEncoder().encode(text);
-const text = (value: Uint8Array | undefined) => (value === undefined ? undefined : new TextDecoder().decode(value));
 
 async function start(): Promise<{ readonly clock: ManualClock; readonly state: StateStore }> {
   const clock = new ManualClock();
@@ -29,11 +27,8 @@ function stored(id: string, notBefore?: number): StoredMessage {
 
 const ids = (messages: readonly StoredMessage[]) => messages.map(({ id }) => id);
 
-async function keys(state: StateStore, bucket: string, prefix: string): Promise<readonly string[]> {
-  const found: string[] = [];
-  for await (const key of state.keys(bucket, prefix)) found.push(key);
-  return found;
-}
+const keys = (state: StateStore, bucket: string, prefix: string): Promise<readonly string[]> =>
+  listed(state.keys(bucket, prefix));
 
 describe("key and value", () => {
   it("are kept by bucket, as they were put", async () => {

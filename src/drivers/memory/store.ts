@@ -15,7 +15,7 @@ import { directEntry, DirectLane } from "./direct-lane.ts";
 import { planStream, type StreamPlan } from "./stream-plan.ts";
 import { Group } from "./group.ts";
 import { GroupMember, type GroupHost } from "./group-member.ts";
-import { changedSpec, grownSpec, newSpec } from "./group-spec.ts";
+import { changedSpec, grownSpec, newSpec } from "../../internal/group-spec.ts";
 import { Letters } from "./letters.ts";
 import { Entry, type Origin } from "./memory-message.ts";
 import type { NormalMemoryOptions } from "./options.ts";

@@ -1,4 +1,5 @@
 import type { Consumption, InMessage, Note, Settlement, Sink, Source, StoredMessage, Window } from "../../driver.ts";
+import { Credit } from "../../internal/credit.ts";
 import type { Consumer } from "./group-member.ts";
 import { Lane, type Reader } from "./lane.ts";
 import { LaneMerge } from "./lane-merge.ts";
@@ -8,7 +9,6 @@ import { startAfter, startPosition } from "./start-position.ts";
 import type { StoreTime, TurnTaker } from "./store-time.ts";
 import type { StreamLog } from "./stream-log.ts";
 import { TopicFilter } from "./topic-filter.ts";
-import { WindowUse } from "./window-use.ts";
 
 /** What a tail needs of its store. */
 export interface TailHost {
@@ -25,9 +25,9 @@ export class Tail implements Consumption, TurnTaker, Reader {
   readonly sink: Sink;
   woken = false;
   readonly #time: StoreTime;
-  readonly #use: WindowUse;
+  readonly #use: Credit;
   /** Of each partition. */
-  readonly #uses: readonly WindowUse[];
+  readonly #uses: readonly Credit[];
   /** Until it says what it wants: everything. */
   readonly #filter = new TopicFilter([">"]);
   readonly #merge: LaneMerge = new LaneMerge(() => this.#wake());
@@ -49,8 +49,8 @@ export class Tail implements Consumption, TurnTaker, Reader {
     this.stream = stream;
     this.sink = sink;
     this.#time = time;
-    this.#use = new WindowUse(window);
-    this.#uses = stream.partitions.map(() => new WindowUse({ messages: Infinity, bytes: Infinity }));
+    this.#use = new Credit(window);
+    this.#uses = stream.partitions.map(() => new Credit({ messages: Infinity, bytes: Infinity }));
     this.#connection = connection;
     this.#host = host;
     const starts = stream.partitions.map((log) => {
@@ -115,9 +115,10 @@ export class Tail implements Consumption, TurnTaker, Reader {
   }
 
   window(window: Window, partition?: string): void {
-    if (partition === undefined) this.#use.resize(window);
+    if (partition === undefined) this.#use.window = window;
     else
-      for (const log of this.stream.partitions) if (log.partition === partition) this.#uses[log.number]!.resize(window);
+      for (const log of this.stream.partitions)
+        if (log.partition === partition) this.#uses[log.number]!.window = window;
     this.#wake();
   }
 
@@ -169,8 +170,8 @@ export class Tail implements Consumption, TurnTaker, Reader {
   #free(message: MemoryMessage): boolean {
     if (message.holder !== this) return false;
     message.holder = undefined;
-    this.#use.free(message.entry.bytes);
-    this.#uses[(message.entry.origin as PartitionLog).number]!.free(message.entry.bytes);
+    this.#use.give(message.entry.bytes);
+    this.#uses[(message.entry.origin as PartitionLog).number]!.give(message.entry.bytes);
     if (!this.woken && !this.#merge.empty) this.#wake();
     return true;
   }

@@ -1,5 +1,7 @@
 import type { Consumption, InMessage, Sink, Window } from "../../driver.ts";
-import { DriverError } from "../../internal/driver-error.ts";
+import { AckOnly } from "../../internal/ack-only.ts";
+import { Credit } from "../../internal/credit.ts";
+import { mostWaiting, mostWaitingBytes, whyDropped } from "../../internal/direct-bounds.ts";
 import { Fifo } from "../../internal/fifo.ts";
 import type { ClientMessage } from "./client.ts";
 import { DirectMessage, isAnswerable } from "./direct-message.ts";
@@ -8,25 +10,20 @@ import { unlessAborted } from "./open-client.ts";
 import type { Session, SessionSubscription } from "./session.ts";
 import type { Shared } from "./shared.ts";
 
-/** What waits for a listener that is behind, at most; beyond it messages of this lane are dropped, and it is said. */
-const mostWaiting = 10_000;
-const mostWaitingBytes = 64 * 1_048_576;
 const graceMs = 250;
 
 /** A listener on the direct lane, or an inbox. What its window has no room for waits here, within bounds. */
-export class DirectConsumer implements Consumption {
+export class DirectConsumer extends AckOnly implements Consumption {
   readonly address: string | undefined;
   readonly #session: Session;
   readonly #sink: Sink;
+  readonly #credit: Credit;
   readonly #listening: Listening;
   readonly #answering: Listening;
   readonly #stops: () => void;
   readonly #left: () => void;
   readonly #waiting = new Fifo<DirectMessage>();
   #waitingBytes = 0;
-  #window: Window;
-  #messages = 0;
-  #bytes = 0;
   #dropped = 0;
   #pumping = false;
   #stopping: Promise<void> | undefined;
@@ -42,10 +39,11 @@ export class DirectConsumer implements Consumption {
     stops: () => void,
     left: () => void,
   ) {
+    super("nats", "direct");
     this.#session = session;
     this.address = address;
     this.#sink = sink;
-    this.#window = window;
+    this.#credit = new Credit(window);
     this.#stops = stops;
     this.#left = left;
     this.#listening = new Listening(
@@ -90,7 +88,7 @@ export class DirectConsumer implements Consumption {
   }
 
   window(window: Window): void {
-    this.#window = window;
+    this.#credit.window = window;
     this.#pump();
   }
 
@@ -104,26 +102,8 @@ export class DirectConsumer implements Consumption {
   }
 
   ack(messages: readonly InMessage[]): void {
-    for (const each of messages) {
-      const message = each as DirectMessage;
-      if (message.over) continue;
-      message.over = true;
-      this.#messages -= 1;
-      this.#bytes -= message.size;
-    }
+    this.#credit.acknowledge(messages as readonly DirectMessage[]);
     this.#pump();
-  }
-
-  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "nats: a direct message can only be acknowledged"));
-  }
-
-  record(): Promise<readonly ("done" | "stale")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "nats: a direct message has no notes"));
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
   }
 
   /** The server chooses it no more; what waits is gone, as is said of this lane. */
@@ -160,16 +140,10 @@ export class DirectConsumer implements Consumption {
 
   #pump(): void {
     const messages: DirectMessage[] = [];
-    while (
-      !this.#stopped &&
-      this.#waiting.length > 0 &&
-      this.#messages < this.#window.messages &&
-      this.#bytes < this.#window.bytes
-    ) {
+    while (!this.#stopped && this.#waiting.length > 0 && this.#credit.hasRoom) {
       const message = this.#waiting.shift()!;
       this.#waitingBytes -= message.size;
-      this.#messages += 1;
-      this.#bytes += message.size;
+      this.#credit.take(message.size);
       messages.push(message);
     }
     if (messages.length > 0) this.#sink.deliver(messages);
@@ -178,6 +152,6 @@ export class DirectConsumer implements Consumption {
   #sayDropped(): void {
     const count = this.#dropped;
     this.#dropped = 0;
-    if (!this.#stopped) this.#sink.lost(count, `more than ${mostWaiting} direct messages waited`);
+    if (!this.#stopped) this.#sink.lost(count, whyDropped);
   }
 }

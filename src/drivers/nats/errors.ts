@@ -1,4 +1,5 @@
 import { DriverError } from "../../internal/driver-error.ts";
+import { systemVerdict, type Verdict } from "../../internal/system-error.ts";
 
 /** What `$JS.API` and publish answers carry as `error`. */
 export class ApiError extends Error {
@@ -73,8 +74,6 @@ export function isApiError(error: unknown, ...codes: readonly number[]): error i
   return error instanceof ApiError && (codes.length === 0 || codes.includes(error.errCode));
 }
 
-type Verdict = readonly [code: string, retryable: boolean];
-
 const apiVerdicts: Readonly<Record<number, Verdict>> = {
   [apiCode.insufficientResources]: ["BUS_FULL", true],
   [apiCode.consumerNotFound]: ["BUS_NOT_FOUND", false],
@@ -110,24 +109,6 @@ const clientVerdicts: Readonly<Record<string, Verdict>> = {
   InvalidSubjectError: ["BUS_INVALID_TOPIC", false],
 };
 
-const systemVerdicts: Readonly<Record<string, Verdict>> = {
-  ECONNREFUSED: ["BUS_CONNECTION", true],
-  ECONNRESET: ["BUS_CONNECTION", true],
-  EPIPE: ["BUS_CONNECTION", true],
-  ETIMEDOUT: ["BUS_TIMEOUT", true],
-  EHOSTUNREACH: ["BUS_CONNECTION", true],
-  ENETUNREACH: ["BUS_CONNECTION", true],
-  ENOTFOUND: ["BUS_CONNECTION", true],
-  EAI_AGAIN: ["BUS_CONNECTION", true],
-  ENOENT: ["BUS_INVALID_OPTION", false], // a certificate's file
-  EACCES: ["BUS_INVALID_OPTION", false],
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: ["BUS_AUTHENTICATION", false],
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: ["BUS_AUTHENTICATION", false],
-  UNABLE_TO_GET_ISSUER_CERT: ["BUS_AUTHENTICATION", false],
-  SELF_SIGNED_CERT_IN_CHAIN: ["BUS_AUTHENTICATION", false],
-  DEPTH_ZERO_SELF_SIGNED_CERT: ["BUS_AUTHENTICATION", false],
-};
-
 /** By code or class, never by text where one of them exists. What it doesn't know is BUS_SERVER. */
 export function classify(error: unknown): { readonly code: string; readonly retryable: boolean } {
   const [code, retryable] = verdictOf(error, 0) ?? ["BUS_SERVER", false];
@@ -146,11 +127,4 @@ function verdictOf(error: unknown, depth: number): Verdict | undefined {
   const client = typeof name === "string" && Object.hasOwn(clientVerdicts, name) ? clientVerdicts[name] : undefined;
   // a refused certificate stands in the cause of a lost connection
   return client?.[1] === false ? client : (system ?? client);
-}
-
-function systemVerdict(code: unknown): Verdict | undefined {
-  if (typeof code !== "string") return undefined;
-  if (Object.hasOwn(systemVerdicts, code)) return systemVerdicts[code];
-  // of OpenSSL there are hundreds; none of them passes by waiting
-  return /^(?:ERR_SSL_|ERR_TLS_|CERT_)/.test(code) ? ["BUS_AUTHENTICATION", false] : undefined;
 }

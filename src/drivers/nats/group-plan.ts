@@ -1,6 +1,6 @@
 import type { GroupSpec, StartAt } from "../../driver.ts";
-import { DriverError } from "../../internal/driver-error.ts";
-import { matchesPattern, withoutCovered } from "../../internal/topic-trie.ts";
+import { grownReads, refuseOther } from "../../internal/group-spec.ts";
+import { matchesPattern } from "../../internal/topic-trie.ts";
 import { oldest, type Start, type StreamState } from "./group-start.ts";
 
 /** One consumer of an unordered group: of what matches in its stream it hands out what lies in [start, end). */
@@ -78,7 +78,7 @@ export function newDefinition(
   starts: Readonly<Record<string, Start>>,
 ): GroupDefinition {
   const order = spec.order ?? (spec.live ? "process" : "group");
-  const reads = grownReads([], spec.reads) ?? [];
+  const reads = grownReads([], some(spec.reads)) ?? [];
   const parts = reads.map(({ stream, patterns }) =>
     partOf(revision, stream, streams.get(stream)!.created, patterns, starts[stream] ?? oldest),
   );
@@ -105,17 +105,8 @@ export function grown(
   wanted: GroupSpec,
   streams: ReadonlyMap<string, StreamState>,
 ): GroupDefinition | undefined {
-  if (wanted.order !== undefined && wanted.order !== stored.order)
-    throw new DriverError(
-      "BUS_CONFLICT",
-      `group (${stored.group}): its order is "${stored.order}" and can't become "${wanted.order}"`,
-    );
-  if (wanted.live !== stored.live)
-    throw new DriverError(
-      "BUS_CONFLICT",
-      `group (${stored.group}): it is ${stored.live ? "live" : "durable"} and can't become ${wanted.live ? "live" : "durable"}`,
-    );
-  const reads = grownReads(stored.reads, wanted.reads);
+  refuseOther(stored, wanted);
+  const reads = grownReads(stored.reads, some(wanted.reads));
   return reads === undefined ? undefined : withReads(stored, reads, streams);
 }
 
@@ -125,7 +116,7 @@ export function replaced(
   wanted: GroupSpec["reads"],
   streams: ReadonlyMap<string, StreamState>,
 ): GroupDefinition {
-  return withReads(stored, grownReads([], wanted) ?? [], streams);
+  return withReads(stored, grownReads([], some(wanted)) ?? [], streams);
 }
 
 /** What stands in no part yet begins at its oldest; where a part's patterns change, all its readers have to know first. */
@@ -343,16 +334,5 @@ const same = (left: readonly string[], right: readonly string[]): boolean => lef
 const matches = (patterns: readonly string[], topic: string): boolean =>
   patterns.some((pattern) => matchesPattern(pattern, topic));
 
-/** The union, stream by stream, without what is covered; undefined when nothing is new. */
-function grownReads(stored: GroupSpec["reads"], wanted: GroupSpec["reads"]): GroupSpec["reads"] | undefined {
-  const streams = new Map(stored.map(({ stream, patterns }) => [stream, patterns]));
-  let grown = false;
-  for (const { stream, patterns } of wanted) {
-    const known = streams.get(stream);
-    const now = withoutCovered([...(known ?? []), ...patterns]);
-    if (now.length === 0 || (known !== undefined && same(now, known))) continue;
-    streams.set(stream, now);
-    grown = true;
-  }
-  return grown ? [...streams].map(([stream, patterns]) => ({ stream, patterns })) : undefined;
-}
+/** A stream of which nothing is wanted has no part: a consumer without filters would get everything. */
+const some = (reads: GroupSpec["reads"]): GroupSpec["reads"] => reads.filter(({ patterns }) => patterns.length > 0);

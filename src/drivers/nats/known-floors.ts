@@ -1,4 +1,4 @@
-import { partitionKey } from "./assignment.ts";
+import { partitionKey } from "./partition-key.ts";
 import type { GroupDefinition } from "./group-plan.ts";
 import { startIn } from "./group-start.ts";
 import { groupOfSeat } from "./roster.ts";

@@ -1,6 +1,6 @@
 import type { GroupSpec } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { assign, moves, partitionKey } from "./assignment.ts";
+import { assign, moves } from "../../internal/partition-assignment.ts";
 import type { BucketWatch } from "./bucket.ts";
 import { type GroupDefinition, specOf } from "./group-plan.ts";
 import { join, leaveGroup } from "./joining.ts";
@@ -10,6 +10,7 @@ import { keys, queueLane } from "./names.ts";
 import { Notes } from "./notes.ts";
 import { OwnedPartition } from "./owned-partition.ts";
 import { type Owned, release, takeOver } from "./owner.ts";
+import { partitionKey } from "./partition-key.ts";
 import type { PartitionReader } from "./partition-reader.ts";
 import { PartitionStore, patternsOf } from "./partition-store.ts";
 import type { Shared } from "./shared.ts";
@@ -223,16 +224,16 @@ export class Shares {
     const open = members.open(this.#group, first);
     if (!open.includes(this.member)) return; // our own seat will be heard of
     const known = reads.flatMap(({ stream }) => streams.get(stream) ?? []);
-    const read = known.map(({ name, partitions }) => ({ stream: name, partitions }));
+    const lanes = new Map([...known.map(({ name, partitions }) => [name, partitions] as const), [queueLane, 1]]);
     const owners = new Map<string, string>();
     for (const [key, { owner, stream }] of this.#owners) {
       if (owner.member === null || owner.first !== first || owner.created !== this.#createdOf(stream)) continue;
       if (owner.member !== this.member || this.#partitions.has(key) || this.#busy.has(key))
         owners.set(key, owner.member);
     }
-    const assigned = assign([...read, { stream: queueLane, partitions: 1 }], open, owners);
+    const assigned = assign(lanes, open, owners, partitionKey);
     const alive = new Set(members.seats(this.#group, first).map(({ member }) => member));
-    const { take, give } = moves(assigned, owners, alive, this.member);
+    const { take, give } = moves(assigned, owners, this.member, (owner) => owner === undefined || !alive.has(owner));
     for (const key of give) {
       const partition = this.#partitions.get(key);
       if (partition !== undefined) this.#drain(partition);

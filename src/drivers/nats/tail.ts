@@ -1,4 +1,6 @@
 import type { Consumption, InMessage, Sink, Source, Window } from "../../driver.ts";
+import { AckOnly } from "../../internal/ack-only.ts";
+import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { matchesPattern } from "../../internal/topic-trie.ts";
 import { disjoint } from "./filters.ts";
@@ -12,16 +14,14 @@ const lookMs = 1_000;
 type TailSource = Extract<Source, { readonly kind: "tail" }>;
 
 /** Reads a stream from some place on, for this process alone; nothing of it stays at the server. */
-export class Tail implements Consumption {
+export class Tail extends AckOnly implements Consumption {
   readonly address: undefined = undefined;
   readonly #shared: Shared;
   readonly #facts: StreamFacts;
   readonly #sink: Sink;
+  readonly #credit: Credit;
   readonly #place: Place;
   readonly #left: () => void;
-  #window: Window;
-  #messages = 0;
-  #bytes = 0;
   #reader: Reader | undefined;
   /** Undefined until something is wanted: then everything from the start on. */
   #patterns: ReadonlyMap<string, number> | undefined;
@@ -33,10 +33,11 @@ export class Tail implements Consumption {
   #state: "open" | "stopped" | "closed" = "open";
 
   private constructor(shared: Shared, facts: StreamFacts, sink: Sink, window: Window, left: () => void) {
+    super("nats", "tail");
     this.#shared = shared;
     this.#facts = facts;
     this.#sink = sink;
-    this.#window = window;
+    this.#credit = new Credit(window);
     this.#left = left;
     const { name, topicOf, created } = facts;
     this.#place = { lane: "stream", partition: name, topic: topicOf, created };
@@ -52,7 +53,7 @@ export class Tail implements Consumption {
   }
 
   window(window: Window): void {
-    this.#window = window;
+    this.#credit.window = window;
     this.#reader?.ask();
   }
 
@@ -63,26 +64,8 @@ export class Tail implements Consumption {
   }
 
   ack(messages: readonly InMessage[]): void {
-    for (const each of messages) {
-      const message = each as NatsMessage;
-      if (message.over) continue;
-      message.over = true;
-      this.#messages -= 1;
-      this.#bytes -= message.size;
-    }
+    this.#credit.acknowledge(messages as readonly NatsMessage[]);
     this.#reader?.ask();
-  }
-
-  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "nats: a tail's messages can only be acknowledged"));
-  }
-
-  record(): Promise<readonly ("done" | "stale")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "nats: a tail's messages have no notes"));
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
   }
 
   async stop(): Promise<void> {
@@ -154,10 +137,8 @@ export class Tail implements Consumption {
   }
 
   #room(): Room {
-    const messages = this.#window.messages - this.#messages;
-    const bytes = this.#window.bytes - this.#bytes;
-    if (bytes <= 0) return { messages: 0, bytes: 0, alone: false };
-    return { messages, bytes, alone: this.#messages === 0 };
+    const { messages, bytes, outstanding } = this.#credit;
+    return { messages, bytes, alone: outstanding === 0 };
   }
 
   #arrived(arrived: readonly ReaderMessage[]): void {
@@ -170,8 +151,7 @@ export class Tail implements Consumption {
       this.#pending = delivery.pending;
       const message = new NatsMessage(raw, delivery, this.#place);
       if (delivery.sequence <= this.#newest && !this.#wanted(message)) continue;
-      this.#messages += 1;
-      this.#bytes += message.size;
+      this.#credit.take(message.size);
       messages.push(message);
     }
     if (messages.length > 0) this.#sink.deliver(messages);

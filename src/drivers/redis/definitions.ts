@@ -1,7 +1,8 @@
 import type { GroupSpec } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { replyWord } from "./errors.ts";
-import { changedSpec, grownSpec, newSpec, startText } from "./group-spec.ts";
+import { changedSpec, grownSpec, newSpec } from "../../internal/group-spec.ts";
+import { startText } from "./start-text.ts";
 import { listOf, textOf } from "./reply.ts";
 import { groupScript } from "./scripts/group.ts";
 import type { Session } from "./session.ts";

@@ -1,12 +1,10 @@
 import type { Consumption, InMessage, Sink, Window } from "../../driver.ts";
-import { DriverError } from "../../internal/driver-error.ts";
+import { AckOnly } from "../../internal/ack-only.ts";
+import { Credit } from "../../internal/credit.ts";
+import { mostWaiting, mostWaitingBytes, whyDropped } from "../../internal/direct-bounds.ts";
 import { Fifo } from "../../internal/fifo.ts";
 import type { RedisMessage } from "./message.ts";
 import { unlessAborted } from "./unless-aborted.ts";
-
-/** What waits for a listener that is behind, at most; beyond it the oldest goes, and it is said. */
-const mostWaiting = 10_000;
-const mostWaitingBytes = 64 * 1_048_576;
 
 /** What a consumer needs of its lane. */
 export interface DirectHost {
@@ -24,18 +22,16 @@ interface Waiting {
 }
 
 /** A listener on the direct lane, or an inbox. What its window has no room for waits here, within bounds. */
-export class DirectConsumer implements Consumption {
+export class DirectConsumer extends AckOnly implements Consumption {
   readonly address: string | undefined;
   readonly group: string | undefined;
   /** Within this process. */
   readonly number: number;
   readonly #host: DirectHost;
   readonly #sink: Sink;
+  readonly #credit: Credit;
   readonly #waiting = new Fifo<Waiting>();
-  #window: Window;
   #waitingBytes = 0;
-  #messages = 0;
-  #bytes = 0;
   #lost = 0;
   #pumping = false;
   #stopped = false;
@@ -48,20 +44,22 @@ export class DirectConsumer implements Consumption {
     sink: Sink,
     window: Window,
   ) {
+    super("redis", "direct");
     this.#host = host;
     this.number = number;
     this.group = source.group;
     this.address = source.address;
     this.#sink = sink;
-    this.#window = window;
+    this.#credit = new Credit(window);
   }
 
   take(message: RedisMessage, until: number): void {
     if (this.#stopped) return;
     // what waits for long does not keep all that came with it
-    if (this.#messages + this.#waiting.length >= this.#window.messages) message.keepBytes();
+    if (this.#credit.outstanding + this.#waiting.length >= this.#credit.window.messages) message.keepBytes();
     this.#waiting.push({ message, until });
     this.#waitingBytes += message.size;
+    // the oldest goes
     while (this.#waiting.length > mostWaiting || (this.#waitingBytes > mostWaitingBytes && this.#waiting.length > 1)) {
       this.#waitingBytes -= this.#waiting.shift()!.message.size;
       this.#lost += 1;
@@ -76,7 +74,7 @@ export class DirectConsumer implements Consumption {
   }
 
   window(window: Window): void {
-    this.#window = window;
+    this.#credit.window = window;
     this.#pump();
   }
 
@@ -85,26 +83,8 @@ export class DirectConsumer implements Consumption {
   }
 
   ack(messages: readonly InMessage[]): void {
-    for (const each of messages) {
-      const message = each as RedisMessage;
-      if (message.over) continue;
-      message.over = true;
-      this.#messages -= 1;
-      this.#bytes -= message.size;
-    }
+    this.#credit.acknowledge(messages as readonly RedisMessage[]);
     this.#pump();
-  }
-
-  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "redis: a direct message can only be acknowledged"));
-  }
-
-  record(): Promise<readonly ("done" | "stale")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "redis: a direct message has no notes"));
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
   }
 
   /** What waits then is gone, as is said of this lane. */
@@ -139,16 +119,15 @@ export class DirectConsumer implements Consumption {
     if (this.#lost > 0) {
       const lost = this.#lost;
       this.#lost = 0;
-      this.#sink.lost(lost, `more than ${mostWaiting} direct messages waited`);
+      this.#sink.lost(lost, whyDropped);
     }
     const now = this.#host.ticks();
     const messages: RedisMessage[] = [];
-    while (this.#waiting.length > 0 && this.#messages < this.#window.messages && this.#bytes < this.#window.bytes) {
+    while (this.#waiting.length > 0 && this.#credit.hasRoom) {
       const { message, until } = this.#waiting.shift()!;
       this.#waitingBytes -= message.size;
       if (until <= now) continue;
-      this.#messages += 1;
-      this.#bytes += message.size;
+      this.#credit.take(message.size);
       messages.push(message);
     }
     if (messages.length > 0) this.#sink.deliver(messages);

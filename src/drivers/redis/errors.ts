@@ -1,4 +1,5 @@
 import { DriverError } from "../../internal/driver-error.ts";
+import { systemVerdict, type Verdict } from "../../internal/system-error.ts";
 
 /** We did not even hand it to the client. */
 export class NotSentError extends DriverError {
@@ -13,8 +14,6 @@ export const notConnected = (cause?: unknown): NotSentError =>
 export const connectionLost = (cause?: unknown): DriverError =>
   new DriverError("BUS_CONNECTION", "redis: the connection was lost", { retryable: true, cause });
 export const closedError = (): NotSentError => new NotSentError("BUS_CLOSED", "redis: the connection is closed");
-
-type Verdict = readonly [code: string, retryable: boolean];
 
 /** By the first word of an error reply, which is Redis's code for it, or that of one of our scripts. */
 const replyVerdicts: Readonly<Record<string, Verdict>> = {
@@ -53,25 +52,6 @@ const clientVerdicts: Readonly<Record<string, Verdict>> = {
   ConnectionTimeoutError: ["BUS_TIMEOUT", true],
   SocketTimeoutError: ["BUS_TIMEOUT", true],
   TimeoutError: ["BUS_TIMEOUT", true],
-};
-
-const systemVerdicts: Readonly<Record<string, Verdict>> = {
-  ECONNREFUSED: ["BUS_CONNECTION", true],
-  ECONNRESET: ["BUS_CONNECTION", true],
-  ECONNABORTED: ["BUS_CONNECTION", true],
-  EPIPE: ["BUS_CONNECTION", true],
-  ETIMEDOUT: ["BUS_TIMEOUT", true],
-  EHOSTUNREACH: ["BUS_CONNECTION", true],
-  ENETUNREACH: ["BUS_CONNECTION", true],
-  ENOTFOUND: ["BUS_CONNECTION", true],
-  EAI_AGAIN: ["BUS_CONNECTION", true],
-  ENOENT: ["BUS_INVALID_OPTION", false], // a certificate's file
-  EACCES: ["BUS_INVALID_OPTION", false],
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: ["BUS_AUTHENTICATION", false],
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: ["BUS_AUTHENTICATION", false],
-  UNABLE_TO_GET_ISSUER_CERT: ["BUS_AUTHENTICATION", false],
-  SELF_SIGNED_CERT_IN_CHAIN: ["BUS_AUTHENTICATION", false],
-  DEPTH_ZERO_SELF_SIGNED_CERT: ["BUS_AUTHENTICATION", false],
 };
 
 /** With these nothing of the command, or of the script, ran. */
@@ -132,6 +112,7 @@ function verdictOf(error: unknown, depth: number): Verdict | undefined {
   if (word === "GONE" && (error as Error).message.startsWith("GONE database")) return ["BUS_CONNECTION", true];
   if (word !== undefined)
     return Object.hasOwn(replyVerdicts, word) ? replyVerdicts[word] : verdictOfText(error as Error);
+  if (code === "ECONNABORTED") return ["BUS_CONNECTION", true];
   return systemVerdict(code) ?? clientVerdicts[nameOf(error) ?? ""] ?? verdictOf(cause, depth + 1);
 }
 
@@ -146,11 +127,4 @@ function nameOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { name } = error.constructor;
   return Object.hasOwn(clientVerdicts, name) ? name : undefined;
-}
-
-function systemVerdict(code: unknown): Verdict | undefined {
-  if (typeof code !== "string") return undefined;
-  if (Object.hasOwn(systemVerdicts, code)) return systemVerdicts[code];
-  // of OpenSSL there are hundreds; none of them passes by waiting
-  return /^(?:ERR_SSL_|ERR_TLS_|CERT_)/.test(code) ? ["BUS_AUTHENTICATION", false] : undefined;
 }

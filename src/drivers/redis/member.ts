@@ -2,7 +2,7 @@ import type { Consumption, GroupSpec, InMessage, Note, Settlement, Sink, Window 
 import { DriverError } from "../../internal/driver-error.ts";
 import { Acks } from "./acks.ts";
 import { Beats } from "./beats.ts";
-import { Credit } from "./credit.ts";
+import { SizedCredit } from "./credit.ts";
 import { replyWord } from "./errors.ts";
 import { Fetcher, type Fetched, type FetchRequest } from "./fetcher.ts";
 import { Floors } from "./floors.ts";
@@ -20,7 +20,7 @@ export interface MemberHost {
   readonly session: Session;
   readonly group: string;
   readonly seat: Seat;
-  readonly credit: Credit;
+  readonly credit: SizedCredit;
   readonly hand: InHand;
   readonly open: boolean;
   readonly closed: boolean;
@@ -62,7 +62,7 @@ export class Member implements Consumption, MemberHost {
   readonly address: undefined = undefined;
   readonly session: Session;
   readonly group: string;
-  readonly credit: Credit;
+  readonly credit: SizedCredit;
   readonly hand: InHand = new Hand();
   readonly #sink: Sink;
   readonly #share: Share;
@@ -90,7 +90,7 @@ export class Member implements Consumption, MemberHost {
     const now = session.clock.ticks();
     this.session = session;
     this.group = group;
-    this.credit = new Credit(window);
+    this.credit = new SizedCredit(window);
     this.#sink = sink;
     this.#join = join;
     this.#seat = joined.seat;

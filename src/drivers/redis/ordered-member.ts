@@ -1,5 +1,5 @@
 import type { Note, Settlement, Window } from "../../driver.ts";
-import { assign, moves } from "./assignment.ts";
+import { assign, moves } from "../../internal/partition-assignment.ts";
 import { replyWord } from "./errors.ts";
 import type { Fetched, FetchRequest } from "./fetcher.ts";
 import { before } from "./id.ts";
@@ -85,7 +85,12 @@ export class PartShare implements Share {
       if (!part.leaving && (now.owners.get(ref) !== this.#host.seat.id || !known(now, ref))) this.#lose(part);
     // the answer that gave it to us was lost
     for (const [ref, owner] of now.owners) if (owner === this.#host.seat.id && known(now, ref)) this.#begin(ref);
-    const { take, give } = moves(assign(now.lanes, now.seats, now.owners), now.owners, this.#host.seat.id);
+    const { take, give } = moves(
+      assign(now.lanes, now.seats, now.owners, (lane, number) => `${lane}:${number}`),
+      now.owners,
+      this.#host.seat.id,
+      (owner) => owner === undefined,
+    );
     const giving = new Set(give);
     for (const part of this.#parts.values()) part.draining = giving.has(part.ref);
     this.#giveUpDrained();

@@ -1,4 +1,6 @@
 import type { Consumption, InMessage, Sink, Source, Window } from "../../driver.ts";
+import { AckOnly } from "../../internal/ack-only.ts";
+import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { Fifo } from "../../internal/fifo.ts";
 import { TopicTrie } from "../../internal/topic-trie.ts";
@@ -38,9 +40,7 @@ class Part implements TailPart {
   readonly partition: string;
   readonly waiting = new Fifo<RedisMessage>();
   place: Place = { position: "0-0", counted: undefined };
-  window: Window = unlimited;
-  messages = 0;
-  bytes = 0;
+  readonly credit = new Credit(unlimited);
   readonly #read: (part: Part, id: string, fields: readonly Buffer[]) => void;
 
   constructor(
@@ -59,10 +59,6 @@ class Part implements TailPart {
     return this.place.position;
   }
 
-  get hasRoom(): boolean {
-    return this.messages < this.window.messages && this.bytes < this.window.bytes;
-  }
-
   take(id: string, fields: readonly Buffer[]): void {
     if (compareIds(id, this.place.position) <= 0) return;
     const { counted } = this.place;
@@ -71,7 +67,7 @@ class Part implements TailPart {
   }
 }
 
-class Tail implements Consumption, TailClient {
+class Tail extends AckOnly implements Consumption, TailClient {
   readonly address: undefined = undefined;
   readonly #session: Session;
   readonly #name: string;
@@ -79,27 +75,26 @@ class Tail implements Consumption, TailClient {
   readonly #hash: LaneInfo["hash"];
   readonly #reader: TailReader;
   readonly #sink: Sink;
+  readonly #credit: Credit;
   readonly #parts: readonly Part[];
   readonly #byPartition: ReadonlyMap<string, Part>;
   /** Undefined: everything, until it says what it wants. */
   #patterns: readonly string[] | undefined = undefined;
   #wants = new TopicTrie<true>();
-  #window: Window;
-  #messages = 0;
-  #bytes = 0;
   #waiting = 0;
   #first = 0;
   #average = firstAverage;
   #state: "open" | "stopped" | "closed" = "open";
 
   constructor(session: Session, name: string, lane: string, info: LaneInfo, sink: Sink, window: Window) {
+    super("redis", "tail");
     this.#session = session;
     this.#name = name;
     this.#lane = lane;
     this.#hash = info.hash;
     this.#reader = readerOf(session);
     this.#sink = sink;
-    this.#window = window;
+    this.#credit = new Credit(window);
     this.#parts = info.partitions.map(
       ({ ref }) => new Part(keyOf(session, info, ref), ref, session.keys.partitionOf(ref), this.#read),
     );
@@ -125,10 +120,10 @@ class Tail implements Consumption, TailClient {
   }
 
   wanted(): { readonly parts: readonly Part[]; readonly each: number } {
-    const messages = this.#window.messages - this.#messages - this.#waiting;
-    const bytes = this.#window.bytes - this.#bytes;
+    const messages = this.#credit.messages - this.#waiting;
+    const { bytes } = this.#credit;
     if (this.#state !== "open" || messages <= 0 || bytes <= 0) return { parts: [], each: 0 };
-    const parts = this.#parts.filter((part) => part.hasRoom && part.waiting.length === 0);
+    const parts = this.#parts.filter((part) => part.credit.hasRoom && part.waiting.length === 0);
     if (parts.length === 0) return { parts, each: 0 };
     const each = Math.min(messages, bytes / this.#average) / parts.length;
     return { parts, each: Math.max(1, Math.min(Math.floor(each), 1_000)) };
@@ -142,10 +137,11 @@ class Tail implements Consumption, TailClient {
     this.#first = (this.#first + 1) % length;
     for (let step = 0; step < length; step += 1) {
       const part = this.#parts[(this.#first + step) % length]!;
-      while (part.waiting.length > 0 && part.hasRoom && this.#hasRoom) {
+      while (part.waiting.length > 0 && part.credit.hasRoom && this.#credit.hasRoom) {
         const message = part.waiting.shift()!;
         this.#waiting -= 1;
-        this.#hold(part, message.size, 1);
+        this.#credit.take(message.size);
+        part.credit.take(message.size);
         messages.push(message);
       }
     }
@@ -176,10 +172,10 @@ class Tail implements Consumption, TailClient {
   }
 
   window(window: Window, partition?: string): void {
-    if (partition === undefined) this.#window = window;
+    if (partition === undefined) this.#credit.window = window;
     else {
       const part = this.#byPartition.get(partition);
-      if (part !== undefined) part.window = window;
+      if (part !== undefined) part.credit.window = window;
     }
     this.#more();
   }
@@ -192,25 +188,13 @@ class Tail implements Consumption, TailClient {
   }
 
   ack(messages: readonly InMessage[]): void {
-    for (const each of messages) {
-      const message = each as RedisMessage;
-      if (message.over) continue;
-      message.over = true;
-      this.#hold(this.#byPartition.get(message.partition!)!, -message.size, -1);
+    for (const each of messages as readonly RedisMessage[]) {
+      if (each.over) continue;
+      each.over = true;
+      this.#credit.give(each.size);
+      this.#byPartition.get(each.partition!)!.credit.give(each.size);
     }
     this.#more();
-  }
-
-  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "redis: a tail's messages can only be acknowledged"));
-  }
-
-  record(): Promise<readonly ("done" | "stale")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "redis: a tail's messages have no notes"));
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
   }
 
   stop(): Promise<void> {
@@ -231,10 +215,6 @@ class Tail implements Consumption, TailClient {
     this.#sink.ended(error, false);
   }
 
-  get #hasRoom(): boolean {
-    return this.#messages < this.#window.messages && this.#bytes < this.#window.bytes;
-  }
-
   readonly #read = (part: Part, id: string, fields: readonly Buffer[]): void => {
     if (this.#state !== "open") return;
     const entry = readEntry(this.#hash, fields);
@@ -244,13 +224,6 @@ class Tail implements Consumption, TailClient {
     part.waiting.push(message);
     this.#waiting += 1;
   };
-
-  #hold(part: Part, bytes: number, messages: 1 | -1): void {
-    this.#messages += messages;
-    this.#bytes += bytes;
-    part.messages += messages;
-    part.bytes += bytes;
-  }
 
   #more(): void {
     if (this.#state !== "open") return;

@@ -1,7 +1,8 @@
 import type { Consumption, InMessage, Sink, Window } from "../../driver.ts";
-import { DriverError } from "../../internal/driver-error.ts";
+import { AckOnly } from "../../internal/ack-only.ts";
+import { Credit } from "../../internal/credit.ts";
+import { mostWaiting, mostWaitingBytes, whyDropped } from "../../internal/direct-bounds.ts";
 import { Fifo } from "../../internal/fifo.ts";
-import { Credit } from "./credit.ts";
 import type { DirectLane } from "./direct-lane.ts";
 import type { SqliteMessage } from "./message.ts";
 
@@ -10,11 +11,8 @@ interface Waiting {
   readonly expires: number | undefined;
 }
 
-export const mostWaiting = 10_000;
-const mostWaitingBytes = 64 * 1_048_576;
-
 /** A listener on the direct lane, or an inbox. What its window has no room for waits here, within bounds. */
-export class DirectConsumer implements Consumption {
+export class DirectConsumer extends AckOnly implements Consumption {
   readonly group: string | undefined;
   readonly address: string | undefined;
   /** Of its row; another one after the file was deleted. */
@@ -29,6 +27,7 @@ export class DirectConsumer implements Consumption {
   #state: "open" | "stopped" | "closed" = "open";
 
   constructor(lane: DirectLane, group: string | undefined, address: string | undefined, sink: Sink, window: Window) {
+    super("sqlite", "direct");
     this.#lane = lane;
     this.group = group;
     this.address = address;
@@ -50,7 +49,7 @@ export class DirectConsumer implements Consumption {
   }
 
   dropped(count: number): void {
-    this.#sink.lost(count, `more than ${mostWaiting} direct messages waited`);
+    this.#sink.lost(count, whyDropped);
   }
 
   window(window: Window): void {
@@ -65,25 +64,8 @@ export class DirectConsumer implements Consumption {
   }
 
   ack(messages: readonly InMessage[]): void {
-    for (const each of messages) {
-      const message = each as SqliteMessage;
-      if (message.over) continue;
-      message.over = true;
-      this.#credit.give(message.size);
-    }
+    this.#credit.acknowledge(messages as readonly SqliteMessage[]);
     this.#pump();
-  }
-
-  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "sqlite: a direct message can only be acknowledged"));
-  }
-
-  record(): Promise<readonly ("done" | "stale")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "sqlite: a direct message has no notes"));
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
   }
 
   /** Nobody chooses it any more; what waits is gone, as is said of this lane. */
@@ -101,7 +83,7 @@ export class DirectConsumer implements Consumption {
   #pump(): void {
     const now = this.#lane.now();
     const messages: SqliteMessage[] = [];
-    while (this.#state === "open" && this.#waiting.length > 0 && this.#credit.messages > 0) {
+    while (this.#state === "open" && this.#waiting.length > 0 && this.#credit.hasRoom) {
       const { message, expires } = this.#waiting.shift()!;
       this.#waitingBytes -= message.size;
       if (expires !== undefined && expires <= now) continue;

@@ -1,6 +1,7 @@
 import type { ConnectContext, OutMessage, Sink, Window } from "../../driver.ts";
+import { mostWaiting } from "../../internal/direct-bounds.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { DirectConsumer, mostWaiting } from "./direct-consumer.ts";
+import { DirectConsumer } from "./direct-consumer.ts";
 import { DirectFile, type DirectRow } from "./direct-file.ts";
 import { DirectRegistry } from "./direct-registry.ts";
 import { encodeHeaders } from "./headers.ts";

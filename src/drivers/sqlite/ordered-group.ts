@@ -1,6 +1,6 @@
 import type { Consumption, GroupSpec, InMessage, Note, Settlement, Sink, Window } from "../../driver.ts";
+import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { Credit } from "./credit.ts";
 import { encodeHeaders } from "./headers.ts";
 import type { SqliteMessage } from "./message.ts";
 import { PartReader } from "./part-reader.ts";

@@ -2,28 +2,17 @@ import { describe, expect, it } from "vitest";
 import { until } from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import { newWorld } from "../../../test/support/sqlite-world.ts";
-import type { StateStore, StoredMessage } from "../../driver.ts";
+import {
+  bytes,
+  checkOneOfMany,
+  checkRevisions,
+  listed,
+  type StatePair,
+  stored,
+  text,
+} from "../../../test/support/state-cases.ts";
 
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const text = (value: Uint8Array | undefined): string | undefined =>
-  value === undefined ? undefined : new TextDecoder().decode(value);
-const stored = (id: string, notBefore?: number): StoredMessage => ({
-  id,
-  to: { kind: "topic", stream: "events", topic: "a" },
-  group: undefined,
-  topic: "a",
-  key: "k",
-  headers: [["x", "1"]],
-  body: bytes(id),
-  storedAt: 7,
-  notBefore,
-});
-
-async function pair(): Promise<{
-  readonly clock: ManualClock;
-  readonly state: StateStore;
-  readonly other: StateStore;
-}> {
+async function pair(): Promise<StatePair & { readonly clock: ManualClock }> {
   const world = newWorld();
   const clock = new ManualClock();
   return {
@@ -33,37 +22,13 @@ async function pair(): Promise<{
   };
 }
 
-async function listed(keys: AsyncIterable<string>): Promise<readonly string[]> {
-  const found: string[] = [];
-  for await (const key of keys) found.push(key);
-  return found;
-}
-
 describe("the state store", () => {
   it("keeps values under revisions, and changes them only where the expected one holds", async () => {
-    const { state, other } = await pair();
-    const first = await state.put("b", "k", bytes("1"), { expect: null });
-    expect(first).toBeDefined();
-    expect(await other.put("b", "k", bytes("2"), { expect: null })).toBeUndefined();
-    const second = await other.put("b", "k", bytes("2"), { expect: first! });
-    expect(await state.put("b", "k", bytes("3"), { expect: first! })).toBeUndefined();
-    expect(text((await state.get("b", "k"))?.value)).toBe("2");
-    expect((await state.get("b", "k"))?.revision).toBe(second);
-    expect(await state.delete("b", "k", first!)).toBe(false);
-    expect(await state.delete("b", "k", second!)).toBe(true);
-    expect(await state.delete("b", "k")).toBe(false);
-    expect(await state.get("b", "k")).toBeUndefined();
-    expect(await other.put("b", "k", bytes("4"), { expect: null })).toBeDefined();
+    await checkRevisions(await pair());
   });
 
   it("lets one of many who want a key at once have it", async () => {
-    const { state, other } = await pair();
-    const tries = await Promise.all(
-      Array.from({ length: 20 }, (_, n) =>
-        (n % 2 === 0 ? state : other).put("b", "k", bytes(String(n)), { expect: null }),
-      ),
-    );
-    expect(tries.filter((revision) => revision !== undefined)).toHaveLength(1);
+    await checkOneOfMany(await pair());
   });
 
   it("forgets a value when its time is up", async () => {

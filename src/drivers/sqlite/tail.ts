@@ -1,7 +1,8 @@
 import type { Consumption, InMessage, Sink, StartAt, Window } from "../../driver.ts";
+import { AckOnly } from "../../internal/ack-only.ts";
+import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { isBusy } from "./classify.ts";
-import { Credit } from "./credit.ts";
 import { SqliteMessage } from "./message.ts";
 import { startAfter, startOf, type Start } from "./start.ts";
 import type { Store, Watcher } from "./store.ts";
@@ -18,7 +19,7 @@ interface Read {
 }
 
 /** Reads a stream from some place on, for this process alone; nothing is stored. */
-export class Tail implements Consumption, Watcher {
+export class Tail extends AckOnly implements Consumption, Watcher {
   readonly address: undefined = undefined;
   readonly #store: Store;
   readonly #sink: Sink;
@@ -39,6 +40,7 @@ export class Tail implements Consumption, Watcher {
     sink: Sink,
     window: Window,
   ) {
+    super("sqlite", "tail");
     const stream = store.streams.named(name);
     if (stream === undefined) throw new DriverError("BUS_NOT_FOUND", `sqlite: there is no stream "${name}"`);
     this.#store = store;
@@ -80,25 +82,8 @@ export class Tail implements Consumption, Watcher {
   }
 
   ack(messages: readonly InMessage[]): void {
-    for (const each of messages) {
-      const message = each as SqliteMessage;
-      if (message.over) continue;
-      message.over = true;
-      this.#credit.give(message.size);
-    }
+    this.#credit.acknowledge(messages as readonly SqliteMessage[]);
     this.#later();
-  }
-
-  settle(): Promise<readonly ("done" | "stale" | "unknown")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "sqlite: a tail's messages can only be acknowledged"));
-  }
-
-  record(): Promise<readonly ("done" | "stale")[]> {
-    return Promise.reject(new DriverError("BUS_UNSUPPORTED", "sqlite: a tail's messages have no notes"));
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
   }
 
   stop(): Promise<void> {

@@ -1,8 +1,8 @@
 import type { Consumption, InMessage, Note, Settlement, Sink, Window } from "../../driver.ts";
+import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { ClaimReader, type Claimed } from "./claim-reader.ts";
 import { ClaimWriter, type ClaimBatch, type ClaimHandle } from "./claim-writer.ts";
-import { Credit } from "./credit.ts";
 import { encodeHeaders } from "./headers.ts";
 import type { SqliteMessage } from "./message.ts";
 import { Settlements, type Entry } from "./settlements.ts";
