@@ -31,12 +31,11 @@ interface Access {
 const quoted = (text: string): string => JSON.stringify(text);
 
 /** What docs/nats.md says that a user needs who may create no streams. */
-const appMayPublish = [
+export const appMayPublish: readonly string[] = [
   "omnibus.>",
   "$KV.omnibus.>",
   "$JS.ACK.>",
   "$JS.API.CONSUMER.>",
-  "$JS.API.DIRECT.GET.>",
   ...["INFO.>", "LIST", "NAMES", "MSG.GET.>", "MSG.DELETE.>", "PURGE.>"].map((call) => `$JS.API.STREAM.${call}`),
 ];
 

@@ -3,6 +3,7 @@ import { isBusError } from "../../src/index.ts";
 import { BrokerUnavailable } from "../brokers/find-broker.ts";
 import { startOwn } from "../brokers/start-broker.ts";
 import { runDemo } from "./demo.ts";
+import { hint } from "./hint.ts";
 import { type DemoOptions, demoOptions, usage } from "./options.ts";
 import { Screen } from "./screen.ts";
 
@@ -31,8 +32,7 @@ if (options !== undefined) {
 function sentence(error: unknown, url: string | undefined): string {
   if (error instanceof BrokerUnavailable) return error.message;
   if (!isBusError(error)) return error instanceof Error ? (error.stack ?? error.message) : String(error);
-  const said = `${error.code}: ${error.message}`;
-  const name = /^(nats|redis)s?:/u.exec(url ?? "")?.[1];
-  if (error.code !== "BUS_CONNECTION" || name === undefined) return said;
-  return `${said}\nTo have one: \`npm run demo -- ${name}\` starts it for the demo alone, \`npm run brokers -- start ${name}\` until you stop it.`;
+  const advice = hint(error, url);
+  // words of OpenSSL end their line
+  return `${error.code}: ${error.message.trim()}${advice === undefined ? "" : `\n${advice}`}`;
 }

@@ -1,10 +1,12 @@
+import { once } from "node:events";
+import { type AddressInfo, connect as connectSocket, createServer } from "node:net";
 import { connect as connectClient } from "@nats-io/transport-node";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { connect, type Bus } from "../../src/index.ts";
+import { connect, type Bus, type BusError } from "../../src/index.ts";
 import { nats } from "../../src/drivers/nats/index.ts";
 import { until } from "../../src/testing/until.ts";
 import { fresh, Seen, Tick } from "../support/events.ts";
-import { natsServers } from "../support/nats-world.ts";
+import { natsServers, NatsWorld } from "../support/nats-world.ts";
 
 const servers = await natsServers();
 
@@ -57,6 +59,57 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
         await late.subscribe(Tick, seen.handle, { group: "g", order });
       },
     );
+
+    /** What goes to the server waits while `held` is set, and questions of this subject never come there while it is `deaf`. */
+    async function relay(subject: string): Promise<{ url: string; held: boolean; deaf: boolean; unheard: number }> {
+      const state = { url: "", held: false, deaf: false, unheard: 0 };
+      const question = new RegExp(String.raw`PUB ${subject.replaceAll("$", String.raw`\$`)} \S+ 0\r\n\r\n`, "gu");
+      const { port } = new URL(server.broker!.url);
+      const listening = createServer((client) => {
+        const target = connectSocket(Number(port), "127.0.0.1");
+        for (const socket of [client, target]) socket.on("error", () => undefined).setNoDelay(true);
+        target.pipe(client);
+        let last = Promise.resolve(); // one behind the other
+        const pass = async (text: string): Promise<void> => {
+          while (state.held) await new Promise((resolve) => setImmediate(resolve));
+          const passed = state.deaf ? text.replaceAll(question, () => ((state.unheard += 1), "")) : text;
+          target.write(passed, "latin1");
+        };
+        client.setEncoding("latin1").on("data", (text: string) => void (last = last.then(() => pass(text))));
+        client.on("close", () => target.destroy());
+      });
+      await once(listening.listen(0, "127.0.0.1"), "listening");
+      onTestFinished(() => void listening.close());
+      state.url = `nats://127.0.0.1:${(listening.address() as AddressInfo).port}`;
+      return state;
+    }
+
+    it("who asks in vain whether it is the same asks again", { timeout: 30_000 }, async () => {
+      const world = new NatsWorld(server);
+      const stream = `KV_${world.prefix}`;
+      const between = await relay(`$JS.API.STREAM.INFO.${stream}`);
+      const connection = await world.connect({ servers: between.url, requestTimeoutMs: 300 });
+      const client = await connectClient({ servers: server.broker!.url });
+      onTestFinished(() => client.close());
+      const watch = connection.state!.watch("b", "", new AbortController().signal)[Symbol.asyncIterator]();
+      await connection.state!.put("b", "k", Buffer.from("1"), {});
+      expect((await watch.next()).done).toBe(false);
+      const ended = watch.next().then(
+        () => "a change",
+        (error: BusError) => error.code,
+      );
+      const { config } = (await client.request(`$JS.API.STREAM.INFO.${stream}`)).json<{ readonly config: object }>();
+      between.held = true; // or the reader could find that there is none
+      between.deaf = true;
+      const made = [client.request(`$JS.API.STREAM.DELETE.${stream}`)];
+      made.push(client.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config)));
+      for (const answer of await Promise.all(made)) expect(answer.json()).not.toHaveProperty("error");
+      between.held = false;
+      // who takes part and where streams are is watched as well
+      await until(() => between.unheard >= 6, "each to ask twice in vain", 10_000);
+      between.deaf = false;
+      expect(await ended).toBe("BUS_NOT_FOUND");
+    });
 
     it("without a publish: nobody waits for the next one", { timeout: 30_000 }, async () => {
       const prefix = fresh(`k${process.pid}`);

@@ -30,7 +30,7 @@ export const natsUnderTest = (name: "nats" | "nats@2.10"): RecoveryUnderTest => 
   member: new URL(import.meta.url),
   leaseMs,
   silenceMs: 3 * pingMs,
-  // docs/nats-design.md: a server that is killed forgets the acknowledgements of 0.1 s, and of longer while its disk is busy
+  // docs/nats-design.md: a server that is killed forgets the acknowledgements of 0.1 s, and what it has not read: more on a busy machine
   repeatsMs: 1_000,
   // nats consumer rm
   async deleteGroupNatively({ url, prefix, group }) {

@@ -44,7 +44,12 @@ let members = 0;
 
 export async function connectTo(
   driver: Driver,
-  options: { readonly clock?: Clock; readonly member?: string; readonly prefix?: string } = {},
+  options: {
+    readonly clock?: Clock;
+    readonly member?: string;
+    readonly prefix?: string;
+    readonly manage?: ConnectContext["manage"];
+  } = {},
 ): Promise<TestConnection> {
   let changes = 0;
   members += 1;
@@ -61,7 +66,7 @@ export async function connectTo(
     name: "test",
     prefix: options.prefix ?? "omnibus",
     member,
-    manage: "create",
+    manage: options.manage ?? "create",
     clock: options.clock ?? systemClock,
     signal: new AbortController().signal,
     status: () => {},

@@ -39,8 +39,8 @@ export function health(shell: Shell): Command {
         output,
       );
     } catch (error) {
-      // Who reads JSON gets an answer in any case; the reason goes to standard error as well. If nobody reads any more, the
-      // reason is still what is thrown.
+      // Who reads JSON gets an answer in any case; the reason goes to standard error as well. If nobody reads any more (the pipe is
+      // closed), the reason is still what is thrown, and not the pipe's.
       if (!output.human && isBusError(error)) await output.json({ status: "down", code: error.code }).catch(() => {});
       throw error;
     }

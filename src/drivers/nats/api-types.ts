@@ -12,7 +12,6 @@ export interface StreamConfig {
   readonly max_msg_size?: number;
   readonly duplicate_window?: number;
   readonly num_replicas?: number;
-  readonly allow_direct?: boolean;
   readonly allow_rollup_hdrs?: boolean;
   readonly deny_delete?: boolean;
   readonly allow_msg_ttl?: boolean;

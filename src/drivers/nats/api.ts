@@ -24,9 +24,16 @@ const decoder = new TextDecoder();
 /** `$JS.API`: JSON questions and answers. What is not there is undefined or false, all else rejects with `ApiError`. */
 export class Api {
   readonly #session: Session;
+  readonly #absent: () => void;
+  /** What the driver keeps for itself; the bucket has those who watch it. */
+  readonly #own: ReadonlySet<string>;
 
-  constructor(session: Session) {
+  /** `absent`: a stream that the driver keeps for itself is not there, or has no leader at the moment. */
+  constructor(session: Session, absent: () => void) {
+    const { letters, notes, parked, queue } = session.names;
     this.#session = session;
+    this.#absent = absent;
+    this.#own = new Set([letters, notes, parked, queue]);
   }
 
   async createStream(config: StreamConfig): Promise<NativeStream> {
@@ -140,6 +147,7 @@ export class Api {
   /** Stored, or rejected: `ApiError` when it certainly is not. */
   async publish(subject: string, body: Uint8Array, headers: Headers = []): Promise<PubAck> {
     const answer = await this.#session.ask(subject, body, headers.length === 0 ? undefined : encodeHeaders(headers));
+    if (statusOf(answer) === 503) this.#absent();
     return pubAck(answer);
   }
 
@@ -158,7 +166,15 @@ export class Api {
       `$JS.API.${call}`,
       body === undefined ? undefined : encoder.encode(JSON.stringify(body)),
     );
-    return parsed<Result>(answer);
+    try {
+      return parsed<Result>(answer);
+    } catch (error) {
+      // who merely asks whether it is there makes nothing
+      const [what, how, stream = ""] = call.split(".", 3);
+      const asked = what === "STREAM" && how === "INFO";
+      if (!asked && this.#own.has(stream) && isApiError(error, apiCode.streamNotFound)) this.#absent();
+      throw error;
+    }
   }
 }
 

@@ -41,6 +41,7 @@ export interface BucketWatch {
 
 /** How long it can be seen that a key was deleted. */
 export const markerMs = 3_600_000;
+const againMs = 250;
 const operation = "KV-Operation";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -142,7 +143,8 @@ export class Bucket {
       },
       caughtUp: () => {
         listener.current?.();
-        if (created !== undefined) void this.#same(created, newest).then((same) => same || end(madeAgain()));
+        if (created !== undefined)
+          void this.#same(created, newest, () => over).then((same) => same || end(madeAgain()));
       },
       ended: end,
     });
@@ -153,11 +155,20 @@ export class Bucket {
     return { ready: open(), close };
   }
 
-  /** After a new beginning: whether it is the bucket that was read before, with all of it. An unanswered question is no answer. */
-  async #same(created: string, newest: number): Promise<boolean> {
-    const info = await this.#api.streamInfo(this.#stream).catch(() => null);
-    if (info === undefined) return false;
-    return info === null || (info.created === created && info.state.last_seq >= newest);
+  /**
+   * After a new beginning: whether it is the bucket that was read before, with all of it. Asked until it is answered: of another
+   * one nothing would be heard before it has as many entries.
+   */
+  async #same(created: string, newest: number, over: () => boolean): Promise<boolean> {
+    while (!over() && !this.#session.closed) {
+      try {
+        const info = await this.#api.streamInfo(this.#stream);
+        return info?.created === created && info.state.last_seq >= newest;
+      } catch {
+        await new Promise<void>((resolve) => void this.#session.clock.after(againMs, resolve));
+      }
+    }
+    return true;
   }
 
   #source(filters: readonly string[]): ReaderSource {

@@ -60,12 +60,14 @@ export class NatsConnection implements DriverConnection {
   #routes: BucketWatch | undefined;
   #healing = false;
   #ill = false;
+  /** When what is missing may be said once more, in ticks. */
+  #sayAgainAt = -Infinity;
   #closed = false;
 
   constructor(session: Session, context: ConnectContext) {
     this.#context = context;
     this.#session = session;
-    const api = new Api(session);
+    const api = new Api(session, () => this.#heal(undefined));
     const bucket = new Bucket(session, api);
     const streams = new Streams(session, api, bucket);
     const shared = { session, api, bucket, streams } as { -readonly [Key in keyof Shared]: Shared[Key] };
@@ -178,6 +180,7 @@ export class NatsConnection implements DriverConnection {
     if (this.#closed) return;
     this.#closed = true;
     const { members, retention } = this.#shared;
+    // what fails or takes too long is over by itself: the others miss us after a lease
     const inTime = async (work: Promise<unknown>): Promise<void> => {
       await unlessAborted(work, signal).catch(() => undefined);
     };
@@ -266,16 +269,32 @@ export class NatsConnection implements DriverConnection {
     }
   }
 
-  /** Nobody takes what is sent to a stream, or to a queue: what was deleted behind our back is made again. */
+  /** Nobody takes what is sent to a stream, a queue, or what the driver keeps: what was deleted behind our back is made again. */
   #heal(stream: string | undefined): void {
-    if (this.#closed || this.#context.manage !== "create") return;
-    if (stream !== undefined) this.#missing.add(stream);
-    this.#ill = true;
+    if (this.#closed) return;
+    const makes = this.#context.manage === "create";
+    if (makes) {
+      if (stream !== undefined) this.#missing.add(stream);
+      this.#ill = true;
+    }
     if (this.#healing) return;
     this.#healing = true;
-    this.#makeAgain()
+    (makes ? this.#makeAgain() : this.#sayMissing())
       .catch(() => undefined) // no leader yet, or no connection: the next refusal tries again
       .finally(() => (this.#healing = false));
+  }
+
+  /** What the driver keeps for itself is others' to make; who may is told how. */
+  async #sayMissing(): Promise<void> {
+    const { clock } = this.#shared.session;
+    if (clock.ticks() < this.#sayAgainAt) return;
+    try {
+      await missingOwn(this.#shared);
+    } catch (error) {
+      if (!(error instanceof DriverError)) throw error;
+      this.#sayAgainAt = clock.ticks() + sayAgainMs;
+      if (!this.#closed) this.#context.warn(error.message);
+    }
   }
 
   async #makeAgain(): Promise<void> {
@@ -324,4 +343,5 @@ function deletedBy(value: Uint8Array | undefined): string | undefined {
 }
 
 const againMs = 1_000;
+const sayAgainMs = 60_000;
 const closedError = (): DriverError => new DriverError("BUS_CLOSED", "nats: the connection is closed");

@@ -122,7 +122,7 @@ export class DirectConsumer extends AckOnly implements Consumption {
   async #atMost(ms: number, work: Promise<void>): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = this.#session.clock.after(ms, resolve);
-    await Promise.race([work, promise]).catch(() => undefined);
+    await Promise.race([work, promise]).catch(() => undefined); // its subscriptions are taken back by then, or gone
     timer[Symbol.dispose]();
   }
 
@@ -135,7 +135,7 @@ export class DirectConsumer extends AckOnly implements Consumption {
   /** What is under way to a group's share still comes: nobody else has it. */
   async #leave(over: readonly SessionSubscription[]): Promise<void> {
     for (const subscription of over) void subscription.drain().catch(() => undefined); // gone with the connection
-    if (this.#session.connected) await this.#session.flush().catch(() => undefined);
+    if (this.#session.connected) await this.#session.flush().catch(() => undefined); // the same
   }
 
   #pump(): void {

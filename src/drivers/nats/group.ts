@@ -188,6 +188,7 @@ export class UnorderedGroup implements Consumption, Host {
 
   async close(signal: AbortSignal): Promise<void> {
     if (this.#state === "closed") return;
+    // whatever of this fails or takes too long: the ack wait brings back what is in hand, and the lease frees the seat
     await unlessAborted(this.stop(), signal).catch(() => undefined);
     this.#puller.close(); // or what is given back came to us again
     await unlessAborted(this.#underWay.ended(), signal).catch(() => undefined);
@@ -275,12 +276,12 @@ export class UnorderedGroup implements Consumption, Host {
     const lane = this.#lanes?.of(pull);
     if (lane === undefined) return;
     lane.idle = idle;
-    const definition = await this.look().catch(() => this.#definition);
+    const definition = await this.look().catch(() => this.#definition); // unanswered: whoever opens it again reads it
     if (this.#state === "closed" || this.#lanes?.of(pull) !== lane) return;
     if (definition === undefined) return this.#ended(this.#deleted());
     const known = lane.part === undefined ? undefined : partIn(definition, lane.part);
     if (known?.end !== undefined) return this.#close(lane);
-    const stream = lane.part === undefined ? undefined : await this.#shared.streams.look(lane.stream).catch(() => null);
+    const stream = lane.part === undefined ? undefined : await this.#shared.streams.look(lane.stream).catch(() => null); // not known
     if (this.closed) return;
     if (stream !== null && lane.part !== undefined && stream?.facts.created !== lane.part.created)
       if (this.#lanes!.left(lane)) this.#sink.lost(undefined, deleted);
@@ -315,7 +316,7 @@ export class UnorderedGroup implements Consumption, Host {
 
   /** What was merely fetched comes to the next one as if it were fresh; a suspect that did not run stays one. */
   async #handBack(messages: readonly NatsMessage[]): Promise<void> {
-    await this.#settler.flush().catch(() => undefined);
+    await this.#settler.flush().catch(() => undefined); // what was acknowledged in vain comes again
     const returning = messages.filter((message) => !this.#returning.has(message));
     for (const message of returning) this.#returning.add(message);
     await Promise.allSettled(

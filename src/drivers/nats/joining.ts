@@ -45,7 +45,7 @@ export async function join(
       }
       await chair.leave();
     } catch (error) {
-      await chair.leave().catch(() => undefined);
+      await chair.leave().catch(() => undefined); // the next renewal says so
       throw error;
     }
   }

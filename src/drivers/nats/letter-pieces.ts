@@ -1,5 +1,5 @@
 import type { Headers, StoredMessage } from "../../driver.ts";
-import type { Api } from "./api.ts";
+import type { Api, StoredMsg } from "./api.ts";
 import { valueOf } from "./message.ts";
 import type { Session } from "./session.ts";
 import { decodeStored, encodeStored, storedHeader } from "./stored-message.ts";
@@ -53,17 +53,26 @@ export const firstOf = ({ about, body }: Pieces): number => Math.min(...about, .
 export const lastOf = ({ about, body }: Pieces): number => Math.max(...about, ...body);
 
 /** Undefined: what another program wrote there, or removed by now. */
-export async function readLetter(parts: Parts, headers: Headers, body: Uint8Array): Promise<StoredMessage | undefined> {
+export async function readLetter(
+  parts: Parts,
+  { subject, headers, body }: Pick<StoredMsg, "subject" | "headers" | "body">,
+): Promise<StoredMessage | undefined> {
   const pieces = piecesOf(headers);
   if (pieces === undefined) return decodeStored(headers, body);
-  const [about, whole] = await Promise.all([read(parts, pieces.about), read(parts, pieces.body)]);
+  const from = parts.session.names.pieceOf(subject);
+  const [about, whole] = await Promise.all([read(parts, pieces.about, from), read(parts, pieces.body, from)]);
   if (about === undefined || whole === undefined) return undefined;
   return decodeStored([[storedHeader, Buffer.from(about).toString()]], whole);
 }
 
-async function read({ session, api }: Parts, sequences: readonly number[]): Promise<Uint8Array | undefined> {
+/** Of a stream that was made again these sequences are others' pieces. */
+async function read(
+  { session, api }: Parts,
+  sequences: readonly number[],
+  subject: string,
+): Promise<Uint8Array | undefined> {
   const found = await Promise.all(sequences.map((seq) => api.message(session.names.parked, { seq })));
-  return found.some((each) => each === undefined) ? undefined : Buffer.concat(found.map((each) => each!.body));
+  return found.some((each) => each?.subject !== subject) ? undefined : Buffer.concat(found.map((each) => each!.body));
 }
 
 /** Of one letter, those below a sequence. What stays because it fails goes with its event's next letter, or with the group. */

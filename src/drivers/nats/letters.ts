@@ -82,7 +82,11 @@ export class Letters {
       const page = await readAll(session, api, source, wanted);
       for (const { raw, delivery } of page) {
         from = delivery.sequence + 1;
-        const letter = await readLetter(this.#parts, readHeaders(raw), raw.data);
+        const letter = await readLetter(this.#parts, {
+          subject: raw.subject,
+          headers: readHeaders(raw),
+          body: raw.data,
+        });
         if (letter === undefined) continue; // not ours
         this.#remember(letter.id, delivery.sequence);
         letters.push(letter);
@@ -94,7 +98,7 @@ export class Letters {
 
   async get(id: string): Promise<StoredMessage | undefined> {
     const found = await this.#find(id);
-    return found === undefined ? undefined : await readLetter(this.#parts, found.headers, found.body);
+    return found === undefined ? undefined : await readLetter(this.#parts, found);
   }
 
   async count(group: string | undefined): Promise<number> {

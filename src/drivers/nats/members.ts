@@ -73,7 +73,7 @@ export class Members {
     this.#session = session.watch({
       up: () => {
         this.#roster.again();
-        void this.#write().catch(() => undefined);
+        void this.#write().catch(() => undefined); // the next renewal writes it
       },
     });
     await this.#open(heal);
@@ -215,7 +215,7 @@ export class Members {
     this.#session?.[Symbol.dispose]();
     this.#watch?.close();
     this.#wake();
-    await this.#writing?.catch(() => undefined);
+    await this.#writing?.catch(() => undefined); // it is deleted next
     if (!signal.aborted && this.#shared.session.connected)
       await this.#shared.bucket.delete(keys.member(this.id)).catch(() => false); // it runs out by itself
   }
@@ -285,7 +285,7 @@ export class Members {
       for (const listener of [...this.#listeners]) listener.expired?.();
     }
     if (before !== this.#living) this.#changed();
-    if (clock.ticks() - this.#renewedAt >= options.leaseMs / 3 - 1) void this.#write().catch(() => undefined);
+    if (clock.ticks() - this.#renewedAt >= options.leaseMs / 3 - 1) void this.#write().catch(() => undefined); // the next tick tries again, until it expires
     const untilExpiry = this.#renewedAt + options.leaseMs - clock.ticks();
     const wait = Math.min(
       options.leaseMs / 6,

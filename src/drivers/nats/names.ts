@@ -152,6 +152,11 @@ export class Names {
     return `${this.prefix}.p.=l.${id.slice(0, slash)}.${encodeToken(id.slice(slash + 1))}`;
   }
 
+  /** The same by the letter's own subject. */
+  pieceOf(letter: string): string {
+    return `${this.prefix}.p.=l.${letter.slice(this.prefix.length + 3)}`;
+  }
+
   letterPieces(group: string): string {
     return `${this.prefix}.p.=l.${group}.>`;
   }

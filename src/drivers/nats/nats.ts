@@ -36,7 +36,7 @@ async function connect(options: ResolvedOptions, context: ConnectContext): Promi
     return connection;
   } catch (error) {
     await session?.close(AbortSignal.abort());
-    if (options.connection === undefined) await client.close().catch(() => undefined);
+    if (options.connection === undefined) await client.close().catch(() => undefined); // why it can't be used is thrown
     throw error;
   }
 }

@@ -127,6 +127,7 @@ export class OrderedGroup implements Consumption {
   async close(signal: AbortSignal): Promise<void> {
     if (this.#state === "closed") return;
     await this.stop();
+    // whatever of this fails or takes too long: the next owner has it after a lease
     await unlessAborted(this.#underWay.ended(), signal).catch(() => undefined);
     if (!signal.aborted) await unlessAborted(this.#settler.flush(), signal).catch(() => undefined);
     await unlessAborted(this.#shares.leave(signal.aborted), signal).catch(() => undefined);

@@ -50,7 +50,7 @@ export class Overdue {
     this.#looking = true;
     this.#parts
       .flush()
-      .catch(() => undefined)
+      .catch(() => undefined) // no answer to that either
       .then(() => answers.overdue(by, `no answer from the server within ${timeoutMs} ms`))
       .catch((fault: unknown) => this.#parts.fault(fault))
       .finally(() => {

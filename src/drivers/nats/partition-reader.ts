@@ -90,7 +90,7 @@ export class PartitionReader {
       partitions.map(async (partition) => {
         const { pull } = partition;
         if (pull === undefined) return;
-        const info = await this.#shared.api.consumerInfo(pull.stream, pull.consumer).catch(() => undefined);
+        const info = await this.#shared.api.consumerInfo(pull.stream, pull.consumer).catch(() => undefined); // then the ack wait brings it
         if (info === undefined || partition.pull !== pull || partition.state !== "reading") return;
         if (info.delivered.consumer_seq >= partition.consumerNext) this.#listener.broken(partition);
       }),

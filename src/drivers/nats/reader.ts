@@ -143,7 +143,7 @@ export class Reader {
     this.#pull?.close();
     this.#pull = undefined;
     if (this.#consumer !== "" && this.#session.connected && !this.#session.closed)
-      void this.#api.deleteConsumer(this.#source.stream, this.#consumer).catch(() => undefined);
+      void this.#api.deleteConsumer(this.#source.stream, this.#consumer).catch(() => undefined); // forgotten by itself
     this.#consumer = "";
   }
 
@@ -154,7 +154,7 @@ export class Reader {
     const info = await this.#api.createConsumer(this.#source.stream, this.#config());
     const ours = attempt === this.#attempt && (await this.#isSame());
     if (!ours || attempt !== this.#attempt) {
-      void this.#api.deleteConsumer(this.#source.stream, info.name).catch(() => undefined);
+      void this.#api.deleteConsumer(this.#source.stream, info.name).catch(() => undefined); // the same
       if (attempt === this.#attempt) throw new StreamMadeAgain();
       return;
     }

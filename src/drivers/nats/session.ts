@@ -243,7 +243,7 @@ export class Session {
     } else {
       // what was written leaves before the socket is closed
       if (this.#connected && !client.isClosed()) await unlessAborted(client.drain(), signal).catch(() => undefined);
-      await client.close().catch(() => undefined);
+      await client.close().catch(() => undefined); // it is closed all the same
     }
     this.#standing.clear();
     this.#lost(new DriverError("BUS_CLOSED", "nats: the connection is closed"));
@@ -363,7 +363,7 @@ export class Session {
     for (let wait = 250; !this.#closed; wait = Math.min(wait * 2, 10_000)) {
       await new Promise<void>((resolve) => void this.clock.after(wait * (0.5 + this.clock.random() / 2), resolve));
       if (this.#closed) return;
-      const client = await openClient(this.options, this.context).catch(() => undefined);
+      const client = await openClient(this.options, this.context).catch(() => undefined); // later again
       if (client === undefined) continue;
       if (this.#closed) return void client.close();
       this.#client = client;

@@ -204,7 +204,6 @@ export function ownStreams(names: Names, version: ServerVersion, replicas: numbe
       subjects: [names.noteFilter()],
       max_msgs_per_subject: 1,
       max_age: 30 * 86_400_000 * nanos,
-      allow_direct: true,
     },
     { ...common, name: names.parked, subjects: [names.parkedFilter()], discard: "new" },
   ];

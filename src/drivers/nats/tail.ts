@@ -59,7 +59,7 @@ export class Tail extends AckOnly implements Consumption {
 
   wants(patterns: readonly string[]): Promise<void> {
     const changed = this.#changing.then(() => this.#want(patterns));
-    this.#changing = changed.catch(() => undefined);
+    this.#changing = changed.catch(() => undefined); // told to who asked; the next change need not fail for it
     return changed;
   }
 
