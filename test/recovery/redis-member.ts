@@ -54,6 +54,8 @@ export const redisUnderTest: RecoveryUnderTest = {
   member: new URL(import.meta.url),
   leaseMs,
   silenceMs: 3 * socketTimeoutMs,
+  // it syncs each write here: an acknowledgement is under way for as long as a busy disk takes for those before it
+  repeatsMs: 500,
   // redis-cli xgroup destroy
   deleteGroupNatively: ({ url, prefix, group }) =>
     eachPartition(url, prefix, "*", "redis.pcall('XGROUP', 'DESTROY', key, ARGV[2])", group),

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { DriverAdmin, GroupSpec, StartAt, StoredMessage } from "../../src/driver.ts";
+import { systemClock, type Clock } from "../../src/clock.ts";
 import { adminOf } from "../../src/drivers/redis/admin.ts";
 import { Definitions } from "../../src/drivers/redis/definitions.ts";
 import { finishReset } from "../../src/drivers/redis/group-reset.ts";
@@ -10,6 +11,7 @@ import { fetchScript } from "../../src/drivers/redis/scripts/fetch.ts";
 import { letterPiece } from "../../src/drivers/redis/scripts/letter-piece.ts";
 import { resetScript } from "../../src/drivers/redis/scripts/reset.ts";
 import { joinScript } from "../../src/drivers/redis/scripts/seats.ts";
+import { takeSeat } from "../../src/drivers/redis/seat.ts";
 import type { Session } from "../../src/drivers/redis/session.ts";
 import { encodeStored } from "../../src/drivers/redis/stored-frame.ts";
 import { Streams } from "../../src/drivers/redis/streams.ts";
@@ -28,8 +30,13 @@ interface World {
   readonly admin: DriverAdmin;
 }
 
-async function world(prefix = freshPrefix(), partitions = 1): Promise<World> {
-  const session = await openSession(redis!.url, prefix);
+async function world(
+  prefix = freshPrefix(),
+  partitions = 1,
+  clock: Clock = systemClock,
+  leaseMs = 10_000,
+): Promise<World> {
+  const session = await openSession(redis!.url, prefix, { clock, options: { leaseMs } });
   open.push(session);
   const streams = new Streams(session);
   const definitions = new Definitions(session, streams);
@@ -203,6 +210,17 @@ describe.skipIf(redis === undefined)("administration on redis", () => {
       expect((await stateOf(here, "g"))[0]).toBe(8);
     });
 
+    it("say how long the oldest waits by the server's clock: ours may be an hour ahead or behind", async () => {
+      for (const aheadMs of [3_600_000, -3_600_000]) {
+        const here = await world(undefined, 1, { ...systemClock, now: () => Date.now() + aheadMs });
+        await define(here, groupSpec("g"));
+        await add(here, numbered(1));
+        const waits = async (): Promise<number> => (await here.admin.groups())[0]!.oldestWaitingMs!;
+        await until(async () => (await waits()) > 20, "it to grow older");
+        expect(await waits()).toBeLessThan(60_000);
+      }
+    });
+
     it("list their members with lease and partitions, and refuse to be reset while there are any", async () => {
       const here = await world();
       await define(here, groupSpec("g", { order: "group" }));
@@ -281,6 +299,26 @@ describe.skipIf(redis === undefined)("administration on redis", () => {
       expect(await here.admin.recoverGroup!("g", 0)).toBe(0);
       expect((await stateOf(here, "g"))[1]).toBe(10);
       expect(await codeOf(here.admin.recoverGroup!("none", 0))).toBe("BUS_NOT_FOUND");
+    });
+
+    it("are seen when they were last heard of, by their own leases, and those that live are left alone", async () => {
+      for (const [leaseMs, ours] of [
+        [600_000, 10_000],
+        [10_000, 600_000],
+      ] as const) {
+        const prefix = freshPrefix();
+        const [here, other] = [await world(prefix, 1, systemClock, ours), await world(prefix, 1, systemClock, leaseMs)];
+        await define(here, groupSpec("g"));
+        const { seat } = await takeSeat(other.session, "g", undefined);
+        const [member] = await here.admin.members("g");
+        expect(Math.abs(member!.lastSeen.getTime() - Date.now())).toBeLessThan(8_000);
+        expect(await here.admin.recoverGroup!("g", 8_000)).toBe(0);
+        expect(await here.admin.members("g")).toHaveLength(1);
+        const beat = here.session.keys.key("g:g:beat");
+        await here.session.command(["ZADD", beat, String(Date.now() + leaseMs - 9_000), seat.id]);
+        await here.admin.recoverGroup!("g", 8_000);
+        expect(await here.admin.members("g")).toEqual([]);
+      }
     });
 
     it("take over what a consumer held that is none of ours", async () => {

@@ -238,7 +238,7 @@ class World {
 
   async quit(seat: Seat): Promise<void> {
     if (!seat.alive || this.seats.filter(({ alive }) => alive).length < 2) return;
-    await this.run(leaveScript, seat.id, "1", "0");
+    await this.run(leaveScript, seat.id, "0 0", "0");
     this.dead(seat);
   }
 
@@ -247,7 +247,7 @@ class World {
     const witness = this.seats.find((each) => each.alive && each !== seat);
     if (!seat.alive || witness === undefined) return;
     await session!.command(["ZADD", session!.keys.key("g", this.group, "beat"), "1", seat.id]);
-    await this.run(beatScript, witness.id, lease, "");
+    await this.run(beatScript, witness.id, lease, "", "0 0");
     this.dead(seat);
   }
 
@@ -276,7 +276,7 @@ class World {
     const { keys } = session!;
     const dead = keys.key("g", this.group, "dead");
     for (let beats = 0; beats < 20 && (await session!.command(["EXISTS", dead])) === 1; beats += 1)
-      await this.run(beatScript, last.id, lease, ""); // what dead seats left is looked at bit by bit
+      await this.run(beatScript, last.id, lease, "", "0 0"); // what dead seats left is looked at bit by bit
     for (const ref of new Set(this.entries.map((each) => each.ref)))
       assert.equal(listOf(await session!.command(["XPENDING", keys.key(ref), this.group]))[0], 0);
     for (const part of ["note", "hop", "due", "rel", "rest", "dead"])

@@ -3,7 +3,17 @@ import type { InMessage } from "../../src/driver.ts";
 import { ackScript } from "../../src/drivers/redis/scripts/ack.ts";
 import { fetchScript } from "../../src/drivers/redis/scripts/fetch.ts";
 import { FaultProxy, until as eventually } from "../../src/testing/index.ts";
-import { codeOf, consume, groupSpec, joinGroup, letterOf, numbered, textOf, until } from "../support/driver-harness.ts";
+import {
+  codeOf,
+  consume,
+  groupSpec,
+  joinGroup,
+  letterOf,
+  numbered,
+  type TestConsumption,
+  textOf,
+  until,
+} from "../support/driver-harness.ts";
 import { countsOf, has, key, stored, RedisGroups } from "../support/redis-groups.ts";
 import { freshPrefix } from "../support/redis-session.ts";
 import { testBroker } from "../support/test-broker.ts";
@@ -212,6 +222,59 @@ describe.skipIf(server === undefined).each(["none", "group"] as const)("a group 
     await server!.command("DEL", key(prefix, "g:g:idle"));
     await stored(one, ["2"]);
     await has(member, 2);
+  });
+
+  it("never holds many more bytes than its window when sizes jump, of what is fresh and of what another one left", async () => {
+    const prefix = freshPrefix();
+    const one = await server!.connection(prefix);
+    await one.ensureGroup(spec);
+    const member = await joinGroup(one, "g", { messages: 256, bytes: 400_000 });
+    const inHand = ({ sink }: TestConsumption, from: number): number =>
+      sink.messages.slice(from).reduce((sum, { body }) => sum + body.byteLength, 0);
+    const allOf = async (of: TestConsumption): Promise<void> => {
+      of.consumption.ack(of.sink.messages);
+      await of.consumption.flush();
+    };
+    const body = new Uint8Array(100_000);
+    // large ones after small ones
+    await stored(one, numbered(60));
+    await has(member, 60);
+    member.consumption.window({ messages: 0, bytes: 0 });
+    await allOf(member);
+    await stored(one, numbered(40), { body });
+    member.consumption.window({ messages: 256, bytes: 400_000 });
+    await has(member, 64);
+    await allOf(member);
+    await has(member, 68);
+    expect(inHand(member, 64)).toBe(400_000);
+    await member.consumption.close(AbortSignal.timeout(1_000));
+    // what was handed back
+    const next = await joinGroup(one, "g", { messages: 256, bytes: 400_000 });
+    for (let seen = 4; seen <= 36; seen += 4) {
+      await has(next, seen);
+      expect(inHand(next, 0)).toBe(seen * body.byteLength);
+      await allOf(next);
+    }
+    // small and large ones in turn: what a step of 16 brings
+    next.consumption.window({ messages: 0, bytes: 0 });
+    await stored(one, numbered(60));
+    await stored(one, numbered(60), { body });
+    next.consumption.window({ messages: 256, bytes: 400_000 });
+    await has(next, 36 + 61);
+    expect(inHand(next, 36)).toBeLessThanOrEqual(400_000 + 16 * body.byteLength);
+  });
+
+  it("reads past what is not for it in steps, not one by one", async () => {
+    const prefix = freshPrefix();
+    const one = await server!.connection(prefix);
+    await one.ensureGroup({ ...spec, reads: [{ stream: "events", patterns: ["other.>"] }] });
+    await stored(one, numbered(480));
+    await stored(one, ["x"], { to: { kind: "topic", stream: "events", topic: "other.x" } });
+    await server!.command("CONFIG", "RESETSTAT");
+    const member = await joinGroup(one, "g");
+    await has(member, 1);
+    const stats = String(await server!.command("INFO", "commandstats"));
+    expect(Number(/cmdstat_xreadgroup:calls=(\d+)/.exec(stats)![1])).toBeLessThan(120);
   });
 
   it("never holds more bytes than its window by more than a step", async () => {

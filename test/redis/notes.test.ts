@@ -5,6 +5,7 @@ import { fetchScript } from "../../src/drivers/redis/scripts/fetch.ts";
 import { noteScript } from "../../src/drivers/redis/scripts/note.ts";
 import { settleScript } from "../../src/drivers/redis/scripts/settle.ts";
 import { FaultProxy } from "../../src/testing/index.ts";
+import { until as eventually } from "../../src/testing/until.ts";
 import { connectTo, groupSpec, joinGroup, until } from "../support/driver-harness.ts";
 import { has, key, minute, RedisGroups, stored } from "../support/redis-groups.ts";
 import { freshPrefix } from "../support/redis-session.ts";
@@ -97,6 +98,43 @@ describe.skipIf(server === undefined)("what redis keeps beside a message and a m
     await stored(other, ["5"]);
     await has(member, 5);
     expect(member.sink.losses.map(({ count }) => count)).toEqual([1, 1]);
+  });
+
+  it.each([
+    ["with the answer lost: another one is told", [1]],
+    ["after it said that it heard: nobody is told again", []],
+  ] as const)("says that messages were lost when who was told of it dies %s", async (_how, expected) => {
+    const prefix = freshPrefix();
+    const other = await server!.connection(prefix);
+    await other.ensureGroup(groupSpec("g"));
+    await using proxy = await FaultProxy.start(server!.url);
+    const one = await server!.connection(prefix, { url: proxy.url(server!.url), leaseMs: 1_000 });
+    const member = await joinGroup(one, "g");
+    await stored(other, ["1"]);
+    await has(member, 1);
+    const [message] = member.sink.messages;
+    await server!.command("XDEL", key(prefix, "s:events:0"), message!.position!);
+    await member.consumption.settle([{ how: "retry", message: message!, delayMs: minute, attempts: 1, headers: [] }]);
+    const told = key(prefix, "g:g:told");
+    if (expected.length > 0) {
+      const swallowed = proxy.swallowReply({ request: fetchScript.sha });
+      proxy.refuse(); // it does not come back
+      await stored(other, ["2"]);
+      expect(await swallowed).toBe(true);
+    } else {
+      await stored(other, ["2"]);
+      await until(() => member.sink.losses.length > 0, "the loss to be said");
+      await eventually(async () => Number(await server!.command("HLEN", told)) === 2, "it to say that it heard");
+      proxy.down();
+    }
+    const [seat = ""] = await server!.seats(prefix);
+    await server!.endLease(prefix, seat);
+    const next = await joinGroup(other, "g");
+    await has(next, 1);
+    await stored(other, ["3"]);
+    await has(next, 2);
+    expect(next.sink.losses.map(({ count }) => count)).toEqual(expected);
+    expect(await server!.command("EXISTS", told)).toBe(expected.length);
   });
 
   it.each(["deleted", "left"] as const)("goes with a stream that is %s", async (how) => {

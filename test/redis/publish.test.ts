@@ -81,6 +81,26 @@ describe.skipIf(redis === undefined)("publishing on redis", () => {
     expect(await send(one, [first()])).toEqual(["stored"]);
   });
 
+  it("knows an id again within a turn, and one that it refused there is nobody's", async () => {
+    const one = await world();
+    await one.streams.ensure({ name: "events", topics: [">"], maxBytes: 2_000 }, false);
+    const sent = (brokerId: string, text = "x"): Sent => outgoing(toTopic("a.b"), text, { brokerId });
+    await send(one, [sent("1")]);
+    const large = "x".repeat(3_000);
+    const turn = ["1", "2", "2", "3", "1", "2"].map((id) => sent(id));
+    expect(await send(one, [...turn, sent("4", large), sent("4"), sent("4"), sent("5", large)])).toEqual([
+      ...["duplicate", "stored", "duplicate", "stored", "duplicate", "duplicate"],
+      ...["no", "stored", "duplicate", "no"],
+    ]);
+    expect(
+      await send(
+        one,
+        ["5", "4"].map((id) => sent(id)),
+      ),
+    ).toEqual(["stored", "duplicate"]);
+    expect(await stored(one)).toHaveLength(5);
+  });
+
   it("refuses what has no stream, and makes a queue that is not there", async () => {
     const one = await world();
     const [lost, kept] = [outgoing(toTopic("a", "none"), "1"), outgoing(toQueue("a group"), "2")];

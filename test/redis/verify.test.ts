@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, it } from "vitest";
 import { connect, defineEvent, typed, type Bus } from "../../src/index.ts";
 import { redis as redisDriver } from "../../src/drivers/redis/index.ts";
 import { until } from "../../src/testing/until.ts";
 import { freshPrefix, redisContext } from "../support/redis-session.ts";
+import { documentedRules, refusedTo } from "../support/redis-rights.ts";
 import { testBroker } from "../support/test-broker.ts";
 
 const broker = await testBroker("redis");
@@ -85,17 +85,9 @@ describe.skipIf(broker === undefined)("a bus that may create nothing on redis", 
     const ordered = await creating.subscribe(item, () => undefined, { group: "ordered", order: "group" });
     await ordered.unsubscribe();
 
-    const page = readFileSync("docs/redis.md", "utf8");
-    const [line = ""] = /redis-cli ACL SETUSER[^`]*/.exec(page) ?? [];
-    const words = line
-      .replaceAll("\\\n", " ")
-      .split(/\s+/)
-      .map((word) => word.replaceAll("'", "").replace("omnibus", prefix))
-      .slice(3);
-    const [, ...rules] = words.filter((word) => word !== "");
     const client = creating.driver!.client as { sendCommand(args: readonly string[]): Promise<unknown> };
     const username = `limited-${prefix}`;
-    await client.sendCommand(["ACL", "SETUSER", username, ...rules]);
+    await client.sendCommand(["ACL", "SETUSER", username, ...documentedRules(prefix)]);
 
     const bus = await open(prefix, "verify", { username, password: "secret" });
     const handled: string[] = [];
@@ -123,6 +115,7 @@ describe.skipIf(broker === undefined)("a bus that may create nothing on redis", 
     expect((await bus.groups.info("ordered")).members).toHaveLength(1);
     await bus.publish(item, { n: 9 }, { delivery: "at-most-once" });
     await until(() => tail.includes(9), "the one that is stored nowhere");
+    expect(await refusedTo(client, username)).toEqual(["config|get"]);
     await expect(bus.groups.delete("g")).rejects.toMatchObject({ code: "BUS_AUTHENTICATION" });
   });
 });

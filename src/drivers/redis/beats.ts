@@ -75,7 +75,9 @@ export class Beats {
     const seat = this.#seat;
     const sentAt = this.#session.clock.ticks();
     try {
-      const answer = listOf(await seat.run(beatScript, [String(this.#session.options.leaseMs), this.#rev]));
+      const answer = listOf(
+        await seat.run(beatScript, [String(this.#session.options.leaseMs), this.#rev, seat.heard.join(" ")]),
+      );
       if (!this.#over && seat === this.#seat) {
         this.#renewedAt = sentAt;
         const now = groupNow(answer);

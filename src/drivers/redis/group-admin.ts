@@ -14,6 +14,9 @@ import type { Session } from "./session.ts";
 const atOnce = 1_000;
 const lettersAtOnce = 500;
 
+/** As its seat says it. */
+type SeatedMember = Member & { readonly leaseMs?: number };
+
 /** Groups as an operator sees and changes them. */
 export class GroupAdmin {
   readonly #session: Session;
@@ -37,11 +40,11 @@ export class GroupAdmin {
     const rows = textsOf(seats);
     return Array.from({ length: rows.length / 3 }, (_, index) => {
       const [seat = "", json = "", leftMs = ""] = rows.slice(index * 3, index * 3 + 3);
-      const { id, name, host, pid, since } = JSON.parse(json) as Member;
+      const { id, name, host, pid, since, leaseMs = options.leaseMs } = JSON.parse(json) as SeatedMember;
       return {
         ...{ id, name, host, pid },
         since: new Date(since),
-        lastSeen: new Date(clock.now() + Number(leftMs) - options.leaseMs),
+        lastSeen: new Date(clock.now() + Number(leftMs) - leaseMs),
         partitions: textOf(ordered) === "1" ? (partitions.get(seat) ?? []) : undefined,
       };
     });

@@ -30,7 +30,7 @@ export async function leave(
     }
     const args = [...runs].flatMap(([ref, run]) => [ref, String(run.length / 2), ...run]);
     const given = last ? refs : [];
-    await seat.run(leaveScript, [quit && last ? "1" : "", String(given.length), ...given, ...args]);
+    await seat.run(leaveScript, [quit && last ? seat.heard.join(" ") : "", String(given.length), ...given, ...args]);
     if (last) return;
   }
 }

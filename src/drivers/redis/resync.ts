@@ -1,5 +1,5 @@
 import { replyWord } from "./errors.ts";
-import { leave, lostAnswers, lowestOf } from "./leaving.ts";
+import { leave, type LostAnswers, lostAnswers, lowestOf } from "./leaving.ts";
 import type { MemberHost } from "./member.ts";
 import type { RedisMessage } from "./message.ts";
 import type { Seat } from "./seat.ts";
@@ -25,9 +25,6 @@ export class Resync {
   #running = false;
   /** What was settled here since we asked. */
   #settled: Set<string> | undefined = undefined;
-  #seat: Seat | undefined = undefined;
-  /** What this seat was told is lost: how many, and how often of a number that is not known. */
-  #heard: [count: number, unknown: number] = [0, 0];
 
   constructor(host: MemberHost, listener: ResyncListener) {
     this.#host = host;
@@ -36,9 +33,9 @@ export class Resync {
 
   /** What the server said is lost, by its number, "?" or "". */
   heard(lost: string): void {
-    this.#begin();
-    if (lost === "?") this.#heard[1] += 1;
-    else this.#heard[0] += Number(lost);
+    const { seat } = this.#host;
+    const [count, unknown] = seat.heard;
+    seat.heard = lost === "?" ? [count, unknown + 1] : [count + Number(lost), unknown];
   }
 
   settled({ ref, id }: RedisMessage): void {
@@ -71,7 +68,7 @@ export class Resync {
       if (!isOurs()) return true;
       const { missing, told } = await lostAnswers(seat, hand, this.#settled);
       if (!isOurs()) return true;
-      this.#compareLosses(told);
+      this.#compareLosses(seat, told);
       // first: when the answer to the hand-back is lost, nothing of it is held for us any more, and yet it never came
       this.#listener.missing(lowestOf(missing));
       if (missing.length > 0) await leave(seat, false, [], missing);
@@ -86,17 +83,10 @@ export class Resync {
     }
   }
 
-  #compareLosses(told: readonly [number, number]): void {
-    this.#begin();
-    const count = told[0] - this.#heard[0];
-    if (told[1] > this.#heard[1]) this.#listener.unheard("?");
+  #compareLosses(seat: Seat, told: LostAnswers["told"]): void {
+    const count = told[0] - seat.heard[0];
+    if (told[1] > seat.heard[1]) this.#listener.unheard("?");
     if (count > 0) this.#listener.unheard(String(count));
-    this.#heard = [...told];
-  }
-
-  #begin(): void {
-    if (this.#seat === this.#host.seat) return;
-    this.#seat = this.#host.seat;
-    this.#heard = [0, 0];
+    seat.heard = told;
   }
 }

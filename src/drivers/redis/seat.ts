@@ -34,6 +34,8 @@ export class Seat {
   readonly id: string;
   /** Escaped. */
   readonly group: string;
+  /** Of what it was told is lost: how many, and how often of a number that is not known. */
+  heard: readonly [count: number, unknown: number] = [0, 0];
   readonly #session: Session;
 
   constructor(session: Session, group: string, id: string) {
@@ -63,7 +65,9 @@ export async function takeSeat(
   const name = keys.group(group);
   const consumer = escapeName(options.consumer ?? context.member.name);
   const positions = [...(resume ?? [])].flatMap(([partition, id]) => [keys.refOf(partition, group), id]);
-  const args = [name, consumer, session.process, JSON.stringify(context.member), String(options.leaseMs)];
+  const { leaseMs } = options;
+  const member = JSON.stringify({ ...context.member, leaseMs });
+  const args = [name, consumer, session.process, member, String(leaseMs)];
   const answer = listOf(await session.run(joinScript, [...args, ...positions]));
   const floors: FloorThere[] = [];
   const texts = textsOf(answer[8] ?? null);

@@ -4,6 +4,9 @@ import { matchPiece } from "./match-piece.ts";
 import { framePiece } from "./pieces.ts";
 import { seatPieces } from "./seats.ts";
 
+/** A window's bytes are passed by no more messages than this, or than one for each partition. */
+const atOnce = 16;
+
 /**
  * ARGV: group, seat, member id, messages, bytes, step, flags, then of an unordered group the partitions to leave out, of an ordered
  * one ref, cursor … (cursor "": the backlog was read). Flags: `i` be woken when nothing is left, `w` it was woken
@@ -23,7 +26,7 @@ if not ordered then return redis.error_reply('GONE group') end
 if not alive(G, seat) then return redis.error_reply('STALE seat') end
 ordered = ordered == '1'
 local name, t, pack = nameOf(G, group), now(), struct.pack
-local looked, gone = 0, false
+local looked, gone, largest, atOnce = 0, false, 0, ${atOnce}
 local run, runs, out, o, size = nil, {}, {}, 0, 0
 local patterns, matchers = {}, {}
 do
@@ -74,6 +77,7 @@ local function deliver(ref, id, count, f)
   local l = split(ref)
   local topic, k, h, b = entry(l, f)
   local wanted = matching(l)
+  largest = math.max(largest, #topic + #k + #h + #b)
   if wanted and not wanted(topic) then return drop(ref, id) end
   put(ref, id, count, topic, k, h, b, noteOf(ref .. ' ' .. id))
 end
@@ -89,13 +93,15 @@ local function fresh(ref, k, es)
     if f[1] == 't' and f[7] == 'b' and f[3] == 'k' and f[5] == 'h' and not f[9] and #f[2] + #f[4] < 65536 then
       topic, ky, h, b = f[2], f[4], f[6], f[8]
     else topic, ky, h, b = entry(l, f) end
+    local bytes = #topic + #ky + #h + #b
+    if bytes > largest then largest = bytes end
     if wanted and not wanted(topic) then passed[#passed + 1] = id
     else
       out[at + 1] = pack('>Hc0I4Hc0Hc0I4c0I4', #id, id, 1, #topic, topic, #ky, ky, #h, h, #b)
       out[at + 2] = b
       out[at + 3] = '\\0\\0\\0\\0'
       at = at + 3
-      sum = sum + #topic + #ky + #h + #b
+      sum = sum + bytes
     end
   end
   o = at
@@ -120,16 +126,22 @@ local function read(ks, names, count)
   end
   return again
 end
+-- what is read is delivered, whatever it weighs: so first one, then no more than fits by the largest so far, and never many
+local function most()
+  local fit = largest > 0 and math.floor((room - size) / largest) or 1
+  return math.max(math.min(left, step, fit, atOnce), 1)
+end
 local function readAll(ks, names)
+  local first = math.min(left, step) >= #ks
   while #ks > 0 and not full() and not gone do
-    local count = math.floor(math.min(left, step) / #ks)
-    if count >= 1 then ks = read(ks, names, count)
+    if first then
+      ks, first = read(ks, names, 1), false
     else
       local rest = {}
       for i = 1, #ks do
         if full() or gone then rest[#rest + 1] = ks[i]
         else
-          local again = read({ks[i]}, names, math.min(left, step))
+          local again = read({ks[i]}, names, most())
           if #again > 0 then rest[#rest + 1] = ks[i] end
         end
       end
@@ -148,7 +160,7 @@ if ordered then
     if owners[i] == seat and lane(split(ref)).n then
       local k, cursor = key(ref), cursorOf[ref]
       while cursor ~= '' and not full() do
-        local count = math.min(left, step, 128)
+        local count = most()
         local held = try('XPENDING', k, name, '(' .. cursor, '+', count)
         if held.err then gone = held.err break end
         local ids, counts = {}, {}

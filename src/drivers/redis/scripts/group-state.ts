@@ -87,7 +87,7 @@ return answer`,
 
 /**
  * group (escaped) → messages that were given back and are due later, then how many that were published for later it will read, of
- * its streams and of its queue.
+ * its streams and of its queue, and the server's time in ms.
  */
 export const laterScript: Script = script(
   "later",
@@ -115,7 +115,7 @@ end
 local patterns = call('HGETALL', G .. ':pat')
 for i = 1, #patterns, 2 do count(patterns[i], patterns[i + 1]) end
 count('q:' .. group, '>')
-return { call('ZCOUNT', G .. ':due', string.format('(%.0f', t), '+inf'), later }`,
+return { call('ZCOUNT', G .. ':due', string.format('(%.0f', t), '+inf'), later, string.format('%.0f', t) }`,
   true,
 );
 

@@ -3,14 +3,14 @@ import { seatPieces } from "./seats.ts";
 import { holdsPiece } from "./settle.ts";
 
 /**
- * ARGV: group, seat, quit (\`1\` or empty), k, k refs to give up, then runs: ref, n, then id, count to leave …; 1,000 ids at most. Who
+ * ARGV: group, seat, quit (empty, or what it heard of losses, as in a beat), k, k refs to give up, then runs: ref, n, then id, count to leave …; 1,000 ids at most. Who
  * quits leaves what is not named with its counts, as the dead do.
  */
 export const leaveScript: Script = script(
   "leave",
   [...seatPieces, holdsPiece],
   `
-local group, seat, quit, k = ARGV[2], ARGV[3], ARGV[4] == '1', tonumber(ARGV[5])
+local group, seat, quit, k = ARGV[2], ARGV[3], ARGV[4] ~= '', tonumber(ARGV[5])
 local G = B .. ':g:' .. group
 local ordered = call('HGET', G, 'ordered')
 if not ordered then return redis.error_reply('GONE group') end
@@ -35,6 +35,7 @@ for i = 6, 5 + k do
   end
 end
 if quit then
+  heard(G, seat, ARGV[4])
   unseat(G, group, {seat}, now())
   if call('EXISTS', G) == 1 then sweep(G, group, 1000) end
 elseif k > 0 then tell(group) end

@@ -2,7 +2,7 @@ import { script, type Script } from "../script.ts";
 import { seatPieces } from "./seats.ts";
 
 /**
- * group (escaped), process, ms that a seat of another process was not seen for, our lease → how many messages an ordered group's
+ * group (escaped), process, ms that a seat of another process was not seen for, the lease of seats that don't say theirs → how many messages an ordered group's
  * dead seats hold, which their next owners read.
  */
 export const recoverScript: Script = script(
@@ -15,9 +15,11 @@ local ordered = call('HGET', G, 'ordered')
 if not ordered then return redis.error_reply('GONE group') end
 local t, buried = now(), {}
 bury(G, group, t, t)
-local silent = call('ZRANGEBYSCORE', G .. ':beat', '-inf', idle > 0 and t - idle + lease or '+inf')
-for i = 1, #silent do
-  if string.match(silent[i], '~(.-)~') ~= process then buried[#buried + 1] = silent[i] end
+local all = call('HGETALL', G .. ':m')
+for i = 1, #all, 2 do
+  local seat, own = all[i], tonumber(cjson.decode(all[i + 1]).leaseMs)
+  local seen = (tonumber(call('ZSCORE', G .. ':beat', seat) or '') or 0) - (own or lease)
+  if string.match(seat, '~(.-)~') ~= process and (idle <= 0 or seen <= t - idle) then buried[#buried + 1] = seat end
 end
 unseat(G, group, buried, t)
 if ordered ~= '1' or call('EXISTS', G) == 0 then return 0 end

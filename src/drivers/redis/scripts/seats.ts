@@ -7,7 +7,8 @@ import { statePiece as endedPiece } from "./state-piece.ts";
 /**
  * A group's keys begin with `G`. `nameOf(G, group)`: what Redis calls the consumer group. `refs(G, group)`: every partition it reads,
  * its queue's last. `lose(G, count)`: says so to the next who asks ("?" when the number is unknown); `said(G, seat)`: what is unsaid,
- * once; what a seat was told is kept, in case that the answer is lost.
+ * once; what a seat was told is kept, in case that the answer is lost. `heard(G, seat, numbers)`: what of it the seat heard so far;
+ * `unheard(G, seat)`: the rest, of one that goes, is for others.
  */
 const groupPiece = `
 local function nameOf(G, group)
@@ -32,6 +33,16 @@ local function said(G, seat)
   call('HDEL', G, 'lost')
   call('HINCRBY', G .. ':told', lost == '?' and seat .. ' ?' or seat, lost == '?' and 1 or lost)
   return lost
+end
+local function heard(G, seat, numbers)
+  if numbers ~= '0 0' then call('HSET', G .. ':told', seat .. ' heard', numbers) end
+end
+local function unheard(G, seat)
+  local told = call('HMGET', G .. ':told', seat, seat .. ' ?', seat .. ' heard')
+  local count, unknown = string.match(told[3] or '0 0', '^(%d+) (%d+)$')
+  lose(G, (told[1] or 0) - count)
+  if (told[2] or 0) - unknown > 0 then lose(G, '?') end
+  call('HDEL', G .. ':told', seat, seat .. ' ?', seat .. ' heard')
 end
 local function tell(group)
   try('SPUBLISH', B .. ':e', 'm ' .. group)
@@ -83,7 +94,7 @@ local function unseat(G, group, seats, t)
     call('HDEL', G .. ':m', seats[i])
     call('ZREM', G .. ':beat', seats[i])
     call('SADD', G .. ':dead', seats[i])
-    call('HDEL', G .. ':told', seats[i], seats[i] .. ' ?')
+    unheard(G, seats[i])
     if not ordered then call('ZREM', G .. ':idle', seats[i]) end
   end
   if ordered then
@@ -242,7 +253,7 @@ return {seat, rev, call('HGET', B .. ':groups', group), seats, owners, known, du
   true,
 );
 
-/** ARGV: group, seat, lease, known revision. Answer: revision, definition (known: ""), seats, owners, lanes, next due, lost. */
+/** ARGV: group, seat, lease, known revision, what it heard of losses: a number, a blank, how often of an unknown one. Answer: revision, definition (known: ""), seats, owners, lanes, next due, lost. */
 export const beatScript: Script = script(
   "beat",
   [...seatPieces, idPiece, matchPiece, roomPiece, endedPiece, statePiece],
@@ -254,6 +265,7 @@ if not rev then return redis.error_reply('GONE group') end
 if not alive(G, seat) then return redis.error_reply('STALE seat') end
 local t = now()
 call('ZADD', G .. ':beat', t + lease, seat)
+heard(G, seat, ARGV[6])
 bury(G, group, t, t)
 sweep(G, group, 1000)
 -- whose last member died is buried by others
