@@ -4,6 +4,7 @@ export type Verdict = readonly [code: string, retryable: boolean];
 const verdicts: Readonly<Record<string, Verdict>> = {
   ECONNREFUSED: ["BUS_CONNECTION", true],
   ECONNRESET: ["BUS_CONNECTION", true],
+  ECONNABORTED: ["BUS_CONNECTION", true],
   EPIPE: ["BUS_CONNECTION", true],
   ETIMEDOUT: ["BUS_TIMEOUT", true],
   EHOSTUNREACH: ["BUS_CONNECTION", true],

@@ -112,7 +112,6 @@ function verdictOf(error: unknown, depth: number): Verdict | undefined {
   if (word === "GONE" && (error as Error).message.startsWith("GONE database")) return ["BUS_CONNECTION", true];
   if (word !== undefined)
     return Object.hasOwn(replyVerdicts, word) ? replyVerdicts[word] : verdictOfText(error as Error);
-  if (code === "ECONNABORTED") return ["BUS_CONNECTION", true];
   return systemVerdict(code) ?? clientVerdicts[nameOf(error) ?? ""] ?? verdictOf(cause, depth + 1);
 }
 
