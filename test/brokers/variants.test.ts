@@ -2,6 +2,7 @@ import { sign } from "node:crypto";
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
+import { connect } from "@nats-io/transport-node";
 import { describe, expect, it } from "vitest";
 import type { Broker } from "../../scripts/brokers/broker.ts";
 import { type Certificates, makeCertificates } from "../../scripts/brokers/certificates.ts";
@@ -105,6 +106,37 @@ describe.runIf(hasOne.nats)("nats", () => {
     using one = await NatsLines.connect(portOf(plain));
     using other = await NatsLines.connect(portOf(without));
     expect([one.info.jetstream, other.info.jetstream]).toEqual([true, undefined]);
+  });
+
+  it("cluster: three servers keep what is kept, and are one again after one or all were killed", async () => {
+    await using broker = await startBroker("nats", { variant: "cluster" });
+    const [first, second, third] = broker.servers;
+    if (first === undefined || second === undefined || third === undefined) throw new Error("three servers");
+    const asks = async (port: number, subject: string, body: string): Promise<string> => {
+      const client = await connect({ servers: `127.0.0.1:${port}`, reconnect: false });
+      try {
+        return (await client.request(subject, body, { timeout: 500 })).string();
+      } finally {
+        await client.close();
+      }
+    };
+    const stream = JSON.stringify({ name: "s", subjects: ["s"], storage: "file", num_replicas: 3 });
+    const made = await asks(second.port, "$JS.API.STREAM.CREATE.s", stream);
+    expect(made).toContain('"did_create":true');
+    const stores = (port: number): Promise<boolean> =>
+      asks(port, "s", "kept").then(
+        (answer) => answer.includes('"stream":"s"'),
+        () => false, // no leader, no answer
+      );
+    await until(() => stores(third.port), "a leader");
+    await first.kill();
+    expect([await first.state(), await third.state()]).toEqual(["down", "running"]);
+    await until(() => stores(third.port), "another leader", 15_000);
+    await broker.kill();
+    await broker.start();
+    const info = await asks(first.port, "$JS.API.STREAM.INFO.s", "");
+    expect(info.match(/"current":true/g)).toHaveLength(2); // the two that follow its leader
+    expect(Number(/"messages":(\d+)/.exec(info)?.[1])).toBeGreaterThanOrEqual(2);
   });
 
   it.each([

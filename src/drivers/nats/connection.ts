@@ -34,6 +34,7 @@ import { NatsState } from "./state-store.ts";
 import { Streams } from "./streams.ts";
 import { Tail } from "./tail.ts";
 import { missingOwn, missingStream } from "./verify.ts";
+import { warnings } from "./warnings.ts";
 
 /** What is open, until it says that it left. */
 interface Seat {
@@ -111,7 +112,7 @@ export class NatsConnection implements DriverConnection {
     await this.#watchRoutes();
     members.listen({ emptied: () => void this.#emptied() });
     this.#housekeeping.start();
-    this.#warn();
+    await this.#warn();
   }
 
   async ensureStream(options: StreamOptions, dryRun = false): Promise<"created" | "unchanged" | "updated"> {
@@ -211,16 +212,11 @@ export class NatsConnection implements DriverConnection {
     }
   }
 
-  #warn(): void {
-    const { version, client, options } = this.#session;
-    if (!version.atLeast(2, 11) && version.patch < 23)
-      this.#context.warn("nats: servers before 2.10.23 may lose whole streams when they are killed", {
-        version: version.text,
-      });
-    if (client.info?.cluster !== undefined && options.replicas === 1)
-      this.#context.warn(
-        'nats: queues, dead letters and state are on one server of the cluster alone: option "replicas"',
-      );
+  async #warn(): Promise<void> {
+    const { version, client, names } = this.#session;
+    const clustered = client.info?.cluster !== undefined;
+    const copies = clustered ? (await this.#shared.api.streamInfo(names.bucketStream))?.config.num_replicas : undefined;
+    for (const [text, fields] of warnings(version, clustered, copies)) this.#context.warn(text, fields);
   }
 
   /** A publish to a subject that a stream of somebody else's captures would be answered by that stream. */

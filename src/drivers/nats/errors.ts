@@ -41,6 +41,7 @@ export class NoAnswer extends Error {
 
 /** The codes that the driver acts on. */
 export const apiCode = {
+  noPeers: 10005,
   badRequest: 10003,
   consumerNotFound: 10014,
   insufficientResources: 10023,
@@ -67,6 +68,9 @@ export const apiCode = {
   consumerExists: 10148,
   consumerGone: 10149,
   headersTooLarge: 10097,
+  streamOffline: 10118,
+  consumerOffline: 10119,
+  duplicateUnderWay: 10158,
   badSchedule: 10189,
 } as const;
 
@@ -91,6 +95,11 @@ const apiVerdicts: Readonly<Record<number, Verdict>> = {
   [apiCode.notEnabled]: ["BUS_UNSUPPORTED", false],
   [apiCode.notEnabledForAccount]: ["BUS_UNSUPPORTED", false],
   [apiCode.noLeader]: ["BUS_CONNECTION", true],
+  // a majority or a server of the cluster is away: these have other statuses than 503
+  [apiCode.duplicateUnderWay]: ["BUS_CONNECTION", true],
+  [apiCode.noPeers]: ["BUS_CONNECTION", true],
+  [apiCode.streamOffline]: ["BUS_CONNECTION", true],
+  [apiCode.consumerOffline]: ["BUS_CONNECTION", true],
 };
 
 /** By the class of the client's error, which comes from a package that may be there twice: so by name. */

@@ -44,7 +44,7 @@ export interface NatsOptions {
   readonly pingMs?: number | undefined;
   /** For a call to the server, connecting included. In milliseconds. @default 5_000 */
   readonly requestTimeoutMs?: number | undefined;
-  /** Copies of what the driver keeps for itself (queues, dead letters, state) in a cluster. @default 1 */
+  /** Copies of what the driver keeps for itself (queues, dead letters, state) in a cluster. @default as many as there are, 1 when it is made */
   readonly replicas?: number | undefined;
   /** Where answers arrive, for a user who may not subscribe to `<prefix>.i.>`. @default "<prefix>.i" */
   readonly inboxPrefix?: string | undefined;
@@ -92,7 +92,7 @@ export interface ResolvedOptions {
   readonly heartbeatMs: number;
   readonly pingMs: number;
   readonly requestTimeoutMs: number;
-  readonly replicas: number;
+  readonly replicas: number | undefined;
   readonly inboxPrefix: string | undefined;
 }
 
@@ -171,7 +171,7 @@ export function resolveOptions(options: NatsOptions): ResolvedOptions {
   if (ways.length > 1) throw invalid(`nats: one way to log in is enough, there are "${ways.join('" and "')}"`);
   if ((tls?.certFile === undefined) !== (tls?.keyFile === undefined))
     throw invalid('nats: "tls" needs "certFile" and "keyFile" together');
-  const { leaseMs = 10_000, heartbeatMs = 2_000, pingMs = 5_000, requestTimeoutMs = 5_000, replicas = 1 } = given;
+  const { leaseMs = 10_000, heartbeatMs = 2_000, pingMs = 5_000, requestTimeoutMs = 5_000 } = given;
   return {
     servers,
     nkey,
@@ -183,7 +183,7 @@ export function resolveOptions(options: NatsOptions): ResolvedOptions {
     heartbeatMs,
     pingMs,
     requestTimeoutMs,
-    replicas,
+    replicas: given.replicas,
     inboxPrefix: given.inboxPrefix,
   };
 }

@@ -35,8 +35,10 @@ class Sent implements Waiting {
     try {
       ack = pubAck(answer);
     } catch (error) {
-      // an error is an answer: nothing was stored; one that is no answer at all leaves it open
-      this.#message.failed(error instanceof ApiError ? "no" : "unknown", this.#explained(error));
+      // an error is an answer: nothing was stored; one that is no answer at all leaves it open, and so does one that says
+      // that an earlier try waits for the majority of a cluster
+      const isOpen = !(error instanceof ApiError) || isApiError(error, apiCode.duplicateUnderWay);
+      this.#message.failed(isOpen ? "unknown" : "no", this.#explained(error));
       return;
     }
     this.#message.stored(String(ack.seq), ack.duplicate === true);

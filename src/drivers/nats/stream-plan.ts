@@ -174,7 +174,7 @@ export function differs(wanted: StreamConfig, found: StreamConfig): string | und
 }
 
 /** What the driver keeps for itself. */
-export function ownStreams(names: Names, version: ServerVersion, replicas: number): readonly StreamConfig[] {
+export function ownStreams(names: Names, version: ServerVersion, replicas = 1): readonly StreamConfig[] {
   const schedules = version.atLeast(2, 12) ? { allow_msg_schedules: true, allow_msg_ttl: true } : {};
   const common = { storage: "file", num_replicas: replicas, metadata: { [meta.layout]: String(layout) } } as const;
   return [

@@ -143,6 +143,8 @@ export class Streams {
     const next: StreamConfig = {
       ...found.config,
       ...wanted,
+      // whoever was told nothing of replicas leaves what others made
+      num_replicas: this.#session.options.replicas ?? found.config.num_replicas ?? 1,
       metadata: { ...found.config.metadata, ...wanted.metadata },
     };
     if (differs(next, found.config) !== undefined) await this.#api.updateStream(next);
