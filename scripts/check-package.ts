@@ -14,6 +14,7 @@ interface Manifest {
   readonly version: string;
   readonly bin: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
 }
 
 const allowed = [/^dist\/.+\.js$/, /^dist\/.+\.d\.ts$/, /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/];
@@ -36,6 +37,13 @@ export function exportProblems(manifest: Pick<Manifest, "bin" | "exports">, file
   return [...targets, ...bins]
     .filter(([, path]) => !files.includes(path.replace(/^\.\//, "")))
     .map(([what, path]) => `${what} points to ${path}, which was not built`);
+}
+
+/** A peer that is one version alone could not be installed beside the next patch of it: from the version that we test with on. */
+export function peerProblems({ peerDependencies = {} }: Pick<Manifest, "peerDependencies">): string[] {
+  return Object.entries(peerDependencies)
+    .filter(([, range]) => !/^\^\d+\.\d+\.\d+$/.test(range))
+    .map(([name, range]) => `the peer ${name} is "${range}", and must be a range with a lower bound: ^1.2.3`);
 }
 
 function binProblems(manifest: Manifest): string[] {
@@ -129,7 +137,12 @@ async function check(): Promise<string[]> {
     ];
     const files = contents.files.map((each) => each.path);
     const tarball = join(temporary, contents.filename);
-    const agree = [...contentProblems(files), ...exportProblems(manifest, files), ...binProblems(manifest)];
+    const agree = [
+      ...contentProblems(files),
+      ...exportProblems(manifest, files),
+      ...binProblems(manifest),
+      ...peerProblems(manifest),
+    ];
     if (agree.length > 0) return agree;
     const folders = { npm: join(temporary, "npm"), pnpm: join(temporary, "pnpm") };
     const problems = [

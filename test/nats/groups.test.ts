@@ -291,7 +291,8 @@ describe.each(await natsServers())("an unordered group on $name", (server) => {
 
     it("is noticed when its consumer is deleted behind its back, and goes on from its floor", async () => {
       const world = new NatsWorld(server);
-      const connection = await world.connect({ heartbeatMs: 200, streams: [small] });
+      const heartbeatMs = 200;
+      const connection = await world.connect({ heartbeatMs, streams: [small] });
       await connection.ensureGroup(groupSpec("g"));
       await stored(connection, numbered(3));
       const first = await joinGroup(connection, "g");
@@ -300,7 +301,9 @@ describe.each(await natsServers())("an unordered group on $name", (server) => {
       await until(() => first.sink.floors.get("events")?.startsWith("2@") === true, "the floor to be told");
       for (const name of await consumers(connection, world))
         await ask(connection, `CONSUMER.DELETE.${world.prefix}=s=events.${name}`);
+      const deleted = performance.now();
       await until(() => first.sink.ends.length === 1, "to be told");
+      expect(performance.now() - deleted).toBeLessThan(2 * heartbeatMs + 500);
       await connection.ensureGroup(groupSpec("g"));
       const again = await consume(connection, { kind: "group", group: "g", resume: first.sink.floors });
       await until(() => again.sink.messages.length === 1, "what was not settled");

@@ -1,5 +1,6 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { contentProblems, exportProblems } from "../../scripts/check-package.ts";
+import { contentProblems, exportProblems, peerProblems } from "../../scripts/check-package.ts";
 import { differences } from "../../scripts/public-api.ts";
 
 const always = ["package.json", "README.md", "CHANGELOG.md", "LICENSE"];
@@ -24,6 +25,20 @@ describe("what is packed", () => {
       `exports "." points to ./dist/index.js, which was not built`,
     ]);
     expect(exportProblems(manifest, ["dist/index.js"])).toHaveLength(1);
+  });
+});
+
+describe("peers", () => {
+  it("are ranges with a lower bound, as ours are", () => {
+    const { peerDependencies, devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as Readonly<
+      Record<"devDependencies" | "peerDependencies", Readonly<Record<string, string>>>
+    >;
+    expect(peerProblems({ peerDependencies })).toEqual([]);
+    for (const [name, range] of Object.entries(peerDependencies)) expect(range).toBe(`^${devDependencies[name]}`);
+  });
+
+  it.each(["6.3.1", "*", "6", "<7.0.0", ""])("are never %j", (redis) => {
+    expect(peerProblems({ peerDependencies: { redis } })).toHaveLength(1);
   });
 });
 

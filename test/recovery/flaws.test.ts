@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { recoveryTopics } from "../../src/testing/outages/recovery-topics.ts";
 import { runRecovery } from "../../src/testing/outages/test-recovery.ts";
 import type { Flaw } from "../support/served-store/served.ts";
-import { servedUnderTest } from "./served-member.ts";
+import { flawVariable, servedUnderTest } from "./served-member.ts";
 
 const tests = new Map<string, (flaw: Flaw) => Promise<void>>();
 for (const declare of Object.values(recoveryTopics))
@@ -32,13 +32,20 @@ const flaws: readonly (readonly [Flaw, string, RegExp])[] = [
   ["says lost what is not", "the broker restarted as an operator would", /what lost nothing does not say that it did/],
   ["loses acknowledgements", "the broker killed and started again after a second", /I6: .* no fault explains/],
   ["says nothing", "the broker restarted as an operator would", /was told: .*and not "disconnected"/],
+  [
+    "keeps no attempts",
+    "a handler kills its own process for one event, each time (order: none)",
+    /started 5 times: 1, 1, 1, 1, 1/,
+  ],
   ["forgets who waits", "what is asked while the broker is silent ends", /what did not: .*groups\.list/],
 ];
 
 describe("a driver with a flaw", () => {
   it.each(flaws)("which %s is caught by: %s", { timeout: 120_000 }, async (flaw, name, caught) => {
     const said = vi.spyOn(console, "info").mockImplementation(() => undefined);
+    vi.stubEnv(flawVariable, flaw);
     await expect(tests.get(name)!(flaw)).rejects.toThrow(caught);
+    vi.unstubAllEnvs();
     said.mockRestore();
   });
 });

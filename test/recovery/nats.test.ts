@@ -6,5 +6,6 @@ import { natsUnderTest } from "./nats-member.ts";
 for (const name of ["nats", "nats@2.10"] as const) {
   const broker = await testBroker("nats", { own: true, ...(name === "nats" ? {} : { release: "2.10" as const }) });
   await broker?.[Symbol.asyncDispose]();
-  if (broker !== undefined) testRecovery({ describe, it }, natsUnderTest(name));
+  if (broker === undefined) describe.skipIf(true)(`${name} recovers`, () => undefined);
+  else testRecovery({ describe, it }, natsUnderTest(name));
 }

@@ -5,4 +5,5 @@ import { redisUnderTest } from "./redis-member.ts";
 
 const broker = await testBroker("redis", { own: true });
 await broker?.[Symbol.asyncDispose]();
-if (broker !== undefined) testRecovery({ describe, it }, redisUnderTest);
+if (broker === undefined) describe.skipIf(true)("redis recovers", () => undefined);
+else testRecovery({ describe, it }, redisUnderTest);

@@ -3,6 +3,8 @@ import { type RecoveryUnderTest, runRecoveryMember } from "../../src/testing/ind
 import { type Flaw, served } from "../support/served-store/served.ts";
 import { startServed } from "../support/served-store/start-served.ts";
 
+/** Tells the processes of its members. */
+export const flawVariable = "OMNIBUS_TEST_SERVED_FLAW";
 const leaseMs = 2_000;
 const silenceMs = 2_500;
 const configWith =
@@ -19,4 +21,4 @@ export const servedUnderTest = (flaw?: Flaw): RecoveryUnderTest => ({
   silenceMs,
 });
 
-if (import.meta.main) await runRecoveryMember(configWith());
+if (import.meta.main) await runRecoveryMember(configWith(process.env[flawVariable] as Flaw | undefined));

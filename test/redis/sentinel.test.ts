@@ -42,7 +42,7 @@ async function startSentinel(primary: number, ...more: readonly string[]): Promi
     ...more,
   ];
   writeFileSync(join(folder, "sentinel.conf"), `${lines.join("\n")}\n`);
-  const child: ChildProcess = spawn("redis-server", [join(folder, "sentinel.conf"), "--sentinel"], { stdio: "ignore" });
+  const child: ChildProcess = spawn(redis!.origin, [join(folder, "sentinel.conf"), "--sentinel"], { stdio: "ignore" });
   closing.unshift(() => child.kill("SIGKILL"));
   // one with a password can't be asked here, and need only answer
   const asked = more.length > 0 ? ["PING"] : ["SENTINEL", "REPLICAS", "shop"];
@@ -170,7 +170,7 @@ describe.skipIf(redis === undefined || redis.origin.includes("image"))("sentinel
       join(folder, "sentinel.conf"),
       `${[...lines, "bind 127.0.0.1", `dir ${folder}`, monitor].join("\n")}\n`,
     );
-    const child = spawn("redis-server", [join(folder, "sentinel.conf"), "--sentinel"], { stdio: "ignore" });
+    const child = spawn(redis!.origin, [join(folder, "sentinel.conf"), "--sentinel"], { stdio: "ignore" });
     closing.unshift(() => child.kill("SIGKILL"));
     const open = async (node: string, caFile: string): Promise<Session> => {
       const sentinel = { name: "shop", nodes: [node] };

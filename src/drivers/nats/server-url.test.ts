@@ -8,6 +8,8 @@ describe("servers", () => {
     expect(hosts("a")).toEqual(["a:4222"]);
     expect(hosts("nats://a:1/, b:2")).toEqual(["a:1", "b:2"]);
     expect(hosts(["nats://a", "[::1]:4"])).toEqual(["a:4222", "[::1]:4"]);
+    expect(hosts("a:1,a:1")).toEqual(["a:1"]);
+    expect(hosts("a,nats://a:4222,b")).toEqual(["a:4222", "b:4222"]);
     expect(parseServers({ servers: "tls://a" }).tls).toBe(true);
     expect(parseServers({ servers: "NATS://a" }).tls).toBe(false);
   });

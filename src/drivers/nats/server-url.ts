@@ -1,7 +1,7 @@
 import { DriverError } from "../../internal/driver-error.ts";
 
 export interface ParsedServers {
-  /** `host:port`, without secrets: what the client is given. */
+  /** `host:port`, each once, without secrets: what the client is given. */
   readonly hosts: readonly string[];
   readonly user: string | undefined;
   readonly password: string | undefined;
@@ -47,7 +47,7 @@ export function parseServers(given: Given): ParsedServers {
   const user = given.user ?? inUrl.user;
   const password = given.password ?? inUrl.password;
   if ((user === undefined) !== (password === undefined)) throw invalid('nats: "user" and "password" go together');
-  return { hosts, user, password, token: given.token ?? inUrl.token, tls };
+  return { hosts: [...new Set(hosts)], user, password, token: given.token ?? inUrl.token, tls };
 }
 
 /** With a colon user and password, without one a token, as the server's own tools read it. */

@@ -11,16 +11,18 @@ type Event = BusEvent<string, Item>;
 /** Everything that happened to the events of one test, in this process and in its children. */
 export class Journal {
   readonly #records: HistoryRecord[] = [];
+  readonly #handledAt = new Map<string, number>();
   /** Handlers of this process that run now. */
   active = 0;
 
   note(op: Operation, process: string, more: Partial<HistoryRecord> = {}): void {
-    this.#records.push({ id: "", at: ticks(), process, op, ...more });
+    this.add({ id: "", at: ticks(), process, op, ...more });
   }
 
   /** What a child noted. */
   add(record: HistoryRecord): void {
     this.#records.push(record);
+    if (record.op === "handled") this.#handledAt.set(record.id, record.at);
   }
 
   /** In the order in which it happened. */
@@ -48,6 +50,11 @@ export class Journal {
         this.active--;
       }
     };
+  }
+
+  /** When an event was handled last, by whomever: for what is asked often, unlike the history. */
+  handledAt(id: string): number | undefined {
+    return this.#handledAt.get(id);
   }
 
   /** How many different events the group (undefined: the tail) has handled. */

@@ -13,6 +13,8 @@ export interface RecoveryMemberInput {
   /** How long a handler takes; "told": until the suite says how it is to end. */
   readonly work: number | "told";
   readonly concurrency: number;
+  /** @default as the bus has it */
+  readonly maxAttempts?: number | undefined;
 }
 
 /**
@@ -30,7 +32,7 @@ async function member(
   config: BusConfig,
   { input, note, onTold, ended }: ChildSide<RecoveryMemberInput>,
 ): Promise<void> {
-  const { prefix, group, order, work, concurrency } = input;
+  const { prefix, group, order, work, concurrency, maxAttempts } = input;
   const bus = await connect({ ...config, prefix });
   const told = Promise.withResolvers<void>();
   onTold((command) => {
@@ -42,6 +44,7 @@ async function member(
     async ({ id, key, data }, { attempt }) => {
       const record = { id, key, group, attempt, sequence: data.n, hash: data.text };
       note({ op: "handling", ...record });
+      if (data.text === "kill") process.kill(process.pid, "SIGKILL");
       if (work === "told") await told.promise;
       else await new Promise((resolve) => setTimeout(resolve, work));
       if (data.text === "reject late") {
@@ -50,7 +53,7 @@ async function member(
       }
       note({ op: "handled", ...record });
     },
-    { group, order, concurrency, timeoutMs: 300_000 },
+    { group, order, concurrency, timeoutMs: 300_000, ...(maxAttempts === undefined ? {} : { retry: { maxAttempts } }) },
   );
   note({ op: "ready" });
   await ended;

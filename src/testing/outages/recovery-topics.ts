@@ -2,6 +2,7 @@ import type { Parameters } from "../suite.ts";
 import { askedMeanwhile } from "./asked-meanwhile.ts";
 import { brokerFaults } from "./broker-faults.ts";
 import { deletions } from "./deletions.ts";
+import { lethalHandler } from "./lethal-handler.ts";
 import { lineFaults } from "./line-faults.ts";
 import { memberFaults } from "./member-faults.ts";
 import type { RecoveryLab } from "./recovery-lab.ts";
@@ -22,4 +23,5 @@ export const recoveryTopics: Readonly<Record<string, (suite: RecoverySuite) => v
   "the line": lineFaults,
   "what is deleted": deletions,
   "a member's process": memberFaults,
+  "a handler that kills": lethalHandler,
 };

@@ -26,7 +26,8 @@ export type Flaw =
   | "notices no silence"
   | "loses acknowledgements"
   | "says nothing"
-  | "forgets who waits";
+  | "forgets who waits"
+  | "keeps no attempts";
 
 export interface ServedOptions {
   readonly url: string;
@@ -294,8 +295,8 @@ class Line {
               batch.map((each) => ({ ...each, message: numberOf(each.message) })),
             ).catch(() => batch.map(() => "unknown"))) as never),
       record: async (notes) =>
-        gone()
-          ? notes.map(() => "stale")
+        gone() || flaw === "keeps no attempts"
+          ? notes.map(() => (gone() ? "stale" : "done"))
           : ((await ask(
               "record",
               notes.map((each) => ({ ...each, message: numberOf(each.message) })),
