@@ -10,8 +10,8 @@ import { Handled, NatsCluster, Publishing, warningsOf } from "../support/nats-cl
 import { testBroker } from "../support/test-broker.ts";
 
 const broker = await testBroker("nats", { variant: "cluster", own: true });
-/** After a kill the servers need 4 to 9 s to choose a leader, 20 s were seen, and each stream and consumer has its own. */
-const electionsMs = 40_000;
+/** After a kill the servers need 4 to 9 s to choose a leader, 20 s were seen, and each stream and consumer has its own; then the core tries again. */
+const electionsMs = 60_000;
 const quick = { leaseMs: 2_000, requestTimeoutMs: 1_000, pingMs: 500, heartbeatMs: 300 };
 const threefold = { ...quick, replicas: 3 };
 /** The default gives a publish that is refused up after 3.5 s. */
@@ -54,7 +54,7 @@ describe.skipIf(broker === undefined)("three servers of a cluster", () => {
     ["is stopped that leads all, as in a rolling restart", "leader", "stop"],
     ["is killed that leads the stream", "leader", "kill"],
     ["is killed that the bus is connected to and that leads nothing", "connected", "kill"],
-  ] as const)("go on when the one %s", { timeout: 90_000 }, async (_what, which, how) => {
+  ] as const)("go on when the one %s", { timeout: 200_000 }, async (_what, which, how) => {
     const cluster = await NatsCluster.open(broker!);
     const bus = await cluster.bus(threefold, { publishing });
     const groups = await subscribed(bus);
@@ -71,8 +71,7 @@ describe.skipIf(broker === undefined)("three servers of a cluster", () => {
     const before = published.stored.size;
     await until(() => published.stored.size > before + 8, "publishing to go on", electionsMs);
     const stored = [...published.stored];
-    const going = how === "stop" ? groups : groups.slice(0, 1); // an ordered one: open question 10 of docs/nats-design.md
-    await until(() => going.every((group) => group.has(stored)), "the groups to go on", electionsMs);
+    await until(() => groups.every((group) => group.has(stored)), "the groups to go on", electionsMs);
     const from = how === "kill" ? elections.last() : at; // who is stopped hands on at once what it leads
     expect(performance.now() - from).toBeLessThan(5_000);
 
@@ -90,7 +89,7 @@ describe.skipIf(broker === undefined)("three servers of a cluster", () => {
     for (const { repeated, first } of groups) expect(repeated.filter((n) => first.get(n)! < at - 1_000)).toEqual([]);
   });
 
-  it("refuse while one of three is left, and go on when the second is back", { timeout: 90_000 }, async () => {
+  it("refuse while one of three is left, and go on when the second is back", { timeout: 200_000 }, async () => {
     const cluster = await NatsCluster.open(broker!);
     const bus = await cluster.bus(threefold, { publishing });
     const groups = await subscribed(bus);
@@ -119,12 +118,12 @@ describe.skipIf(broker === undefined)("three servers of a cluster", () => {
     expect(groups.map(({ first }) => first.size)).toEqual([0, 0]);
     await second!.start();
     await published;
-    await until(() => groups[0].has([1, 2, 3]), "the group that is not ordered to go on", electionsMs);
     await until(async () => /^(?:stored|duplicate)$/.test((await send()).outcome), "a receipt");
     expect((await cluster.info(cluster.streams[0]!))?.state?.messages).toBe(4);
+    // consumers that were made just before the majority went may have no leader until all are back (10008)
     await broker!.start();
+    await until(() => groups.every((group) => group.has([1, 2, 3])), "the groups to go on", electionsMs);
     await until(() => isUp(bus), "health", electionsMs);
-    await until(() => groups[1].has([1, 2, 3]), "the ordered group to go on", electionsMs);
     expect(groups[1].outOfOrder).toEqual([]);
   });
 });

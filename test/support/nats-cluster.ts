@@ -99,8 +99,10 @@ export class NatsCluster {
           count += 1;
           await stepDown(`STREAM.LEADER.STEPDOWN.${stream}`);
         }
-        const answer = await this.client.request(`$JS.API.CONSUMER.LIST.${stream}`, "", { timeout: 1_000 });
-        for (const { name, config, cluster } of answer.json<Consumers>().consumers ?? [])
+        const asked = this.client.request(`$JS.API.CONSUMER.LIST.${stream}`, "", { timeout: 1_000 });
+        const answer = await asked.catch(() => undefined); // the leader is being chosen
+        if (answer === undefined) count += 1;
+        for (const { name, config, cluster } of answer?.json<Consumers>().consumers ?? [])
           if (config.num_replicas !== 1 && isLed(cluster)) {
             count += 1;
             await stepDown(`CONSUMER.LEADER.STEPDOWN.${stream}.${name}`);

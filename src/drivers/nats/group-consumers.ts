@@ -2,7 +2,7 @@ import type { Api } from "./api.ts";
 import type { ConsumerConfig, NativeConsumer } from "./api-types.ts";
 import { borrowed } from "./borrowed-consumer.ts";
 import { consumerNames } from "./consumer-names.ts";
-import { apiCode, isApiError } from "./errors.ts";
+import { apiCode, isApiError, NoAnswer } from "./errors.ts";
 import { coverOf, disjoint } from "./filters.ts";
 import { type GroupDefinition, type Part } from "./group-plan.ts";
 import type { Start } from "./group-start.ts";
@@ -15,6 +15,8 @@ const nanos = 1e6;
 const storeBusy = 10012;
 const tries = 20;
 const againMs = 50;
+/** The servers of a cluster choose the leader of a new consumer in 4 to 9 s when they would have chosen one that is away. */
+const electionMs = 20_000;
 const liveIdleMs = 60_000;
 
 /** What every consumer of a group has: nothing is given up, nothing held back, and order is by the stream. */
@@ -114,21 +116,31 @@ async function makeFiltered(
   return { info: await made(disjoint(patterns)), exact: false }; // this server takes none that share a topic
 }
 
-/** One that was made with another lease is as good: its name says what it reads. Another may be making it at this moment. */
+/**
+ * One that was made with another lease is as good: its name says what it reads. Another may be making it at this moment; and one
+ * that has no leader yet answers nobody: whoever made another instead would wait for the next one's leader.
+ */
 async function existing({ api, session }: Shared, stream: string, config: ConsumerConfig): Promise<NativeConsumer> {
-  for (let times = 1; ; times += 1) {
+  const until = session.clock.ticks() + electionMs;
+  for (let times = 1; ;) {
     try {
       return await api.createConsumer(stream, config, "create");
     } catch (error) {
-      // one of this name may be on its way out (2.10)
-      if (!isApiError(error, apiCode.consumerExists, apiCode.consumerGone, storeBusy)) throw error;
-      const found = await api.consumerInfo(stream, config.name!);
-      if (found !== undefined) return found;
-      if (times === tries) throw error;
+      if (!isLeaderless(error)) {
+        // one of this name may be on its way out (2.10)
+        if (!isApiError(error, apiCode.consumerExists, apiCode.consumerGone, storeBusy)) throw error;
+        const found = await api.consumerInfo(stream, config.name!);
+        if (found !== undefined) return found;
+        if (times === tries) throw error;
+        times += 1;
+      } else if (!session.connected || session.clock.ticks() > until) throw error;
       await new Promise<void>((resolve) => void session.clock.after(againMs, resolve));
     }
   }
 }
+
+const isLeaderless = (error: unknown): boolean =>
+  error instanceof NoAnswer ? error.timedOut : isApiError(error, apiCode.noLeader);
 
 /** While nothing was acknowledged the floor that a server says may lie below the start. */
 export function progressOf({ ack_floor, delivered }: NativeConsumer): Progress {

@@ -31,6 +31,8 @@ interface Entry {
   active: number;
   held: number;
   looking: boolean;
+  /** Ticks of the last look that found it. */
+  looked: number;
 }
 
 interface Held {
@@ -87,7 +89,7 @@ export class Puller {
       gone: () => this.#gone(entry, true),
       look: () => void this.#look(entry),
     });
-    const entry: Entry = { source, pull, pending: 0, heard: false, active: 0, held: 0, looking: false };
+    const entry: Entry = { source, pull, pending: 0, heard: false, active: 0, held: 0, looking: false, looked: -Infinity };
     this.#entries.set(pull, entry);
     this.#soon();
     return pull;
@@ -331,7 +333,11 @@ export class Puller {
   async #look(entry: Entry): Promise<void> {
     if (entry.looking) return;
     entry.looking = true;
+    const { clock } = this.#session;
+    const pause = (): Promise<void> => new Promise((resolve) => void clock.after(retryMs, resolve));
     try {
+      // a cluster may have it and pass no request on to it for a while
+      if (clock.ticks() - entry.looked < retryMs) await pause();
       while (this.#entries.has(entry.pull) && this.#session.connected) {
         try {
           const info = await this.#api.consumerInfo(entry.source.stream, entry.source.consumer);
@@ -339,11 +345,12 @@ export class Puller {
           if (info === undefined) return this.#gone(entry, false);
           entry.pending = info.num_pending;
           entry.heard = true;
+          entry.looked = clock.ticks();
           entry.pull.reset();
           this.#soon();
           return;
         } catch {
-          await new Promise<void>((resolve) => void this.#session.clock.after(retryMs, resolve)); // no leader yet
+          await pause(); // no leader yet
         }
       }
     } finally {
