@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { skipsOnce } from "./scripts/brokers/skip-lines.ts";
 
@@ -7,6 +8,8 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     pool: "forks",
+    // much of the time of those with brokers is waiting
+    maxWorkers: Math.max(availableParallelism() - 1, 2),
     testTimeout: process.env["OMNIBUS_FULL"] === "1" ? 120_000 : 20_000,
     hookTimeout: 20_000,
     onConsoleLog: skipsOnce(),

@@ -50,6 +50,23 @@ describe.skipIf(broker === undefined)("three servers of a cluster", () => {
     expect(await connected(undefined)).toEqual([Array(6).fill(3), []]); // it leaves what another one asked for
   });
 
+  it("take what several write at the same moment", { timeout: 60_000 }, async () => {
+    const cluster = await NatsCluster.open(broker!);
+    const buses = await Promise.all([1, 2, 3].map(() => cluster.bus({ replicas: 3 })));
+    const groups = [1, 2, 3, 4, 5].map((n) => `g${n}`);
+    await Promise.all(
+      buses.flatMap((bus) => groups.map((group) => bus.subscribe(Keyed, () => undefined, { group, order: "none" }))),
+    );
+    await using driver = await driverOf(cluster);
+    const keys = Array.from({ length: 50 }, (_, n) => `k${n}`);
+    for (const key of keys) {
+      const revisions = await Promise.all(
+        [1, 2, 3].map(() => driver.state!.put("b", key, bytes("1"), { expect: null })),
+      );
+      expect(revisions.filter((revision) => revision !== undefined)).toHaveLength(1);
+    }
+  });
+
   it.each([
     ["is stopped that leads all, as in a rolling restart", "leader", "stop"],
     ["is killed that leads the stream", "leader", "kill"],

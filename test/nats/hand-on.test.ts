@@ -88,7 +88,7 @@ describe.each(await natsServers())("a member that lacks a handler at $name", (se
     });
 
     it.each(["gives up", "closes with"] as const)(
-      "%s what it holds without room as it was: attempts, notes, and who gave it up",
+      "%s what it holds without room as it was: attempts and notes",
       async (how) => {
         const world = new NatsWorld(server);
         const [first, second] = [
@@ -114,6 +114,26 @@ describe.each(await natsServers())("a member that lacks a handler at $name", (se
         expect([again!.deliveries, again!.attempts, again!.note("omnibus-done")]).toEqual([1, 3, "a"]);
       },
     );
+
+    it("hands on what may have killed a process without making it fresh", async () => {
+      const world = new NatsWorld(server);
+      const [older, newer, third] = [
+        await world.connect({ streams: [events] }),
+        await world.connect({ streams: [events] }),
+        await world.connect({ streams: [events] }),
+      ];
+      await older.ensureGroup(groupSpec("g"));
+      const lacking = await joinGroup(older, "g");
+      publish(older, ["it"]);
+      await until(() => lacking.sink.messages.length === 1, "it to come to who lacks the handler");
+      const killed = await joinGroup(newer, "g");
+      release(lacking.consumption, lacking.sink.messages.splice(0)[0]!);
+      await until(() => killed.sink.messages.length === 1, "it to be handed on");
+      await killed.consumption.close(AbortSignal.abort()); // as a process that ends without a word
+      const last = await joinGroup(third, "g");
+      await until(() => last.sink.messages.length === 1, "it to come to the last", 5_000);
+      expect([last.sink.messages[0]!.deliveries, lacking.sink.messages.length]).toEqual([2, 0]);
+    });
 
     it("gives what it keeps for others to them when it closes, and when its line was cut", async () => {
       const world = new NatsWorld(server);

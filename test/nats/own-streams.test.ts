@@ -86,6 +86,22 @@ describe.each(servers)("a stream of the driver's own that somebody deleted, at $
       await until(async () => (await at.messages("n")) === 1, "the note", soonMs);
     });
 
+    it("notes that were taken away from what waits for its next attempt don't stop it", async () => {
+      const prefix = fresh(`o${process.pid}`);
+      const [bus, at] = [await open(prefix), await raw(prefix)];
+      let times = 0;
+      const failOnce = (): void => {
+        times += 1;
+        if (times === 1) fail();
+      };
+      const retry = { maxAttempts: 3, backoff: { baseMs: 500, factor: 1, jitter: 0 } } as const;
+      await bus.subscribe(Tick, failOnce, { group: "g", order: "none", retry });
+      await bus.publish(Tick, { n: 1 });
+      await until(async () => (await at.messages("n")) === 1, "the note", soonMs);
+      await at.drop("n");
+      await until(() => times === 2, "the next attempt", soonMs);
+    });
+
     it("what a member gives back as it leaves reaches the next one with its attempts", async () => {
       const world = new NatsWorld(server);
       const [one, two] = [await world.connect(), await world.connect()];

@@ -101,6 +101,19 @@ describe.skipIf(redis === undefined)("publishing on redis", () => {
     expect(await stored(one)).toHaveLength(5);
   });
 
+  it("never says of what a failed script did not store that it is a duplicate", async () => {
+    const one = await world();
+    await one.streams.ensure({ name: "events", topics: [">"] }, false);
+    const { session } = one;
+    const later = Date.now() + 60_000;
+    const turn = (): readonly Sent[] =>
+      ["1", "2", "3"].map((brokerId) => outgoing(toTopic("a.b"), "x", { brokerId, notBefore: later }));
+    await session.command(["SET", session.keys.key("s:events:due:m"), "somebody's"]);
+    expect(new Set(await send(one, turn()))).toEqual(new Set(["unknown"]));
+    await session.command(["DEL", session.keys.key("s:events:due:m")]);
+    expect(await send(one, turn())).toEqual(["stored", "stored", "stored"]);
+  });
+
   it("refuses what has no stream, and makes a queue that is not there", async () => {
     const one = await world();
     const [lost, kept] = [outgoing(toTopic("a", "none"), "1"), outgoing(toQueue("a group"), "2")];

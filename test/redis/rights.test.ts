@@ -67,7 +67,7 @@ describe.skipIf(server === undefined)("the rights that docs/redis.md names", () 
         return [await joinGroup(one, "g"), await joinGroup(one, "o")];
       };
       try {
-        const members = await limited(300);
+        const members = await limited(1_500);
         const [g, o] = members as readonly [TestConsumption, TestConsumption];
         const [one] = open as [DriverConnection];
         await stored(one, numbered(8), { key: "k" });

@@ -20,6 +20,8 @@ interface Answer {
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+const question = /^(?:STREAM\.(?:INFO|MSG\.GET)|CONSUMER\.INFO)\./;
+const asks = 8;
 
 /** `$JS.API`: JSON questions and answers. What is not there is undefined or false, all else rejects with `ApiError`. */
 export class Api {
@@ -162,19 +164,40 @@ export class Api {
   }
 
   async #call<Result>(call: string, body?: object): Promise<Result> {
-    const answer = await this.#session.ask(
-      `$JS.API.${call}`,
-      body === undefined ? undefined : encoder.encode(JSON.stringify(body)),
-    );
+    const data = body === undefined ? undefined : encoder.encode(JSON.stringify(body));
+    const answer = await (question.test(call)
+      ? this.#askAgain(`$JS.API.${call}`, data)
+      : this.#session.ask(`$JS.API.${call}`, data));
     try {
       return parsed<Result>(answer);
     } catch (error) {
       // who merely asks whether it is there makes nothing
-      const [what, how, stream = ""] = call.split(".", 3);
-      const asked = what === "STREAM" && how === "INFO";
-      if (!asked && this.#own.has(stream) && isApiError(error, apiCode.streamNotFound)) this.#absent();
+      const asked = call.startsWith("STREAM.INFO.");
+      if (!asked && isApiError(error, apiCode.streamNotFound) && call.split(".").some((each) => this.#own.has(each)))
+        this.#absent();
       throw error;
     }
+  }
+
+  /** A cluster drops without a word what is asked of something that has no leader yet; the first answer counts. */
+  #askAgain(subject: string, data: Uint8Array | undefined): Promise<ClientMessage> {
+    const { clock, options } = this.#session;
+    const until = clock.ticks() + options.requestTimeoutMs;
+    return new Promise((resolve, reject) => {
+      let timer: Disposable | undefined;
+      let isOver = false;
+      const end = (): void => {
+        isOver = true;
+        timer?.[Symbol.dispose]();
+      };
+      const ask = (times: number): void => {
+        if (isOver) return;
+        const answer = this.#session.ask(subject, data, undefined, Math.max(until - clock.ticks(), 1));
+        answer.then(resolve, reject).finally(end);
+        if (times < asks) timer = clock.after(options.requestTimeoutMs / asks, () => ask(times + 1));
+      };
+      ask(1);
+    });
   }
 }
 

@@ -42,6 +42,8 @@ export interface BucketWatch {
 /** How long it can be seen that a key was deleted. */
 export const markerMs = 3_600_000;
 const againMs = 250;
+/** A write that has no majority yet: so often, and so long, is waited for it. */
+const [tries, underWayMs] = [50, 20];
 const operation = "KV-Operation";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -200,12 +202,16 @@ export class Bucket {
   async #write(key: string, value: Uint8Array, more: Headers, expect: number | undefined): Promise<number | undefined> {
     const headers: Headers =
       expect === undefined ? more : [...more, [ownHeader.expectedSequence, String(expect)] as const];
-    try {
-      const { seq } = await this.#api.publish(this.#session.names.key(key), value, headers);
-      return seq;
-    } catch (error) {
-      if (isApiError(error, apiCode.wrongLastSequence)) return undefined;
-      throw error;
+    for (let times = 1; ; times += 1) {
+      try {
+        const { seq } = await this.#api.publish(this.#session.names.key(key), value, headers);
+        return seq;
+      } catch (error) {
+        if (isApiError(error, apiCode.wrongLastSequence)) return undefined;
+        // of several copies: another write of the key has no majority yet, and may get none
+        if (!isApiError(error, apiCode.writeUnderWay) || times === tries) throw error;
+        await new Promise<void>((resolve) => void this.#session.clock.after(underWayMs, resolve));
+      }
     }
   }
 

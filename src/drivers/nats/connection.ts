@@ -284,6 +284,7 @@ export class NatsConnection implements DriverConnection {
   async #sayMissing(): Promise<void> {
     const { clock } = this.#shared.session;
     if (clock.ticks() < this.#sayAgainAt) return;
+    this.#sayAgainAt = clock.ticks() + lookAgainMs;
     try {
       await missingOwn(this.#shared);
     } catch (error) {
@@ -339,5 +340,6 @@ function deletedBy(value: Uint8Array | undefined): string | undefined {
 }
 
 const againMs = 1_000;
+const lookAgainMs = 1_000;
 const sayAgainMs = 60_000;
 const closedError = (): DriverError => new DriverError("BUS_CLOSED", "nats: the connection is closed");

@@ -53,12 +53,18 @@ describe("what an error means", () => {
     expect(verdict(new ApiError(0, 503, "x"))).toEqual(["BUS_CONNECTION", true]);
     expect(verdict(new ApiError(19_999, 500, "x"))).toEqual(["BUS_SERVER", false]);
     for (const [code, status] of [
-      [10_005, 400], // no suitable peers for placement, peer offline
       [10_118, 500], // stream is offline
       [10_119, 500], // consumer is offline
       [10_158, 409], // duplicate message id is in process
     ] as const)
       expect(verdict(new ApiError(code, status, "x"))).toEqual(["BUS_CONNECTION", true]);
+  });
+
+  it("of too few servers passes by waiting only when one of them is away", () => {
+    const placed = (why: string): readonly unknown[] =>
+      verdict(new ApiError(10_005, 400, `no suitable peers for placement${why}`));
+    expect(placed(", peer offline")).toEqual(["BUS_CONNECTION", true]);
+    expect(placed("")).toEqual(["BUS_SERVER", false]);
   });
 
   it("of no answer is a time-out or a lost connection, unless its cause says more", () => {

@@ -58,6 +58,7 @@ export const apiCode = {
   wrongStream: 10060,
   subjectsOverlap: 10065,
   wrongLastSequence: 10071,
+  writeUnderWay: 10164,
   replicasWithoutCluster: 10074,
   notEnabled: 10076,
   storeFailed: 10077,
@@ -95,9 +96,9 @@ const apiVerdicts: Readonly<Record<number, Verdict>> = {
   [apiCode.notEnabled]: ["BUS_UNSUPPORTED", false],
   [apiCode.notEnabledForAccount]: ["BUS_UNSUPPORTED", false],
   [apiCode.noLeader]: ["BUS_CONNECTION", true],
+  [apiCode.writeUnderWay]: ["BUS_CONNECTION", true],
   // a majority or a server of the cluster is away: these have other statuses than 503
   [apiCode.duplicateUnderWay]: ["BUS_CONNECTION", true],
-  [apiCode.noPeers]: ["BUS_CONNECTION", true],
   [apiCode.streamOffline]: ["BUS_CONNECTION", true],
   [apiCode.consumerOffline]: ["BUS_CONNECTION", true],
 };
@@ -129,6 +130,8 @@ function verdictOf(error: unknown, depth: number): Verdict | undefined {
   if (error instanceof DriverError) return [error.code, error.retryable];
   if (error instanceof NoAnswer)
     return verdictOf(error.cause, depth + 1) ?? [error.timedOut ? "BUS_TIMEOUT" : "BUS_CONNECTION", true];
+  // for want of space, of servers at all, or of one that is away
+  if (isApiError(error, apiCode.noPeers) && error.message.includes("offline")) return ["BUS_CONNECTION", true];
   if (error instanceof ApiError)
     return apiVerdicts[error.errCode] ?? (error.status === 503 ? ["BUS_CONNECTION", true] : ["BUS_SERVER", false]);
   const { name, code, cause } = error as { readonly name?: unknown; readonly code?: unknown; readonly cause?: unknown };

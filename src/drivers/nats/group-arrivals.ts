@@ -79,14 +79,19 @@ export class Arrivals {
   }
 
   /** For another member: one that has not given it up may have it at once, the others after the delay. */
-  async release(message: NatsMessage, delayMs: number, headers: NatsMessage["noted"]["headers"]): Promise<void> {
+  async release(
+    message: NatsMessage,
+    delayMs: number,
+    headers: NatsMessage["noted"]["headers"],
+    unseen: boolean,
+  ): Promise<void> {
     const { clock } = this.#shared.session;
     const { by: before = [] } = message.noted;
     const { member } = this.#host;
     // again after all others had it: the next round begins
     const by = before.includes(member) ? [member] : [...before, member];
     const restMs = delayMs > 0 && this.#others(by) > 0 ? 0 : delayMs;
-    const note = { headers, notBefore: undefined, by, until: clock.now() + delayMs };
+    const note = { headers, notBefore: undefined, by, until: clock.now() + delayMs, unseen };
     await this.#settler.giveBack(message, restMs, note, this.#host);
   }
 

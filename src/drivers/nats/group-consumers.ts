@@ -18,6 +18,7 @@ const againMs = 50;
 /** The servers of a cluster choose the leader of a new consumer in 4 to 9 s when they would have chosen one that is away. */
 const electionMs = 20_000;
 const liveIdleMs = 60_000;
+const never = (): boolean => false;
 
 /** What every consumer of a group has: nothing is given up, nothing held back, and order is by the stream. */
 function common(shared: Shared, definition: GroupDefinition, name: string): ConsumerConfig {
@@ -54,6 +55,7 @@ export async function makePart(
   return await makeFiltered(shared, nativeOf(shared, part.stream), config, part.patterns, filter);
 }
 
+/** `over`: nobody waits for it any more. */
 export async function makeEpoch(
   shared: Shared,
   definition: GroupDefinition,
@@ -62,13 +64,19 @@ export async function makeEpoch(
   start: Start,
   patterns: readonly string[],
   filter: (pattern: string) => string,
+  over: () => boolean,
 ): Promise<NativeConsumer> {
   const config = { ...common(shared, definition, name), ...beginning(start) };
-  return (await makeFiltered(shared, native, config, patterns, filter)).info;
+  return (await makeFiltered(shared, native, config, patterns, filter, over)).info;
 }
 
 /** Of a work queue: from the oldest, since what was handled is no longer there. One at a time. */
-export async function makeQueue(shared: Shared, definition: GroupDefinition, name: string): Promise<NativeConsumer> {
+export async function makeQueue(
+  shared: Shared,
+  definition: GroupDefinition,
+  name: string,
+  over: () => boolean = never,
+): Promise<NativeConsumer> {
   const { api, session } = shared;
   const { names } = session;
   const config: ConsumerConfig = {
@@ -79,7 +87,7 @@ export async function makeQueue(shared: Shared, definition: GroupDefinition, nam
   };
   for (let times = 1; ; times += 1) {
     try {
-      return await existing(shared, names.queue, config);
+      return await existing(shared, names.queue, config, over);
     } catch (error) {
       if (times > 2) throw error;
       if (isApiError(error, apiCode.queueNotUnique)) await removeOthers(api, names.queue, definition.group, name);
@@ -102,9 +110,10 @@ async function makeFiltered(
   config: ConsumerConfig,
   patterns: readonly string[],
   filter: (pattern: string) => string,
+  over: () => boolean = never,
 ): Promise<{ readonly info: NativeConsumer; readonly exact: boolean }> {
   const made = async (filters: readonly string[]): Promise<NativeConsumer> =>
-    await existing(shared, stream, { ...config, filter_subjects: filters.map(filter) });
+    await existing(shared, stream, { ...config, filter_subjects: filters.map(filter) }, over);
   // of 2.10 one filter delivers a hundred times faster than two
   if (patterns.length > 1 && !shared.session.version.atLeast(2, 11))
     return { info: await made([coverOf(patterns)]), exact: false };
@@ -120,20 +129,32 @@ async function makeFiltered(
  * One that was made with another lease is as good: its name says what it reads. Another may be making it at this moment; and one
  * that has no leader yet answers nobody: whoever made another instead would wait for the next one's leader.
  */
-async function existing({ api, session }: Shared, stream: string, config: ConsumerConfig): Promise<NativeConsumer> {
+async function existing(
+  { api, session }: Shared,
+  stream: string,
+  config: ConsumerConfig,
+  over: () => boolean,
+): Promise<NativeConsumer> {
   const until = session.clock.ticks() + electionMs;
   for (let times = 1; ;) {
     try {
       return await api.createConsumer(stream, config, "create");
     } catch (error) {
-      if (!isLeaderless(error)) {
+      let leaderless = isLeaderless(error);
+      if (!leaderless) {
         // one of this name may be on its way out (2.10)
         if (!isApiError(error, apiCode.consumerExists, apiCode.consumerGone, storeBusy)) throw error;
-        const found = await api.consumerInfo(stream, config.name!);
-        if (found !== undefined) return found;
-        if (times === tries) throw error;
+        try {
+          const found = await api.consumerInfo(stream, config.name!);
+          if (found !== undefined) return found;
+        } catch (unknown) {
+          if (!isLeaderless(unknown)) throw unknown;
+          leaderless = true;
+        }
+        if (!leaderless && times === tries) throw error;
         times += 1;
-      } else if (!session.connected || session.clock.ticks() > until) throw error;
+      }
+      if (leaderless && (!session.connected || over() || session.clock.ticks() > until)) throw error;
       await new Promise<void>((resolve) => void session.clock.after(againMs, resolve));
     }
   }

@@ -332,7 +332,7 @@ export class UnorderedGroup implements Consumption, Host {
     try {
       if (settlement.how === "dead") await this.#settler.dead(message, settlement.letter);
       else if (settlement.how === "release")
-        await this.#arrivals.release(message, settlement.delayMs, settlement.headers);
+        await this.#arrivals.release(message, settlement.delayMs, settlement.headers, !this.#recorded.has(message));
       else {
         const { delayMs, attempts, headers } = settlement;
         const notBefore = delayMs > 0 ? clock.now() + delayMs : undefined;

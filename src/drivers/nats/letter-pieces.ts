@@ -1,5 +1,6 @@
 import type { Headers, StoredMessage } from "../../driver.ts";
 import type { Api, StoredMsg } from "./api.ts";
+import { apiCode, isApiError } from "./errors.ts";
 import { valueOf } from "./message.ts";
 import type { Session } from "./session.ts";
 import { decodeStored, encodeStored, storedHeader } from "./stored-message.ts";
@@ -71,7 +72,14 @@ async function read(
   sequences: readonly number[],
   subject: string,
 ): Promise<Uint8Array | undefined> {
-  const found = await Promise.all(sequences.map((seq) => api.message(session.names.parked, { seq })));
+  const found = await Promise.all(
+    sequences.map((seq) =>
+      api.message(session.names.parked, { seq }).catch((error: unknown) => {
+        if (!isApiError(error, apiCode.streamNotFound)) throw error;
+        return undefined; // somebody deleted it, with all of them
+      }),
+    ),
+  );
   return found.some((each) => each?.subject !== subject) ? undefined : Buffer.concat(found.map((each) => each!.body));
 }
 

@@ -20,6 +20,8 @@ const [shortMs, longMs] = [10, 320];
 const [fewest, most] = [4, 128];
 const mostHeld = 1_000;
 const mostBytes = 16 * 1024 * 1024;
+/** No handler here saw it: what may have killed a process stays a suspect. */
+const unseen = { unseen: true } as const;
 /** As long as the core ever waits: whoever could have had it by then does not take it. */
 const patienceMs = 30_000;
 
@@ -72,9 +74,9 @@ export class Offers {
 
   async keep(message: NatsMessage, { by, until }: GivenUp): Promise<void> {
     if (this.#others(by) === 0)
-      return await this.#settler.giveBack(message, Math.max(this.#left(until), 0), { by, until });
+      return await this.#settler.giveBack(message, Math.max(this.#left(until), 0), { ...unseen, by, until });
     if (this.#closed || this.#held.size >= mostHeld || this.#bytes + message.size > mostBytes)
-      return await this.#settler.giveBack(message, longMs, { by, until });
+      return await this.#settler.giveBack(message, longMs, { ...unseen, by, until });
     if (message.delivery.delivered > 2) this.#back += 1;
     this.#add({ message, by, until, at: this.#shared.session.clock.ticks() });
     this.#timer ??= this.#shared.session.clock.after(this.#pauseMs, this.#offer);
@@ -86,7 +88,9 @@ export class Offers {
     this.#timer?.[Symbol.dispose]();
     const held = [...this.#held.values()];
     this.forget();
-    await Promise.allSettled(held.map(({ message, by, until }) => this.#settler.giveBack(message, 0, { by, until })));
+    await Promise.allSettled(
+      held.map(({ message, by, until }) => this.#settler.giveBack(message, 0, { ...unseen, by, until })),
+    );
   }
 
   /** To the server's ack wait. */
@@ -147,8 +151,9 @@ export class Offers {
     const { message, by, until } = offer;
     const left = this.#left(until);
     try {
-      if (this.#others(by) === 0) await this.#settler.giveBack(message, Math.max(left, 0), { by, until });
-      else await this.#settler.giveBack(message, 0, left <= -patienceMs ? { by: [] } : { by, until });
+      if (this.#others(by) === 0) await this.#settler.giveBack(message, Math.max(left, 0), { ...unseen, by, until });
+      else
+        await this.#settler.giveBack(message, 0, { ...unseen, ...(left <= -patienceMs ? { by: [] } : { by, until }) });
     } catch {
       if (!this.#closed && this.#shared.session.connected) this.#add(offer); // else it is forgotten anyway
     }

@@ -13,11 +13,13 @@ export class PartitionStore implements OwnerStore {
   readonly stream: string;
   readonly partition: number;
   readonly #key: string;
+  readonly #over: () => boolean;
   #first = 0;
   /** The oldest sequence of its stream when it was last looked at. */
   oldest = 0;
 
-  constructor(shared: Shared, group: string, stream: string, partition: number) {
+  constructor(shared: Shared, group: string, stream: string, partition: number, over: () => boolean = () => false) {
+    this.#over = over;
     this.#shared = shared;
     this.#group = group;
     this.stream = stream;
@@ -69,14 +71,14 @@ export class PartitionStore implements OwnerStore {
   async make(owner: Owner, definition: GroupDefinition): Promise<number> {
     const name = this.nameOf(owner.reader);
     if (this.stream === queueLane) {
-      await makeQueue(this.#shared, definition, name);
+      await makeQueue(this.#shared, definition, name, this.#over);
       return 0;
     }
     const facts = this.#shared.streams.get(this.stream)!;
     const start = owner.floor === null ? this.start(definition, owner.created) : { sequence: owner.floor + 1 };
     const patterns = owner.patterns.split(" ");
     const filter = (pattern: string): string => facts.filter(pattern, this.partition);
-    const info = await makeEpoch(this.#shared, definition, facts.native, name, start, patterns, filter);
+    const info = await makeEpoch(this.#shared, definition, facts.native, name, start, patterns, filter, this.#over);
     return info.delivered.stream_seq;
   }
 

@@ -89,7 +89,16 @@ export class Puller {
       gone: () => this.#gone(entry, true),
       look: () => void this.#look(entry),
     });
-    const entry: Entry = { source, pull, pending: 0, heard: false, active: 0, held: 0, looking: false, looked: -Infinity };
+    const entry: Entry = {
+      source,
+      pull,
+      pending: 0,
+      heard: false,
+      active: 0,
+      held: 0,
+      looking: false,
+      looked: -Infinity,
+    };
     this.#entries.set(pull, entry);
     this.#soon();
     return pull;

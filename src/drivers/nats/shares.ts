@@ -264,6 +264,10 @@ export class Shares {
     this.#busy.set(key, ended);
   }
 
+  #store(stream: string, partition: number): PartitionStore {
+    return new PartitionStore(this.#shared, this.#group, stream, partition, () => this.#state !== "open");
+  }
+
   #pause(): Promise<void> {
     return new Promise((resolve) => void this.#shared.session.clock.after(againMs, resolve));
   }
@@ -274,7 +278,7 @@ export class Shares {
     const { members } = this.#shared;
     const { first } = this.#definition;
     const before = this.#owners.get(key);
-    const store = new PartitionStore(this.#shared, this.#group, stream, number);
+    const store = this.#store(stream, number);
     const owned = await members.takeovers.pass(() =>
       takeOver(store, this.member, ({ member }) => {
         if (member === null || member === this.member) return true;
@@ -354,7 +358,7 @@ export class Shares {
   /** An entry that still names us, of a partition that we don't hold. */
   async #disown(key: string): Promise<void> {
     const { stream, partition } = this.#owners.get(key)!;
-    const store = new PartitionStore(this.#shared, this.#group, stream, partition);
+    const store = this.#store(stream, partition);
     await takeOver(store, null, ({ member }) => member === this.member && !this.#partitions.has(key));
   }
 

@@ -22,7 +22,7 @@ export class Journal {
   /** What a child noted. */
   add(record: HistoryRecord): void {
     this.#records.push(record);
-    if (record.op === "handled") this.#handledAt.set(record.id, record.at);
+    if (record.op === "handled") this.#handledAt.set(record.id, Math.max(record.at, this.handledAt(record.id) ?? 0));
   }
 
   /** In the order in which it happened. */

@@ -9,6 +9,8 @@ export interface FaultWindow {
   readonly from: number;
   /** When it was taken off and everybody was seen to be well again. */
   readonly until: number;
+  /** Whose acknowledgements it can have taken. @default everybody's */
+  readonly process?: string | undefined;
 }
 
 export interface Judged {
@@ -74,14 +76,21 @@ export function repeatsExplained(
 ): Violation[] {
   const violations: Violation[] = [];
   for (const group of groupsOf(history)) {
-    const explained = (at: number): boolean => faults.some(({ from, until }) => at >= from - repeatsMs && at <= until);
-    const last = new Map<string, number>();
+    const isExplained = ({ at, process }: HistoryRecord): boolean =>
+      faults.some(
+        (fault) =>
+          at >= fault.from - repeatsMs &&
+          at <= fault.until &&
+          (fault.process === undefined || fault.process === process),
+      );
+    const last = new Map<string, HistoryRecord>();
     const ids: string[] = [];
-    for (const { op, id, group: of, at } of history) {
+    for (const record of history) {
+      const { op, id, group: of } = record;
       if (op !== "handled" || of !== group) continue;
       const before = last.get(id);
-      if (before !== undefined && !copies.has(id) && !explained(before)) ids.push(id);
-      last.set(id, at);
+      if (before !== undefined && !copies.has(id) && !isExplained(before)) ids.push(id);
+      last.set(id, record);
     }
     if (ids.length > 0)
       violations.push({

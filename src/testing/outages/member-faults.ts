@@ -5,7 +5,7 @@ import type { ItemEvent } from "../lab.ts";
 import { upTo } from "../runs.ts";
 import { until } from "../until.ts";
 import { assertNone, drained } from "./aftermath.ts";
-import { judge } from "./judgement.ts";
+import { type FaultWindow, judge } from "./judgement.ts";
 import { ticks } from "./journal.ts";
 import type { RecoveryLab } from "./recovery-lab.ts";
 import type { RecoverySuite } from "./recovery-topics.ts";
@@ -74,11 +74,10 @@ export function memberFaults({ test }: RecoverySuite): void {
             what,
             withinMs,
           );
-        const faults: { from: number; until: number }[] = [];
+        const faults: FaultWindow[] = [];
         let [valid, invalid, started] = [0, 0, 0];
-        const explained = new Set<string>();
         const killing = async (): Promise<void> => {
-          while (started < kills + invalid) {
+          while (started < kills + invalid && failed === undefined) {
             assert.ok(invalid <= kills * 3, `${invalid} invalid kills, ${valid} valid ones`);
             const name = `victim-${started++}`;
             const child = await lab.member(name, { group, order, type: item.type, work: 10, concurrency: 4 });
@@ -94,10 +93,9 @@ export function memberFaults({ test }: RecoverySuite): void {
             const at = Math.max(from, child.lines.at(-1)?.at ?? from);
             journal.add({ at, process: name, op: "killed", id: "" });
             const inFlight = inFlightAtKill(journal.history, name);
-            for (const id of inFlight) explained.add(id);
             if (inFlight.size === 0) invalid++;
             else valid++;
-            faults.push({ from, until: at });
+            faults.push({ from, until: at, process: name });
             await untilWell(
               () => [...inFlight].every((id) => (journal.handledAt(id) ?? 0) > at),
               () => `the survivor to handle what the victim had in hand: ${[...inFlight].join(", ")}`,
@@ -105,7 +103,12 @@ export function memberFaults({ test }: RecoverySuite): void {
             );
           }
         };
-        await Promise.all(upTo(victims).map(killing));
+        const kill = (): Promise<void> =>
+          killing().catch((error: unknown) => {
+            failed ??= error; // the others end, too
+            throw error;
+          });
+        await Promise.all(upTo(victims).map(kill));
         stopping = true;
         await publishing;
         await drained(publisher, [group]);

@@ -4,7 +4,7 @@ import { matchPiece } from "./match-piece.ts";
 import { framePiece } from "./pieces.ts";
 import { seatPieces } from "./seats.ts";
 
-/** A window's bytes are passed by no more messages than this, or than one for each partition. */
+/** A window's bytes are passed by no more messages than this. */
 const atOnce = 16;
 
 /**
@@ -134,10 +134,17 @@ end
 local function readAll(ks, names)
   local first = math.min(left, step) >= #ks
   while #ks > 0 and not full() and not gone do
+    local rest = {}
     if first then
-      ks, first = read(ks, names, 1), false
+      -- many of them in a few calls
+      for i = 1, #ks, atOnce do
+        local some = {}
+        for j = i, math.min(i + atOnce - 1, #ks) do some[#some + 1] = ks[j] end
+        local again = (full() or gone) and some or read(some, names, 1)
+        for j = 1, #again do rest[#rest + 1] = again[j] end
+      end
+      first = false
     else
-      local rest = {}
       for i = 1, #ks do
         if full() or gone then rest[#rest + 1] = ks[i]
         else
@@ -145,8 +152,8 @@ local function readAll(ks, names)
           if #again > 0 then rest[#rest + 1] = ks[i] end
         end
       end
-      ks = rest
     end
+    ks = rest
   end
   return ks
 end
@@ -184,7 +191,9 @@ if ordered then
             if not there[ids[j]] then call('HDEL', G .. ':note', ref .. ' ' .. ids[j]) end
           end
           lose(G, #ids - #found)
+          looked = looked - #found
         end
+        looked = looked + #held
         if #held < count then cursor = '' else cursor = held[#held][1] end
       end
       if cursor == '' then ks[#ks + 1] = k names[k] = ref

@@ -5,8 +5,9 @@ import { roomPiece } from "./room.ts";
 
 /**
  * `rotate(l, window, time)`: the two sets of ids that were stored lately, for the longest window of those who publish. A set as a whole
- * is let go off the main thread. `note(L, ids, old)`: for each of a call's ids whether it was there; the others are noted, all at once,
- * since a command for each costs the server as much as a fifth of the publish.
+ * is let go off the main thread. `known(L, ids, old)`: for each of a call's ids whether it was there. What the call took is noted when
+ * it has it, all at once, since a command for each costs the server as much as a fifth of the publish: a script that ends half way
+ * may store twice what is sent again, and never says of what it did not store that it did.
  */
 const dedupePiece = `
 local function rotate(l, window, time)
@@ -31,15 +32,11 @@ local function rotate(l, window, time)
   end
   return call('EXISTS', L .. ':id1') == 1
 end
-local function note(L, ids, old)
-  local known, new = call('SMISMEMBER', L .. ':id0', unpack(ids)), {}
+local function known(L, ids, old)
+  local found = call('SMISMEMBER', L .. ':id0', unpack(ids))
   local older = old and call('SMISMEMBER', L .. ':id1', unpack(ids))
-  for i = 1, #ids do
-    known[i] = known[i] == 1 or (older and older[i] == 1) or false
-    if not known[i] then new[#new + 1] = ids[i] end
-  end
-  if #new > 0 then call('SADD', L .. ':id0', unpack(new)) end
-  return known
+  for i = 1, #ids do found[i] = found[i] == 1 or (older and older[i] == 1) or false end
+  return found
 end`;
 
 /** One lane's messages of one turn. \`ARGV\`: the window in ms, and the frame. A line for each message in the answer. */
@@ -75,10 +72,9 @@ do
   end
   froms[i + 1] = at
 end
--- here: ids that this call took, back: those that it refused
-local lines, stored, delayed, parts, keys, begins, here, back = {}, 0, 0, {}, {}, {}, {}, {}
-local fresh = window > 0 and call('EXISTS', L .. ':id0') == 0
-local known = window > 0 and note(L, ids, old)
+-- here: ids that this call took
+local lines, stored, delayed, parts, keys, begins, here, taken = {}, 0, 0, {}, {}, {}, {}, {}
+local known = window > 0 and known(L, ids, old)
 for count = 1, #ids do
   local id, topic, key_, headers, hash, delay, body = ids[count], topics[count], keyTexts[count], headerTexts[count], hashes[count], delays[count], bodies[count]
   if known and (known[count] or here[id]) then lines[count] = '='
@@ -113,18 +109,19 @@ for count = 1, #ids do
         lines[count], stored, took, parts[p] = begins[p] .. added, stored + 1, size, true
       end
     end
-    if took then here[id] = true end
-    if took and limited then of.count, of.bytes = of.count + 1, of.bytes + took end
-    if refused then
-      back[#back + 1] = id
-      lines[count] = '!' .. string.gsub(refused, '[\\r\\n]', ' ')
+    if took then
+      here[id] = true
+      taken[#taken + 1] = id
     end
+    if took and limited then of.count, of.bytes = of.count + 1, of.bytes + took end
+    if refused then lines[count] = '!' .. string.gsub(refused, '[\\r\\n]', ' ') end
   end
 end
-if known then
-  for i = 1, #back do if not here[back[i]] then call('SREM', L .. ':id0', back[i]) end end
+if known and #taken > 0 then
+  local fresh = call('EXISTS', L .. ':id0') == 0
+  call('SADD', L .. ':id0', unpack(taken))
+  if fresh then call('PEXPIRE', L .. ':id0', 3 * math.max(window, tonumber(of.window or '') or 0)) end
 end
-if fresh then call('PEXPIRE', L .. ':id0', 3 * math.max(window, tonumber(of.window or '') or 0)) end
 if limited and stored + delayed > 0 then call('HSET', L, 'count', of.count, 'bytes', of.bytes) end
 if stored > 0 then wakeLane(l, parts, stored) end
 return table.concat(lines, '\\n')`,
