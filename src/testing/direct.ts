@@ -19,7 +19,7 @@ export function directTests({ test }: Suite): void {
         const receipt = await publisher.publish(item, { n }, { delivery: "at-most-once" });
         assert.deepEqual([receipt.stored, receipt.stream], ["not-durable", undefined]);
       }
-      await runs.until(messages);
+      await runs.until(2 * messages);
       const counts = (): number[] => [runs.by("one").length, runs.by("two").length];
       await runs.silence(lab.quietMs);
       assert.deepEqual(counts(), [messages, messages]);

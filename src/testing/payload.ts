@@ -82,7 +82,7 @@ export function payloadTests({ test }: Suite): void {
       name: "carries bytes from 0x00 to 0xFF, no bytes at all, and many",
       needs: ["groups"],
       short: { bytes: 262_144 },
-      full: { bytes: 1_048_576 },
+      full: { bytes: 700_000 }, // with base64 and its envelope below what NATS takes by default
     },
     async (lab, { bytes }) => {
       const limit = Math.min(4 * 1_048_576, lab.driver.capabilities.maxMessageBytes ?? Infinity);

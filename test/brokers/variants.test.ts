@@ -115,7 +115,7 @@ describe.runIf(hasOne.nats)("nats", () => {
     const asks = async (port: number, subject: string, body: string): Promise<string> => {
       const client = await connect({ servers: `127.0.0.1:${port}`, reconnect: false });
       try {
-        return (await client.request(subject, body, { timeout: 500 })).string();
+        return (await client.request(subject, body, { timeout: 2_000 })).string();
       } finally {
         await client.close();
       }
@@ -134,8 +134,13 @@ describe.runIf(hasOne.nats)("nats", () => {
     await until(() => stores(third.port), "another leader", 15_000);
     await broker.kill();
     await broker.start();
-    const info = await asks(first.port, "$JS.API.STREAM.INFO.s", "");
-    expect(info.match(/"current":true/g)).toHaveLength(2); // the two that follow its leader
+    let info = "";
+    const current = (): Promise<boolean> =>
+      asks(first.port, "$JS.API.STREAM.INFO.s", "").then(
+        (answer) => (info = answer).match(/"current":true/g)?.length === 2,
+        () => false,
+      );
+    await until(current, "the two others to follow its leader", 15_000);
     expect(Number(/"messages":(\d+)/.exec(info)?.[1])).toBeGreaterThanOrEqual(2);
   });
 

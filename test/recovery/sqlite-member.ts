@@ -24,6 +24,8 @@ export const sqliteUnderTest: RecoveryUnderTest = {
   config,
   member: new URL(import.meta.url),
   leaseMs,
+  // an acknowledgement is stored a moment later, with what a busy disk has to sync before it
+  repeatsMs: 500,
   // outside of a transaction, or it would keep the lock of the file, and nobody could go on without it
   async stop(pid, path) {
     const database = new DatabaseSync(path, { timeout: 5_000 });

@@ -282,7 +282,7 @@ export class UnorderedGroup implements Consumption, Host {
     const known = lane.part === undefined ? undefined : partIn(definition, lane.part);
     if (known?.end !== undefined) return this.#close(lane);
     const stream = lane.part === undefined ? undefined : await this.#shared.streams.look(lane.stream).catch(() => null); // not known
-    if (this.closed) return;
+    if (this.closed || this.#lanes?.of(pull) !== lane) return; // a newer definition came meanwhile, and it was said
     if (stream !== null && lane.part !== undefined && stream?.facts.created !== lane.part.created)
       if (this.#lanes!.left(lane)) this.#sink.lost(undefined, deleted);
     this.#ended(error);

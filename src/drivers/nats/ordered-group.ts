@@ -262,7 +262,7 @@ export class OrderedGroup implements Consumption {
       const state = (await this.#shared.streams.look(stream))?.native.state;
       if (state === undefined) continue;
       for (const partition of partitions)
-        if (state.first_seq > Math.max(partition.next, partition.said) + 1 || (idle && partition.hand.size === 0))
+        if (state.first_seq > Math.max(partition.seenTo, partition.said) + 1 || (idle && partition.hand.size === 0))
           if (await this.#reader.passed(partition, state)) this.#sink.lost(undefined, dropped);
     }
   }

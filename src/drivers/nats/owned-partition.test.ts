@@ -37,6 +37,10 @@ function half(handed = 0): OwnedPartition {
   return partition;
 }
 
+it("is seen without a gap up to the first jump of what is in hand", () => {
+  expect(half().seenTo).toBe(12);
+});
+
 describe("a partition that drains", () => {
   it("leaves what the core did not get to its next owner", () => {
     const partition = half();

@@ -26,8 +26,8 @@ export class OwnedPartition {
   state: "reading" | "renewing" | "draining" | "over" = "reading";
   /** Delivered and unsettled, oldest first. */
   readonly hand: Map<number, NatsMessage> = new Map();
-  /** What waits at the server behind `next`, as it last said. */
-  pending = 0;
+  /** What waits at the server behind `next`, as it last said; undefined: it was not asked yet. */
+  pending: number | undefined = undefined;
   /** Its consumer was deleted, and nothing waited there. */
   idle = false;
   /** What was dropped up to here was said. */
@@ -172,6 +172,16 @@ export class OwnedPartition {
 
   messages(): readonly NatsMessage[] {
     return [...this.hand.values()];
+  }
+
+  /** Behind this one of those in hand the sequences jump, or end: there something may be missing when retention has passed it. */
+  get seenTo(): number {
+    let last: number | undefined;
+    for (const sequence of this.hand.keys()) {
+      if (last !== undefined && sequence > last + 1) return last;
+      last = sequence;
+    }
+    return this.next;
   }
 }
 

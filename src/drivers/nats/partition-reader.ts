@@ -106,11 +106,16 @@ export class PartitionReader {
     if (pull === undefined || state.last_seq <= partition.next) return false;
     const info = await this.#shared.api.consumerInfo(pull.stream, pull.consumer);
     if (info === undefined || partition.pull !== pull) return false;
-    if (info.delivered.consumer_seq >= partition.consumerNext) return false; // under way
+    // what came and has no room yet is not under way
+    if (info.delivered.consumer_seq >= partition.consumerNext + this.#puller.heldOf(pull)) return false;
+    const waited = partition.pending !== undefined && partition.pending > 0;
+    const { seenTo, said } = partition;
+    const behind = state.first_seq > Math.max(seenTo, said) + 1;
+    partition.pending = info.num_pending;
     if (info.num_pending === 0) partition.passed(state.last_seq);
-    if (state.first_seq <= Math.max(partition.next, partition.said) + 1) return false;
+    if (!behind) return false;
     partition.said = state.first_seq - 1;
-    return info.num_pending > 0;
+    return info.num_pending > 0 || waited || seenTo < partition.next; // what waited was not delivered
   }
 
   close(): void {

@@ -8,8 +8,8 @@ export interface PullListener {
   messages(messages: readonly ClientMessage[]): void;
   /** A request is over: ask again what is wanted. `waiting`: whether there is certainly something, if that is known. */
   room(waiting: boolean | undefined): void;
-  /** The consumer was deleted; a request was open, so nothing waited. */
-  gone(): void;
+  /** The consumer was deleted. `idle`: a request had been open for a while, so nothing waited. */
+  gone(idle: boolean): void;
   /** No heartbeat, or nobody there: is there still a consumer? */
   look(): void;
 }
@@ -84,7 +84,11 @@ export class Pull {
 
   /** It has asked for a while, and nothing came: nothing waits. */
   get idle(): boolean {
-    return this.#open.size > 0 && this.#session.clock.ticks() - this.#active >= idleMs;
+    return this.#open.size > 0 && this.#isQuiet;
+  }
+
+  get #isQuiet(): boolean {
+    return this.#session.clock.ticks() - this.#active >= idleMs;
   }
 
   /** A new inbox: what was asked for before, on a connection that is gone, is not ours any more. */
@@ -231,7 +235,8 @@ export class Pull {
       this.#bytes = 0;
     }
     if (this.#state !== "open") return;
-    if (step === "gone") return this.#listener.gone();
+    // a request of this moment may have been read and not served yet
+    if (step === "gone") return this.#listener.gone(this.#isQuiet);
     if (step === "look") return this.#listener.look();
     // of a request that was partly served it is the rest that was too little
     if (step === "too-large" && request.kind === "batch")

@@ -86,7 +86,7 @@ export class Puller {
         }
         this.#soon();
       },
-      gone: () => this.#gone(entry, true),
+      gone: (idle) => this.#gone(entry, idle),
       look: () => void this.#look(entry),
     });
     const entry: Entry = {
@@ -139,6 +139,10 @@ export class Puller {
 
   held(): readonly NatsMessage[] {
     return this.#held.map(({ message }) => message);
+  }
+
+  heldOf(pull: Pull): number {
+    return this.#entries.get(pull)?.held ?? 0;
   }
 
   /** The held ones that fit (all by default) are the caller's from now on. */
