@@ -170,4 +170,17 @@ describe("a partition's owner", () => {
     expect(await release(store, again, 4, [], 4)).toBe(false);
     expect(server.entry?.owner).toMatchObject({ member: "b", epoch: 3 });
   });
+
+  it("begins in a stream that was made again with a consumer of a name of its own, and takes away what was made there", async () => {
+    const server = new Server();
+    const store = server.store(() => Promise.resolve());
+    await takeOver(store, "a", () => true);
+    await takeOver(store, "b", () => true);
+    // b's consumer, made in the new stream at the place where it was in the old one
+    server.entry = { ...server.entry!, owner: { ...server.entry!.owner, created: "the former one", floor: 5 } };
+    const owned = (await takeOver(store, "a", () => true))!;
+    expect(owned.owner).toMatchObject({ created: "c", epoch: 3, reader: 3, done: [], handed: 0 });
+    expect(owned.floor).toBe(0);
+    expect([...server.consumers.keys()]).toEqual([3]);
+  });
 });

@@ -85,7 +85,9 @@ export async function takeOver(
   if (valid && mine === undefined && !allowed(found.owner)) return undefined;
   if (!valid && member === null) return undefined; // it is nobody's
   const { definition, created } = known;
-  const before = valid ? found.owner : nothing(definition.first, created, store.start(definition, created));
+  const before = valid
+    ? found.owner
+    : nothing(definition.first, created, store.start(definition, created), found?.owner);
   const claimed: Owner = { ...before, epoch: before.epoch + 1, member };
   let revision = await store.swap(claimed, found?.revision ?? 0);
   if (revision === undefined) return undefined;
@@ -133,17 +135,21 @@ export async function release(
   }
 }
 
-const nothing = (first: number, created: string, start: Start): Owner => ({
+/**
+ * Of a stream that was made again epochs go on: whoever had it before may make its consumer in the new one, at its old place, and
+ * that is not to be found in the place of ours.
+ */
+const nothing = (first: number, created: string, start: Start, former: Owner | undefined): Owner => ({
   first,
   created,
-  epoch: 0,
+  epoch: former?.first === first ? former.epoch : 0,
   member: null,
   patterns: "",
   floor: "sequence" in start ? start.sequence - 1 : null,
   done: [],
   handed: 0,
   reader: 0,
-  old: [],
+  old: former?.first === first ? [...former.old, former.reader].filter((epoch) => epoch > 0) : [],
 });
 
 /** A consumer is made when all before it are deleted. */
