@@ -42,8 +42,12 @@ describe.skipIf(broker === undefined)("three servers of a cluster", () => {
     const connected = async (replicas: number | undefined): Promise<readonly unknown[]> => {
       const logger = new LogBook();
       await cluster.bus({ ...quick, replicas }, { logger });
-      const infos = await Promise.all(cluster.streams.map((stream) => cluster.info(stream)));
-      return [infos.map((info) => info?.config?.num_replicas), warningsOf(logger)];
+      const copies = async (stream: string): Promise<number | undefined> => {
+        let known: number | undefined;
+        await until(async () => (known = (await cluster.info(stream))?.config?.num_replicas) !== undefined, "a leader");
+        return known;
+      };
+      return [await Promise.all(cluster.streams.map(copies)), warningsOf(logger)];
     };
     expect(await connected(undefined)).toEqual([Array(6).fill(1), [alone]]);
     expect(await connected(3)).toEqual([Array(6).fill(3), []]);
