@@ -17,7 +17,7 @@ export function lift(definition: EventDefinition, version: number, data: unknown
       throw new BusError("BUS_INVALID_DATA", `the upcast from version ${from} failed (${which})`, { cause });
     }
     if (lifted instanceof Promise) {
-      lifted.catch(() => undefined);
+      lifted.catch(() => undefined); // that it is a promise is what is told
       throw new BusError("BUS_INVALID_DATA", `the upcast from version ${from} gave a promise (${which})`);
     }
   }

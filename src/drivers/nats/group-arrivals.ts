@@ -136,6 +136,7 @@ export class Arrivals {
       const now = verdictOf(definition, lane, message);
       if (now === "ask") return "take"; // asked for after the receipt, and still nobody fixes an end
       if (now !== "wait") return now;
+      // what of it fails another member does, or the next who waits so long
       if (times === patience) this.#shared.definitions.finish(this.#host.group).catch(() => undefined);
       await this.#shared.members.next(waitMs);
     }

@@ -39,7 +39,7 @@ export async function openClient(options: ResolvedOptions, context: ConnectConte
   try {
     return await unlessAborted(Promise.race([connecting, refusal.found]), context.signal);
   } catch (error) {
-    connecting.then((late) => late.close()).catch(() => undefined);
+    connecting.then((late) => late.close()).catch(() => undefined); // why it failed is told below
     if (context.signal.aborted) throw error;
     throw explained(error, options) ?? error;
   } finally {
@@ -53,7 +53,7 @@ export async function openClient(options: ResolvedOptions, context: ConnectConte
  */
 function refusedLate(options: ResolvedOptions, clock: Clock): Disposable & { readonly found: Promise<never> } {
   const { promise, reject } = Promise.withResolvers<never>();
-  promise.catch(() => undefined);
+  promise.catch(() => undefined); // whoever connects may be done before
   const timer = clock.after(patienceMs, () => {
     const refuse = (cause: Error | undefined): void => {
       if (cause === undefined) return;

@@ -106,12 +106,15 @@ export class PartitionReader {
     if (pull === undefined || state.last_seq <= partition.next) return false;
     const info = await this.#shared.api.consumerInfo(pull.stream, pull.consumer);
     if (info === undefined || partition.pull !== pull) return false;
-    // what came and has no room yet is not under way
-    if (info.delivered.consumer_seq >= partition.consumerNext + this.#puller.heldOf(pull)) return false;
-    const waited = partition.pending !== undefined && partition.pending > 0;
-    const { seenTo, said } = partition;
+    // what came and has no room yet is not under way, and does not wait at the server
+    const held = this.#puller.heldOf(pull);
+    const delivered = info.delivered.consumer_seq;
+    if (delivered >= partition.consumerNext + held) return false;
+    const { seenTo, said, pending = 0 } = partition;
+    const isNow = delivered === partition.consumerNext + held - 1; // or something came after it was answered
+    const waited = isNow && pending > held;
     const behind = state.first_seq > Math.max(seenTo, said) + 1;
-    partition.pending = info.num_pending;
+    if (isNow) partition.pending = info.num_pending + held;
     if (info.num_pending === 0) partition.passed(state.last_seq);
     if (!behind) return false;
     partition.said = state.first_seq - 1;

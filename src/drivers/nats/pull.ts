@@ -135,7 +135,7 @@ export class Pull {
       if (wait <= 0) break;
       await new Promise<void>((resolve) => void clock.after(wait, resolve));
     }
-    if (this.#session.connected) await this.#subscription?.drain().catch(() => undefined);
+    if (this.#session.connected) await this.#subscription?.drain().catch(() => undefined); // it is gone with its line
     this.close();
   }
 

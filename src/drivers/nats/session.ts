@@ -239,6 +239,7 @@ export class Session {
     const client = this.#client;
     if (this.options.connection !== undefined) {
       for (const { native } of this.#standing) native.unsubscribe();
+      // the user's connection goes on, and writes it later
       if (this.#connected) await unlessAborted(client.flush(), signal).catch(() => undefined);
     } else {
       // what was written leaves before the socket is closed

@@ -12,7 +12,7 @@ const patienceMs = 1_000;
  */
 export async function tlsRefusal(options: ResolvedOptions, clock: Clock): Promise<Error | undefined> {
   for (const host of options.servers.hosts) {
-    const refusal = await probe(host, options, clock).catch(() => undefined);
+    const refusal = await probe(host, options, clock).catch(() => undefined); // not reached: that is no refusal
     if (refusal !== undefined) return refusal;
   }
   return undefined;

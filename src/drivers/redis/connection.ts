@@ -134,6 +134,7 @@ export class RedisConnection implements DriverConnection {
   async close(signal: AbortSignal): Promise<void> {
     if (this.#session.closed) return;
     this.#mover[Symbol.dispose]();
+    // what could not be handed back is claimed after the lease
     await Promise.all([...this.#open].map((each) => each.close(signal).catch(() => undefined)));
     this.#sender.close(closedError());
     await this.#direct.close(signal);

@@ -94,7 +94,7 @@ export class DirectConsumer extends AckOnly implements Consumption {
 
   async close(signal: AbortSignal): Promise<void> {
     await unlessAborted(
-      this.stop().catch(() => undefined),
+      this.stop().catch(() => undefined), // its channels end with the connection
       signal,
     );
     this.#end();

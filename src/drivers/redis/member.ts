@@ -376,7 +376,7 @@ export class Member implements Consumption, MemberHost {
       try {
         const at = this.session.clock.ticks();
         const joined = await this.#join();
-        if (this.closed) return void leave(joined.seat, true, [], []).catch(() => undefined);
+        if (this.closed) return void leave(joined.seat, true, [], []).catch(() => undefined); // or its lease ends
         this.#seat = joined.seat;
         this.#joining = false;
         this.#acks.use(joined.seat);

@@ -38,7 +38,7 @@ export class Presence {
   /** One script at a time; the next says whatever changed meanwhile. */
   #say(): Promise<void> {
     this.#next ??= this.#saying
-      .catch(() => undefined)
+      .catch(() => undefined) // who asked for it was told
       .then(() => {
         this.#saying = this.#next!;
         this.#next = undefined;
