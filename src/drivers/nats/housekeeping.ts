@@ -74,7 +74,8 @@ export class Housekeeping {
   async #sweep(): Promise<void> {
     const { session, bucket, members } = this.#parts;
     const now = session.clock.now();
-    const living = new Set(members.entries().map(({ entry }) => keys.member(entry.id)));
+    // after a pause of this process it may itself look dead, until its entry is renewed
+    const living = new Set([keys.member(members.id), ...members.entries().map(({ entry }) => keys.member(entry.id))]);
     for (const entry of await bucket.all([">"], true)) {
       if (this.#closed) return;
       const { key, value, timeMs, headers } = entry;
