@@ -37,7 +37,13 @@ export const scenarios: readonly Scenario[] = [
     reference: 195_000,
     about: "a backlog, by a new group, 256 at once; bare: `consume` with a callback, 512 ahead as ours",
   },
+  {
+    ...shared.consumeUnordered,
+    budgets: [ratioOf(0.9)],
+    about: "both sides hand out as it comes: above, ours keeps the order of each key, by a consumer for each partition",
+  },
   { ...shared.handle, about: "in one process over one connection; bare: both of the above at once" },
+  { ...shared.handleUnordered, about: "as above, handed out as it comes on both sides" },
   {
     ...shared.latency,
     budgets: [latencyAdded(50)],

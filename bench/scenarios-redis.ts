@@ -24,7 +24,14 @@ export const scenarios: readonly Scenario[] = [
     reference: 159_000,
     about: "a backlog, by a new group, 256 at once; bare: `XREADGROUP` of 256, then one `XACK` beside the next read",
   },
+  {
+    ...shared.consumeUnordered,
+    budgets: [ratioOf(0.9)],
+    about:
+      "both sides hand out as it comes: above, ours keeps the order of each key, and reads a stream for each partition",
+  },
   { ...shared.handle, about: "in one process; bare: both of the above at once, reading on a connection of its own" },
+  { ...shared.handleUnordered, about: "as above, handed out as it comes on both sides" },
   {
     ...shared.latency,
     budgets: [latencyAdded(50)],

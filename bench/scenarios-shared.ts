@@ -5,6 +5,9 @@ import type { Scenario } from "./scenario.ts";
 interface SharedScenarios {
   readonly consume: Omit<Scenario, "budgets" | "about">;
   readonly handle: Omit<Scenario, "about">;
+  /** The same in a group without an order, which is what the bare side has. */
+  readonly consumeUnordered: Omit<Scenario, "budgets" | "about">;
+  readonly handleUnordered: Omit<Scenario, "about">;
   readonly latency: Omit<Scenario, "budgets" | "about">;
   readonly request: Omit<Scenario, "budgets" | "about" | "settings">;
   readonly requests: Omit<Scenario, "budgets">;
@@ -21,23 +24,35 @@ export function sharedScenarios(driver: "nats" | "redis" | "sqlite"): SharedScen
     ours: "request.ts",
     bare: `${driver}-request.ts`,
   } as const;
+  const consume = {
+    name: "consume and ack",
+    unit: "messages/s",
+    better: "higher",
+    ours: "consume.ts",
+    bare: `${driver}-consume.ts`,
+    settings: { messages: 100_000, window: 256 },
+  } as const;
+  const handle = {
+    name: "publish and handle",
+    unit: "messages/s",
+    better: "higher",
+    ours: "publish-and-handle.ts",
+    bare: `${driver}-publish-and-handle.ts`,
+    settings: { messages: 100_000, window: 512 },
+    budgets: [cpuAdded(3)],
+  } as const;
   return {
-    consume: {
-      name: "consume and ack",
-      unit: "messages/s",
-      better: "higher",
-      ours: "consume.ts",
-      bare: `${driver}-consume.ts`,
-      settings: { messages: 100_000, window: 256 },
+    consume,
+    handle,
+    consumeUnordered: {
+      ...consume,
+      name: `${consume.name}, order: none`,
+      settings: { ...consume.settings, order: "none" },
     },
-    handle: {
-      name: "publish and handle",
-      unit: "messages/s",
-      better: "higher",
-      ours: "publish-and-handle.ts",
-      bare: `${driver}-publish-and-handle.ts`,
-      settings: { messages: 100_000, window: 512 },
-      budgets: [cpuAdded(3)],
+    handleUnordered: {
+      ...handle,
+      name: `${handle.name}, order: none`,
+      settings: { ...handle.settings, order: "none" },
     },
     latency: {
       name: "latency, publish to handler, 500/s",

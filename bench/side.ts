@@ -15,6 +15,8 @@ export interface Settings {
   readonly url?: string;
   readonly encode?: boolean;
   readonly correlate?: "auto" | "explicit";
+  /** Of the group. @default the bus's own: the events of a key one after the other */
+  readonly order?: "none";
   readonly subscriptions?: number;
   /** To which is published in turn. @default one for each subscription */
   readonly topics?: number;

@@ -1,12 +1,28 @@
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Bus, type BusConfig, connect, defineEvent, defineRequest, typed } from "../../src/index.ts";
+import {
+  type Bus,
+  type BusConfig,
+  connect,
+  defineEvent,
+  defineRequest,
+  type SubscribeOptions,
+  typed,
+} from "../../src/index.ts";
 import type { Order } from "../message.ts";
 import type { Settings } from "../side.ts";
 
 export const OrderPlaced = defineEvent("bench.order", { schema: typed<Order>(), key: (order) => order.orderId });
 export const Echo = defineRequest("bench.echo", { request: typed<Order>(), response: typed<Order>() });
+
+/** Of the one group that handles. */
+export function groupOptions({
+  window,
+  order,
+}: Pick<Settings, "window" | "order">): SubscribeOptions & { group: string } {
+  return { group: "bench", concurrency: window, ...(order === undefined ? {} : { order }) };
+}
 
 /** Where a bus is, as plain data, for other processes too. */
 export interface Place {

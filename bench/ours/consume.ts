@@ -1,10 +1,11 @@
 import { orders } from "../message.ts";
 import { inWindows, type Open, rate } from "../side.ts";
-import { OrderPlaced, withBus } from "./bus.ts";
+import { groupOptions, OrderPlaced, withBus } from "./bus.ts";
 
 /** A backlog that is there already, handled by one new group from the oldest on. */
 export const open: Open = (settings) => {
-  const { messages, bytes, window } = settings;
+  const { messages, bytes } = settings;
+  const options = groupOptions(settings);
   const order = orders(bytes);
   return {
     round: () =>
@@ -17,7 +18,7 @@ export const open: Open = (settings) => {
             left -= 1;
             if (left === 0) all.resolve();
           };
-          const subscription = await bus.subscribe(OrderPlaced, handler, { group: "bench", concurrency: window });
+          const subscription = await bus.subscribe(OrderPlaced, handler, options);
           await all.promise;
           await subscription.unsubscribe(); // the last settlements count, too
         });
