@@ -119,7 +119,7 @@ describe.skipIf(redis === undefined)("members that come and go on redis", () => 
     };
     const members = [await join(connections[0]!)];
     let sent = 0;
-    for (let round = 0; round < 12; round += 1) {
+    for (let round = 0; round < 72; round += 1) {
       const changing = (async () => {
         if (members.length < 3) members.push(await join(connections[members.length % 3]!));
         else await members.shift()!.leave();
