@@ -4,7 +4,7 @@ import type { SubscribeOptions } from "../handler.ts";
 import { keyOrder } from "./invariants/key-order.ts";
 import type { ItemEvent, Lab } from "./lab.ts";
 import { type Run, Runs, upTo } from "./runs.ts";
-import { until } from "./until.ts";
+import { reached } from "./until.ts";
 
 /** Items 0, 1, 2 … of each key, all in one turn. */
 export async function publishKeyed(bus: Bus, item: ItemEvent, messages: number, keys: number): Promise<void> {
@@ -23,8 +23,9 @@ export async function assertOrder(
   const runs = new Runs();
   for (const [m, bus] of buses.entries())
     await bus.subscribe(item, runs.handler(`m${m}`, work), { group: lab.group(), ...options });
-  await until(
-    () => runs.done >= messages,
+  await reached(
+    () => runs.done,
+    messages,
     () => `${messages} handled; ${runs.done} were`,
   );
   await runs.silence(lab.quietMs);

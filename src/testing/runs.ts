@@ -3,7 +3,7 @@ import type { BusEvent } from "../event.ts";
 import type { Delivery } from "../handler.ts";
 import type { HistoryRecord } from "./invariants/history.ts";
 import type { Item } from "./lab.ts";
-import { quiet, silence, until } from "./until.ts";
+import { quiet, reached, silence, until } from "./until.ts";
 
 /** One run of a handler. */
 export interface Run {
@@ -95,8 +95,9 @@ export class Runs {
 
   /** Resolves when that many different items have been handled. */
   async until(count: number, what = "items handled"): Promise<void> {
-    await until(
-      () => this.different >= count,
+    await reached(
+      () => this.different,
+      count,
       () => `${count} ${what}; ${this.different} were, in ${this.all.length} runs`,
     );
   }

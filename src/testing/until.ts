@@ -22,6 +22,15 @@ export async function until(
   }
 }
 
+/**
+ * Resolves when a count is that high, within the deadline; with full parameters, which are large, the deadline is that of the
+ * next step, so that a busy machine is not taken for a stop.
+ */
+export async function reached(count: () => number, wanted: number, what: string | (() => string)): Promise<void> {
+  if (!isFull) return until(() => count() >= wanted, what);
+  for (let before = count(); before < wanted; before = count()) await until(() => count() > before, what);
+}
+
 /** Watches a count for a while, and rejects when it moves: what must not happen did not happen. */
 export async function silence(count: () => number, what: string | (() => string), ms: number): Promise<void> {
   const before = count();

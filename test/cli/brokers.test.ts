@@ -110,7 +110,10 @@ describe.each(Object.entries(brokers))("the command line over %s", (name, { plai
       env: { NODE_OPTIONS: `--import ${noClients}` },
     });
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^omnibus: BUS_CLIENT_MISSING: the driver "\w+" needs [^\n]+: npm install [^\n]+\n$/u);
+    // before Node 24 the hooks hide the package from the driver only, not from the look whether it is there
+    expect(stderr).toMatch(
+      /^omnibus: BUS_CLIENT_MISSING: (?:connecting \(\w+\): )?the driver "\w+" needs [^\n]+: npm install [^\n]+\n$/u,
+    );
     expect(stderr).not.toContain(secret);
   });
 });

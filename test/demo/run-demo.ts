@@ -10,7 +10,9 @@ export function demo(
   args: readonly string[],
   fault?: string,
 ): Promise<{ readonly code: number | null; readonly output: string }> {
-  const env = { ...process.env, OMNIBUS_DEMO_FAULT: fault };
+  // before Node 24 it says that SQLite is experimental
+  const options = `${process.env["NODE_OPTIONS"] ?? ""} --disable-warning=ExperimentalWarning`;
+  const env = { ...process.env, NODE_OPTIONS: options, OMNIBUS_DEMO_FAULT: fault };
   const child = spawn(process.execPath, [main, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));

@@ -19,6 +19,7 @@ export const servedUnderTest = (flaw?: Flaw): RecoveryUnderTest => ({
   member: new URL(import.meta.url),
   leaseMs,
   silenceMs,
+  repeatsMs: 1_000, // a busy server has not read what nobody awaits
 });
 
 if (import.meta.main) await runRecoveryMember(configWith(process.env[flawVariable] as Flaw | undefined));

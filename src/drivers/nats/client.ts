@@ -74,10 +74,7 @@ export async function loadClient(): Promise<ClientPackage> {
     const client: unknown = await import("@nats-io/transport-node");
     return client as ClientPackage;
   } catch (cause) {
-    throw new DriverError(
-      "BUS_CLIENT_MISSING",
-      "nats: the client is not installed: npm install @nats-io/transport-node",
-      { cause },
-    );
+    const message = 'the driver "nats" needs @nats-io/transport-node: npm install @nats-io/transport-node';
+    throw new DriverError("BUS_CLIENT_MISSING", message, { cause });
   }
 }

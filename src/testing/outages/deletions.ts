@@ -3,7 +3,7 @@ import type { Bus, BusStatus } from "../../index.ts";
 import { nothingDuplicated } from "../invariants/delivery.ts";
 import { until } from "../until.ts";
 import { againMs, assertNone, assertRecovered, assertSaid, recovered } from "./aftermath.ts";
-import { deliversAgain, firstFresh } from "./judgement.ts";
+import { deliversAgain, firstFresh, stillRunning } from "./judgement.ts";
 import { ticks } from "./journal.ts";
 import { Load } from "./load.ts";
 import type { RecoveryLab } from "./recovery-lab.ts";
@@ -56,6 +56,9 @@ export function deletions({ test }: RecoverySuite): void {
           "every member to begin again",
         );
         assertSaid(lab, load.consumers, "reconnecting");
+        const again = ticks();
+        // what its former members had in hand by then ends beside the new ones' work
+        await until(() => stillRunning(lab.journal.history, again) === 0, "what was in hand to end");
         const over = ticks();
         const faults = [{ from: -Infinity, until: over }]; // repeats are allowed
         await assertRecovered(lab, load, { faults, since, disowned: { from, until: over } });

@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { memory } from "../../drivers/memory/index.ts";
 import type { HistoryRecord, Operation } from "../invariants/history.ts";
-import { deliversAgain, firstFresh, judge, type Judged, repeatsExplained, storedOnce } from "./judgement.ts";
+import {
+  deliversAgain,
+  firstFresh,
+  judge,
+  type Judged,
+  repeatsExplained,
+  stillRunning,
+  storedOnce,
+} from "./judgement.ts";
 
 const record = (at: number, op: Operation, id: string, more: Partial<HistoryRecord> = {}): HistoryRecord => ({
   at,
@@ -22,6 +30,20 @@ describe("what is stored", () => {
 
   it("may be there again where the broker knows no ids", () => {
     expect(storedOnce(["a", "b", "a", "b"], new Set(["a"]))).toMatchObject([{ ids: ["b"] }]);
+  });
+});
+
+describe("what still runs", () => {
+  it("are those that began before, and have not ended", () => {
+    const history = [
+      ...["a", "b", "c"].map((id) => record(1, "handling", id, { group: "g" })),
+      record(2, "handled", "a", { group: "g" }),
+      record(2, "handled", "b", { group: "other" }),
+      record(2, "handler-failed", "c", { group: "g" }),
+      record(3, "handling", "d", { group: "g" }),
+    ];
+    expect([0, 3, 4].map((before) => stillRunning(history, before))).toEqual([0, 1, 2]);
+    expect(stillRunning([...history, handled(5, "b")], 3)).toBe(0);
   });
 });
 

@@ -115,6 +115,17 @@ export function firstFresh(
   return history.find(({ op, group: of, id }) => op === "handling" && of === group && fresh.has(id))?.at;
 }
 
+/** How many handlers that began before that still run. */
+export function stillRunning(history: readonly HistoryRecord[], begunBefore: number): number {
+  const running = new Set<string>();
+  for (const { op, process, group, id, at } of history) {
+    const run = `${process} ${group} ${id}`;
+    if (op === "handling" && at < begunBefore) running.add(run);
+    else if (op === "handled" || op === "handler-failed") running.delete(run);
+  }
+  return running.size;
+}
+
 /** I9: every reader got something new soon after the fault was taken off. */
 export function deliversAgain(
   history: readonly HistoryRecord[],
