@@ -29,8 +29,8 @@ describe("a run of the bench", () => {
   const rows: readonly (readonly [BenchDriver, string])[] = [
     ["memory", "publish and handle, encoded"],
     ["sqlite", "publish and handle"],
-    ["nats", "publish and handle"],
-    ["redis", "publish and handle"],
+    ["nats", "publish and handle, order: none"],
+    ["redis", "publish and handle, order: none"],
   ];
   for (const [driver, only] of rows) {
     it(`measures both sides on ${driver}`, { timeout: 60_000 }, async ({ skip }) => {
