@@ -255,6 +255,8 @@ class Line {
       setTimeout(() => sink.lost(undefined, "who knows"), 100);
     const forgetful =
       this.#options.flaw === "forgets where it was" && source.kind !== "direct" && source.kind !== "inbox";
+    // late enough that something was published meanwhile
+    if (forgetful && this.#broke) await new Promise((resolve) => setTimeout(resolve, 500));
     const asked = forgetful ? { ...source, resume: undefined, from: { at: "newest" } } : source;
     const { number, address } = (await this.#call("connection", "consume", asked, window)) as {
       readonly number: number;
