@@ -121,7 +121,8 @@ describe.skipIf(redis === undefined)("state on redis", () => {
     const [one, two] = [stateOf(await session(prefix)), stateOf(await session(prefix))];
     const now = Date.now();
     const late = stored("late", { notBefore: now + 3_600_000 });
-    const due = stored("due", { notBefore: now - 1, key: "k", headers: [["h", "v"]] });
+    // two clocks, each in whole milliseconds
+    const due = stored("due", { notBefore: now - 10, key: "k", headers: [["h", "v"]] });
     await one.schedule([late, due, stored("now")]);
     const both = await Promise.all([one.due(now, 10, 60_000), two.due(now, 10, 60_000)]);
     expect(both.flatMap((each) => each.map(({ id }) => id)).toSorted()).toEqual(["due", "now"]);
