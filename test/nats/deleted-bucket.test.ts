@@ -101,9 +101,11 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
       const { config } = (await client.request(`$JS.API.STREAM.INFO.${stream}`)).json<{ readonly config: object }>();
       between.held = true; // or the reader could find that there is none
       between.deaf = true;
-      const made = [client.request(`$JS.API.STREAM.DELETE.${stream}`)];
-      made.push(client.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config)));
-      for (const answer of await Promise.all(made)) expect(answer.json()).not.toHaveProperty("error");
+      // one after the other: asked of both at once, a server (2.15.1) has died
+      const deleted = await client.request(`$JS.API.STREAM.DELETE.${stream}`);
+      expect(deleted.json()).not.toHaveProperty("error");
+      const made = await client.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config));
+      expect(made.json()).not.toHaveProperty("error");
       between.held = false;
       // who takes part and where streams are is watched as well
       await until(() => between.unheard >= 6, "each to ask twice in vain", 10_000);
