@@ -8,6 +8,8 @@ export class ClientLink implements Link {
   readonly #base: string;
   readonly #cluster: RedisCluster | undefined;
   #lost: ((error: unknown) => void) | undefined;
+  #pending = 0;
+  #drained: (() => void) | undefined;
 
   /** `lost` is called once at most, and not after `close` or `destroy`. */
   static async open(
@@ -63,27 +65,42 @@ export class ClientLink implements Link {
       this.#cluster === undefined
         ? (client as RedisClient).sendCommand(args)
         : this.#cluster.sendCommand(this.#base, false, args as Arg[]).catch(this.#ofNode);
-    return answer as Promise<Reply>;
+    return this.#asked(answer as Promise<Reply>);
   }
 
   async subscribe(channel: string, listener: (message: Buffer) => void): Promise<void> {
     // the client makes nothing but Buffers
-    await this.client.sSubscribe(channel, (message) => listener(message as Buffer), true);
+    await this.#asked(this.client.sSubscribe(channel, (message) => listener(message as Buffer), true));
   }
 
+  #asked<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    this.#pending += 1;
+    answer.then(this.#answered, this.#answered);
+    return answer;
+  }
+
+  readonly #answered = (): void => {
+    this.#pending -= 1;
+    if (this.#pending === 0) this.#drained?.();
+  };
+
+  /** After the answers that are missing, unless they can't come: a client that closes does not notice that its line ends. */
   async close(signal: AbortSignal): Promise<void> {
-    this.#lost = undefined;
     if (signal.aborted) return this.destroy();
     const { promise, resolve } = Promise.withResolvers<void>();
-    const destroy = (): void => {
+    const end = (): void => {
       this.destroy();
       resolve();
     };
-    signal.addEventListener("abort", destroy, { once: true });
+    this.#lost = end;
+    signal.addEventListener("abort", end, { once: true });
     try {
-      await Promise.race([this.client.close().catch(destroy), promise]);
+      const drained = new Promise<void>((all) => (this.#drained = all));
+      if (this.#pending > 0) await Promise.race([drained, promise]);
+      await Promise.race([this.client.close().catch(end), promise]);
     } finally {
-      signal.removeEventListener("abort", destroy);
+      this.#lost = undefined;
+      signal.removeEventListener("abort", end);
     }
   }
 
