@@ -17,6 +17,14 @@ interface SharedScenarios {
 
 export const waitingAbout = "from the first to the last second of a handler that takes 2 ms; bare: a window";
 
+function unordered<S extends Pick<Scenario, "name" | "settings">>(scenario: S): S {
+  return {
+    ...scenario,
+    name: `${scenario.name}, order: none`,
+    settings: { ...scenario.settings, order: "none" },
+  };
+}
+
 export function sharedScenarios(driver: "nats" | "redis" | "sqlite"): SharedScenarios {
   const requests = {
     unit: "requests/s",
@@ -44,16 +52,8 @@ export function sharedScenarios(driver: "nats" | "redis" | "sqlite"): SharedScen
   return {
     consume,
     handle,
-    consumeUnordered: {
-      ...consume,
-      name: `${consume.name}, order: none`,
-      settings: { ...consume.settings, order: "none" },
-    },
-    handleUnordered: {
-      ...handle,
-      name: `${handle.name}, order: none`,
-      settings: { ...handle.settings, order: "none" },
-    },
+    consumeUnordered: unordered(consume),
+    handleUnordered: unordered(handle),
     latency: {
       name: "latency, publish to handler, 500/s",
       unit: "µs (p50)",

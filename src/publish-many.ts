@@ -103,7 +103,7 @@ async function* untilOver<Item>(
   } finally {
     signal?.removeEventListener("abort", stop);
     forget();
-    // not waited for: what lets us wait for an item would let us wait for its end
+    // not waited for: what lets us wait for an item would let us wait for its end; how it ends is its owner's matter
     if (!over) Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 }

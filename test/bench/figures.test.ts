@@ -5,7 +5,9 @@ import type { DriverReport } from "../../bench/driver-report.ts";
 import { latencies } from "../../bench/latency.ts";
 import type { Measured } from "../../bench/measure.ts";
 import { benchOptions } from "../../bench/options.ts";
+import { groupOptions } from "../../bench/ours/bus.ts";
 import { cells, markdownTable } from "../../bench/report.ts";
+import { sharedScenarios } from "../../bench/scenarios-shared.ts";
 import type { Sample } from "../../bench/side.ts";
 import { median, quantile, spread } from "../../bench/spread.ts";
 
@@ -55,6 +57,15 @@ describe("figures", () => {
     expect(latencyAdded(50).judge(found)).toEqual({ figure: "10 µs", met: true });
     expect(latencyAdded(5).judge(found).met).toBe(false);
     expect(latencyBelow(2).judge(found)).toEqual({ figure: "0.21 ms", met: true });
+  });
+
+  it("measures without an order what is also measured with one", () => {
+    const { consume, consumeUnordered, handle, handleUnordered } = sharedScenarios("redis");
+    expect(consumeUnordered).toEqual({ ...consume, name: expect.any(String), settings: expect.any(Object) });
+    expect(handleUnordered.name).toBe(`${handle.name}, order: none`);
+    expect(groupOptions(consume.settings)).not.toHaveProperty("order");
+    expect(groupOptions(consumeUnordered.settings)).toMatchObject({ concurrency: 256, order: "none" });
+    expect(groupOptions(handleUnordered.settings)).toMatchObject({ concurrency: 512, order: "none" });
   });
 
   it("judges ratios, CPU and growth", () => {

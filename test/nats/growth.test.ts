@@ -43,6 +43,27 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
       const other = await world.connect({ member: "went", streams: [] });
       await other.close(AbortSignal.timeout(2_000));
     }
+    /** By its clock it is so much later. */
+    async function leader(
+      world: NatsWorld,
+      ahead: { readonly ms: number },
+      leaseMs: number,
+    ): Promise<DriverConnection> {
+      const clock: Clock = {
+        now: () => systemClock.now() + ahead.ms,
+        ticks: () => systemClock.ticks() + ahead.ms,
+        after: (ms, callback) => systemClock.after(ms, callback),
+        soon: (callback) => systemClock.soon(callback),
+        random: () => systemClock.random(),
+      };
+      const { connection } = await connectTo(nats({ servers: world.url, leaseMs }), {
+        prefix: world.prefix,
+        member: "a-leader",
+        clock,
+      });
+      onTestFinished(() => connection.close(AbortSignal.timeout(2_000)));
+      return connection;
+    }
     const marks = ["b.settings.gone", "e.due", "m.went"];
 
     it.skipIf(server.name !== "nats")("from 2.11 on marks and members' entries have a time to live", async () => {
@@ -65,20 +86,8 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
       { timeout: 30_000 },
       async () => {
         const world = new NatsWorld(server);
-        let aheadMs = 0;
-        const clock: Clock = {
-          now: () => systemClock.now() + aheadMs,
-          ticks: () => systemClock.ticks() + aheadMs,
-          after: (ms, callback) => systemClock.after(ms, callback),
-          soon: (callback) => systemClock.soon(callback),
-          random: () => systemClock.random(),
-        };
-        const { connection } = await connectTo(nats({ servers: world.url, leaseMs: 600 }), {
-          prefix: world.prefix,
-          member: "a-leader",
-          clock,
-        });
-        onTestFinished(() => connection.close(AbortSignal.timeout(2_000)));
+        const ahead = { ms: 0 };
+        const connection = await leader(world, ahead, 600);
         await leaveMarks(world, connection);
         const client = await raw();
         const killed = { id: "killed", name: "", host: "", pid: 1, since: 0, groups: {} };
@@ -88,7 +97,7 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
         let after: readonly string[] = before;
         // time in which nobody could be heard is not held against a member: it is dead a lease later
         for (let times = 0; times < 5 && after.includes("m.killed"); times += 1) {
-          aheadMs += 25 * hourMs;
+          ahead.ms += 25 * hourMs;
           await until(
             async () => {
               after = await keysOf(client, world);
@@ -103,5 +112,23 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
         expect(before.filter((key) => !after.includes(key)).toSorted()).toEqual([...marks, "m.killed"].toSorted());
       },
     );
+
+    it("who wakes up from an hour's sleep does not sweep its own entry", { timeout: 30_000 }, async () => {
+      const world = new NatsWorld(server);
+      const ahead = { ms: 0 };
+      // it looks what there is to sweep each second, and renews its entry each fifth
+      const connection = await leader(world, ahead, 30_000);
+      await leaveMarks(world, connection);
+      const client = await raw();
+      expect(await keysOf(client, world)).toEqual(expect.arrayContaining(marks));
+      ahead.ms = 25 * hourMs;
+      let after: readonly string[] = [];
+      const swept = async (): Promise<boolean> => {
+        after = await keysOf(client, world);
+        return !marks.some((key) => after.includes(key));
+      };
+      await until(swept, () => `marks gone; ${after.join()}`, 5_000);
+      expect(after).toContain("m.a-leader");
+    });
   });
 });

@@ -58,7 +58,7 @@ describe.skipIf(broker === undefined)("the options of the Redis driver", () => {
     const end = Number((await cli("ZRANGE", `{${prefix}}:g:g:beat`, "0", "-1", "WITHSCORES")).match(/\d{13}/)?.[0]);
     const left = end - Date.now();
     expect(left).toBeGreaterThan(2_000);
-    expect(left).toBeLessThanOrEqual(4_000);
+    expect(left).toBeLessThanOrEqual(4_050); // the server's clock and ours, each cut to the millisecond, may differ by a little
   });
 
   it("option: RedisOptions.batchSize is most of one call", async () => {
