@@ -22,6 +22,8 @@ export interface Controls {
 export interface BrokerServer extends Controls {
   /** On 127.0.0.1. */
   readonly port: number;
+  /** It was started here, and is gone though nobody stopped it here. */
+  endedByItself(): Promise<boolean>;
 }
 
 /** A broker for tests. Disposing ends and removes it; one that was given by a url is left alone. */

@@ -22,6 +22,7 @@ export class ControlledServer implements BrokerServer {
   readonly #server: Server;
   readonly #label: string;
   readonly #readyLine: RegExp;
+  #wanted = false;
 
   constructor(server: Server, label: string, port: number, readyLine: RegExp) {
     this.#server = server;
@@ -33,7 +34,11 @@ export class ControlledServer implements BrokerServer {
   async start(): Promise<void> {
     const state = await this.state();
     if (state === "paused") await this.resume();
-    if (state !== "down") return;
+    if (state === "down") await this.#startNow();
+    this.#wanted = true;
+  }
+
+  async #startNow(): Promise<void> {
     const before = await this.#readyLines();
     await this.#server.start();
     const from = performance.now();
@@ -51,11 +56,17 @@ export class ControlledServer implements BrokerServer {
   }
 
   stop(): Promise<void> {
+    this.#wanted = false;
     return this.#server.stop();
   }
 
   kill(): Promise<void> {
+    this.#wanted = false;
     return this.#server.kill();
+  }
+
+  async endedByItself(): Promise<boolean> {
+    return this.#wanted && (await this.state()) === "down";
   }
 
   async pause(): Promise<void> {

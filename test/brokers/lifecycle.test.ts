@@ -2,9 +2,11 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
+import { listInstances } from "../../scripts/brokers/instances.ts";
 import { redisCommand } from "../../scripts/brokers/redis-command.ts";
 import { startBroker } from "../../scripts/brokers/start-broker.ts";
 import type { Broker } from "../../scripts/brokers/broker.ts";
+import { until } from "../../src/testing/until.ts";
 import { brokersHome } from "../support/brokers-home.ts";
 import { LineSocket } from "../support/line-socket.ts";
 import { NatsLines } from "../support/nats-lines.ts";
@@ -114,6 +116,24 @@ describe.each(["nats", "redis"] as const)("%s", async (name) => {
       await broker.pause();
       await broker.kill();
       expect(await broker.state()).toBe("down");
+    });
+
+    it("knows whether it ended by itself or was told to", async () => {
+      await using broker = await startBroker(name, { own: true });
+      const [server] = broker.servers;
+      const told = async (): Promise<boolean> => await server!.endedByItself();
+      const { processes } = listInstances().find(({ ports }) => ports[0]?.includes(portOf(broker)))!;
+      expect(await told()).toBe(false);
+      process.kill(processes[0]!.pid, "SIGKILL");
+      await until(async () => (await broker.state()) === "down", "its end");
+      expect(await told()).toBe(true);
+      await broker.start();
+      expect(await told()).toBe(false);
+      await broker.kill();
+      expect(await told()).toBe(false);
+      await broker.start();
+      await broker.stop();
+      expect(await told()).toBe(false);
     });
 
     it("fails with the server's own words when it can't start", async () => {

@@ -11,6 +11,20 @@ function isRequired(name: string): boolean {
   return names.includes(name);
 }
 
+/** What a server said of its end, or what it said last. */
+function lastWords(log: string): string {
+  const crash = /^(?:panic|fatal error|SIG[A-Z]+)\b|REDIS BUG REPORT START/m.exec(log);
+  return crash === null ? log.trimEnd().split("\n").slice(-20).join("\n") : log.slice(crash.index, crash.index + 8_000);
+}
+
+/** One of its servers that did not live to see the end is what the file failed for, or should have. */
+async function ended(broker: Broker): Promise<void> {
+  const died: string[] = [];
+  for (const server of broker.servers) if (await server.endedByItself()) died.push(lastWords(await server.logs()));
+  await broker[Symbol.asyncDispose]();
+  if (died.length > 0) throw new Error(`${broker.label} ended by itself:\n${died.join("\n\n")}`);
+}
+
 /**
  * A broker for the tests of a file, at its top: `const nats = await testBroker("nats")`, then `describe.skipIf(nats ===
  * undefined)`. It ends with the file. Undefined when it can't be had, which is said in a line; rejects when it is required.
@@ -21,7 +35,7 @@ export async function testBroker<Name extends BrokerName>(
 ): Promise<Broker | undefined> {
   try {
     const broker = await startBroker(name, { say: (line) => console.info(line), ...options });
-    afterAll(() => broker[Symbol.asyncDispose]());
+    afterAll(() => ended(broker));
     return broker;
   } catch (error) {
     if (!(error instanceof BrokerUnavailable) || isRequired(name)) throw error;
