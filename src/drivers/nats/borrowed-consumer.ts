@@ -1,6 +1,7 @@
 import { DriverError } from "../../internal/driver-error.ts";
 import { covers, overlaps } from "../../internal/topic-trie.ts";
 import type { ConsumerConfig, NativeConsumer } from "./api-types.ts";
+import { filtersOf } from "./filters.ts";
 import { changing, type GroupDefinition, isOrdered } from "./group-plan.ts";
 import type { Shared } from "./shared.ts";
 import type { StreamFacts } from "./stream-plan.ts";
@@ -76,8 +77,7 @@ function unfit(config: ConsumerConfig): string | undefined {
 /** What it delivers and what the group reads must be the same: the one is missed, the other would be acknowledged unread. */
 function otherFilter(config: ConsumerConfig, facts: StreamFacts, patterns: readonly string[]): string | undefined {
   const { subjects } = facts.config;
-  const one = config.filter_subject ?? "";
-  const filters = one === "" ? (config.filter_subjects ?? []) : [one];
+  const filters = filtersOf(config);
   const delivered = filters.length === 0 ? subjects : filters;
   const wanted = patterns.map((pattern) => facts.filter(pattern));
   const within = (inner: string, outer: readonly string[]): boolean =>

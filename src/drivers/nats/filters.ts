@@ -1,4 +1,11 @@
 import { overlaps, withoutCovered } from "../../internal/topic-trie.ts";
+import type { ConsumerConfig } from "./api-types.ts";
+
+/** Of a consumer; none: it delivers everything. */
+export const filtersOf = ({
+  filter_subject: one = "",
+  filter_subjects: several = [],
+}: Pick<ConsumerConfig, "filter_subject" | "filter_subjects">): readonly string[] => (one === "" ? several : [one]);
 
 /**
  * As few filters as possible, none of which shares a topic with another: the narrowest that cover those that overlap. For a
