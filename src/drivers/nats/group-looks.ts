@@ -2,6 +2,8 @@ import type { NativeConsumer } from "./api-types.ts";
 import { type GroupDefinition, withoutPart } from "./group-plan.ts";
 import { type Lane, partIn } from "./group-lane.ts";
 import { positionOf } from "./group-start.ts";
+import { filtersOf } from "./filters.ts";
+import { nothingBetween } from "./nothing-between.ts";
 import { SeenMark } from "./seen.ts";
 import type { Shared } from "./shared.ts";
 import { sweep } from "./sweeping.ts";
@@ -80,7 +82,7 @@ export class Looks {
       if (info === undefined || state === undefined) return; // whoever reads it hears that it is gone
       lane.waiting = info.num_pending;
       if (info.num_ack_pending > 0) lane.touched = true; // the floor will move
-      if (isDone(info, this.#end(lane))) await this.#finish(lane);
+      if (await this.#isDone(lane, info)) await this.#finish(lane);
       else floor = Math.min(floor, floorOf(info));
       pending += info.num_pending;
       unsettled += info.num_ack_pending;
@@ -113,6 +115,16 @@ export class Looks {
     return part === undefined ? undefined : partIn(this.#looker.current(), part)?.end;
   }
 
+  /** All below its end is settled; what comes behind it nobody hands out. */
+  async #isDone(lane: Lane, info: NativeConsumer): Promise<boolean> {
+    const end = this.#end(lane);
+    if (end === undefined) return false;
+    if (floorOf(info) >= end - 1) return true;
+    if (info.num_pending > 0 || info.num_ack_pending > 0) return false;
+    const { api } = this.#shared;
+    return await nothingBetween(api, lane.native, filtersOf(info.config), info.delivered.stream_seq + 1, end - 1);
+  }
+
   /** Everything below its end is settled: it goes, whoever sees it first. */
   async #finish({ part }: Lane): Promise<void> {
     const { definitions } = this.#shared;
@@ -129,10 +141,4 @@ function floorOf({ ack_floor, delivered, config }: NativeConsumer): number {
   if (delivered.consumer_seq === 0) return delivered.stream_seq;
   if (ack_floor.consumer_seq === 0) return Math.max(ack_floor.stream_seq, (config.opt_start_seq ?? 1) - 1);
   return ack_floor.stream_seq;
-}
-
-/** All below its end is settled; what comes behind it nobody hands out. */
-function isDone(info: NativeConsumer, end: number | undefined): boolean {
-  if (end === undefined) return false;
-  return floorOf(info) >= end - 1 || (info.num_pending === 0 && info.num_ack_pending === 0);
 }

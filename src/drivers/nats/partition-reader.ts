@@ -1,10 +1,10 @@
 import type { Window } from "../../driver.ts";
-import type { NativeConsumer } from "./api-types.ts";
 import { consumerNames } from "./consumer-names.ts";
 import { filtersOf } from "./filters.ts";
 import { nativeOf } from "./group-consumers.ts";
 import type { NatsMessage, Place } from "./message.ts";
 import { afterTokens, queueLane } from "./names.ts";
+import { nothingBetween } from "./nothing-between.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
 import type { Pull } from "./pull.ts";
 import { Puller } from "./puller.ts";
@@ -117,26 +117,17 @@ export class PartitionReader {
     const waited = isNow && pending > held;
     const behind = state.first_seq > Math.max(seenTo, said) + 1;
     if (isNow) partition.pending = info.num_pending + held;
-    if (info.num_pending === 0 && (await this.#nothingFrom(partition.next + 1, state.last_seq, pull, info))) {
+    // what came and waits for room here is stored, too
+    if (
+      info.num_pending === 0 &&
+      (await nothingBetween(this.#shared.api, pull.stream, filtersOf(info.config), partition.next + 1, state.last_seq))
+    ) {
       if (partition.pull !== pull) return false; // what it gave back meanwhile is behind its place
       partition.passed(state.last_seq);
     }
     if (!behind) return false;
     partition.said = state.first_seq - 1;
     return info.num_pending > 0 || waited || seenTo < partition.next; // what waited was not delivered
-  }
-
-  /**
-   * Asked of the stream: a consumer's own count is a moment behind what is stored, and leaves out what was delivered and waits here
-   * for room.
-   */
-  async #nothingFrom(first: number, last: number, { stream }: Pull, { config }: NativeConsumer): Promise<boolean> {
-    const filters = filtersOf(config);
-    for (const filter of filters.length === 0 ? [">"] : filters) {
-      const found = await this.#shared.api.message(stream, { seq: first, next_by_subj: filter });
-      if (found !== undefined && found.sequence <= last) return false;
-    }
-    return true;
   }
 
   close(): void {

@@ -4,6 +4,7 @@ import type { ConsumerConfig } from "./api-types.ts";
 import type { ClientMessage } from "./client.ts";
 import { apiCode, isApiError } from "./errors.ts";
 import { parseReply, type Delivery } from "./message.ts";
+import { nothingBetween } from "./nothing-between.ts";
 import { Pull } from "./pull.ts";
 import type { Session } from "./session.ts";
 
@@ -117,12 +118,10 @@ export class Reader {
     }
   }
 
-  /** Whether everything that was stored before it is asked has come. */
-  async isCaughtUp(): Promise<boolean> {
-    const consumer = this.#consumer;
-    if (consumer === "") return false;
-    const info = await this.#api.consumerInfo(this.#source.stream, consumer);
-    return info?.num_pending === 0 && consumer === this.#consumer && info.delivered.consumer_seq === this.#expected - 1;
+  /** Whether everything that it is to read has come of what is stored up to there. */
+  isCaughtUp(last: number): Promise<boolean> {
+    const { stream, filters } = this.#source;
+    return nothingBetween(this.#api, stream, filters, this.#position + 1, last);
   }
 
   /** What is under way still comes. */
@@ -185,11 +184,19 @@ export class Reader {
     return created === undefined || (await this.#api.streamInfo(stream))?.created === created;
   }
 
+  /** By the consumer's own count, which was right when it was made. */
+  async #hasAll(): Promise<boolean> {
+    const consumer = this.#consumer;
+    if (consumer === "") return false;
+    const info = await this.#api.consumerInfo(this.#source.stream, consumer);
+    return info?.num_pending === 0 && consumer === this.#consumer && info.delivered.consumer_seq === this.#expected - 1;
+  }
+
   /** What was there at the beginning and went before it was delivered never comes: then only the server knows that it was all. */
   #lookLater(attempt: number): void {
     void this.#session.clock.after(lookMs, () => {
       if (attempt !== this.#attempt || this.#caughtUp) return;
-      this.isCaughtUp()
+      this.#hasAll()
         .catch(() => false) // without an answer it is not known
         .then((caughtUp) => {
           if (attempt !== this.#attempt || this.#caughtUp) return;

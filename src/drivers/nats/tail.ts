@@ -120,7 +120,7 @@ export class Tail extends AckOnly implements Consumption {
       const info = await this.#shared.api.streamInfo(this.#facts.native);
       if (info === undefined) throw new DriverError("BUS_NOT_FOUND", "nats: the stream was deleted");
       end = info.state.last_seq;
-      caughtUp = before.size === 0 || (await reader.isCaughtUp());
+      caughtUp = before.size === 0 || (await reader.isCaughtUp(end));
     }
     // what came while the server was asked stays behind us
     const position = caughtUp ? Math.max(end, this.#position) : this.#position;
