@@ -12,6 +12,7 @@ import {
   publish,
   type Sent,
   type TestConsumption,
+  toQueue,
   toTopic,
   until,
 } from "../support/driver-harness.ts";
@@ -130,6 +131,28 @@ describe.each(await natsServers())("what a server has stored, at $name", (server
       await until(() => texts(member).includes("2"), "what was stored before it grew", 10_000);
       await stored(publish(connection, ["3"], { topic: "b" }));
       await until(() => texts(member).includes("3"), "what came after it");
+    });
+
+    it("a group counts as waiting what was acknowledged to its publisher", { timeout: 30_000 }, async () => {
+      const { slow, connection } = await slowly();
+      await connection.ensureGroup(groupSpec("g"));
+      const member = await joinGroup(connection, "g", wide);
+      await stored(publish(connection, ["1"]));
+      await until(() => texts(member).length === 1, "the first");
+      member.consumption.ack(member.sink.messages);
+      await member.consumption.flush();
+      const state = async (): Promise<readonly number[]> => {
+        const [{ waiting, inFlight } = { waiting: -1, inFlight: -1 }] = await connection.admin.groups();
+        return [waiting, inFlight];
+      };
+      expect(await state()).toEqual([0, 0]);
+      slow.behind = "late";
+      const jobs = ["4", "5", "6"].map((text) => outgoing(toQueue("g"), text));
+      connection.send(jobs.map(({ message }) => message));
+      await stored([...publish(connection, ["2", "3"]), ...jobs]);
+      expect(await state()).toEqual([5, 0]);
+      slow.catchUp();
+      await until(() => texts(member).length === 6, "the others");
     });
 
     it("a tail that wants more keeps what it wanted before", { timeout: 30_000 }, async () => {

@@ -33,7 +33,7 @@ export class SlowConnection {
   private constructor(client: NatsClient) {
     this.client = changed(client, {
       publish: (subject, payload, options) => {
-        const consumer = /^\$JS\.API\.CONSUMER\.INFO\.[^.]+=s=[^.]+\.(.+)$/u.exec(subject)?.[1];
+        const consumer = /^\$JS\.API\.CONSUMER\.INFO\.([^.]+=(?:s=[^.]+|q)\..+)$/u.exec(subject)?.[1];
         if (consumer !== undefined && options?.reply !== undefined) this.#asked.set(options.reply, consumer);
         client.publish(subject, payload, options);
       },
@@ -57,8 +57,9 @@ export class SlowConnection {
 
   #isKeptBack({ reply }: ClientMessage): boolean {
     const delivery = parseReply(reply);
-    if (delivery?.stream.includes("=s=") !== true) return false;
-    const { consumer, consumerSequence, sequence } = delivery;
+    if (delivery === undefined || !/=(?:s=|q$)/u.test(delivery.stream)) return false;
+    const { consumerSequence, sequence } = delivery;
+    const consumer = `${delivery.stream}.${delivery.consumer}`;
     const none = { consumer_seq: consumerSequence - 1, stream_seq: sequence - 1 };
     const { delivered, keptBack } = this.#counts.get(consumer) ?? { delivered: none, keptBack: 0 };
     const isBehind = this.behind !== undefined;

@@ -1,6 +1,7 @@
 import type { GroupState } from "../../driver.ts";
 import { matchesPattern } from "../../internal/topic-trie.ts";
 import type { Api } from "./api.ts";
+import type { NativeConsumer } from "./api-types.ts";
 import type { Bucket, BucketEntry } from "./bucket.ts";
 import { countMatching, matching } from "./count-matching.ts";
 import { delayedKeys, dueOf } from "./delayed.ts";
@@ -9,6 +10,7 @@ import { type GroupReader, readersOf } from "./group-readers.ts";
 import { readHeaders } from "./headers.ts";
 import type { Members } from "./members.ts";
 import { decodeToken } from "./names.ts";
+import { nothingBetween } from "./nothing-between.ts";
 import { readAll } from "./reader.ts";
 import type { Session } from "./session.ts";
 import type { Streams } from "./streams.ts";
@@ -92,7 +94,7 @@ export class GroupStates {
       waiting = found.count - sum(reader.done.map(([first, last]) => last - first + 1));
     } else {
       from = info.delivered.stream_seq + 1;
-      waiting = info.num_pending;
+      waiting = info.num_pending > 0 ? info.num_pending : await this.#uncounted(reader, info, from);
     }
     // what another one hands out is counted there
     if (end !== undefined && waiting > 0)
@@ -100,6 +102,17 @@ export class GroupStates {
     const inFlight = info?.num_ack_pending ?? 0;
     if (waiting <= 0) return { waiting: 0, inFlight, oldest: undefined };
     return { waiting, inFlight, oldest: await this.#storedAt(native, filters, from) };
+  }
+
+  /** Stored a moment ago: its consumer may not know of it yet. */
+  async #uncounted(
+    { native, stream, filters }: GroupReader,
+    { num_ack_pending: inFlight }: NativeConsumer,
+    from: number,
+  ): Promise<number> {
+    if (await nothingBetween(this.#parts.api, native, filters, from, Number.MAX_SAFE_INTEGER)) return 0;
+    if (stream === undefined) return Math.max((await this.#queued(filters[0]!)) - inFlight, 0);
+    return await countMatching(this.#parts, native, filters, from);
   }
 
   async #storedAt(native: string, filters: readonly string[], seq: number): Promise<number | undefined> {
