@@ -155,6 +155,24 @@ describe.each(await natsServers())("what a server has stored, at $name", (server
       await until(() => texts(member).length === 6, "the others");
     });
 
+    it.each(["group", "none"] as const)(
+      "a trim keeps what no member of a group of order %s was there to handle",
+      { timeout: 30_000 },
+      async (order) => {
+        const { slow, connection } = await slowly();
+        await connection.ensureGroup(groupSpec("g", { order }));
+        slow.behind = "follower";
+        await stored(publish(connection, ["1", "2", "3"]));
+        expect(await connection.admin.trim!("events", { at: "newest" })).toBe(0);
+        slow.catchUp();
+        const member = await joinGroup(connection, "g", wide);
+        await until(() => texts(member).length === 3, "all of them");
+        member.consumption.ack(member.sink.messages);
+        await member.consumption.flush();
+        expect(await connection.admin.trim!("events", { at: "newest" })).toBeGreaterThan(0);
+      },
+    );
+
     it("a tail that wants more keeps what it wanted before", { timeout: 30_000 }, async () => {
       const { slow, connection } = await slowly();
       const source = { kind: "tail", stream: "events", from: { at: "newest" }, resume: undefined } as const;

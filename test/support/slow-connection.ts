@@ -13,10 +13,11 @@ interface Count {
 
 /**
  * A connection on which, while it is `behind`, messages of streams of events wait on their way ("late") or come to nobody ("deaf"), and
- * their consumers are said to know nothing of them: as of a server that has stored something and not told its consumers yet.
+ * their consumers are said to know nothing of them: as of a server that has stored something and not told its consumers yet. As a
+ * "follower" it has not stored it yet either, so that messages wait, and what is counted by a new consumer is none.
  */
 export class SlowConnection {
-  behind: "late" | "deaf" | undefined = undefined;
+  behind: "late" | "deaf" | "follower" | undefined = undefined;
   readonly client: NatsClient;
   /** The consumers that were asked for, by the subject of the answer. */
   readonly #asked = new Map<string, string>();
@@ -35,6 +36,9 @@ export class SlowConnection {
       publish: (subject, payload, options) => {
         const consumer = /^\$JS\.API\.CONSUMER\.INFO\.([^.]+=(?:s=[^.]+|q)\..+)$/u.exec(subject)?.[1];
         if (consumer !== undefined && options?.reply !== undefined) this.#asked.set(options.reply, consumer);
+        // a consumer that only counts
+        if (/^\$JS\.API\.CONSUMER\.CREATE\.[^.]+\.c=/u.test(subject) && options?.reply !== undefined)
+          this.#asked.set(options.reply, counting);
         client.publish(subject, payload, options);
       },
       subscribe: (subject, options) =>
@@ -43,7 +47,7 @@ export class SlowConnection {
           callback: (error, message) => {
             const pass = (): void => options.callback(error, error === null ? this.#asBefore(message) : message);
             if (error !== null || !this.#isKeptBack(message)) pass();
-            else if (this.behind === "late") this.#waiting.push(pass);
+            else if (this.behind !== "deaf") this.#waiting.push(pass);
           },
         }),
     });
@@ -72,16 +76,25 @@ export class SlowConnection {
     return isBehind;
   }
 
+  #isFollower(consumer: string): boolean {
+    return this.behind === "follower" && consumer === counting;
+  }
+
   #asBefore(message: ClientMessage): ClientMessage {
-    const count = this.#counts.get(this.#asked.get(message.subject) ?? "");
-    if (this.behind === undefined || count === undefined) return message;
+    const consumer = this.#asked.get(message.subject) ?? "";
+    const count = this.#counts.get(consumer);
+    if (this.behind === undefined || (count === undefined && !this.#isFollower(consumer))) return message;
     const info = JSON.parse(Buffer.from(message.data).toString()) as NativeConsumer;
+    if (count === undefined) return changed(message, { data: encoded({ ...info, num_pending: 0 }) });
     const before: NativeConsumer = {
       ...info,
       delivered: count.delivered,
       num_ack_pending: info.num_ack_pending - count.keptBack,
       num_pending: 0,
     };
-    return changed(message, { data: Buffer.from(JSON.stringify(before)) });
+    return changed(message, { data: encoded(before) });
   }
 }
+
+const counting = "one that counts";
+const encoded = (info: NativeConsumer): Uint8Array => Buffer.from(JSON.stringify(info));

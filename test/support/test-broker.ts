@@ -20,8 +20,11 @@ function lastWords(log: string): string {
 /** One of its servers that did not live to see the end is what the file failed for, or should have. */
 async function ended(broker: Broker): Promise<void> {
   const died: string[] = [];
-  for (const server of broker.servers) if (await server.endedByItself()) died.push(lastWords(await server.logs()));
-  await broker[Symbol.asyncDispose]();
+  try {
+    for (const server of broker.servers) if (await server.endedByItself()) died.push(lastWords(await server.logs()));
+  } finally {
+    await broker[Symbol.asyncDispose]();
+  }
   if (died.length > 0) throw new Error(`${broker.label} ended by itself:\n${died.join("\n\n")}`);
 }
 

@@ -1,6 +1,7 @@
 import type { Api } from "./api.ts";
 import { matching } from "./count-matching.ts";
 import type { GroupReader } from "./group-readers.ts";
+import { nothingBetween } from "./nothing-between.ts";
 import type { Session } from "./session.ts";
 
 interface Parts {
@@ -10,7 +11,8 @@ interface Parts {
 
 /**
  * Up to where everything that this place is to read is settled, at most `last`: a sequence that the stream had before this was
- * asked. A consumer's own count may be a moment behind what was stored, so that nothing waits is asked of the stream itself.
+ * asked. What a consumer counts may be behind what was stored, and far behind where it was made on a follower that lags: that nothing waits
+ * is asked of the stream's leader.
  */
 export async function floorOf(parts: Parts, reader: GroupReader, last: number): Promise<number> {
   const floor = await settledUpTo(parts, reader, last);
@@ -20,13 +22,12 @@ export async function floorOf(parts: Parts, reader: GroupReader, last: number): 
 async function settledUpTo(parts: Parts, reader: GroupReader, last: number): Promise<number> {
   const { native, consumer, filters, start } = reader;
   const info = consumer === undefined ? undefined : await parts.api.consumerInfo(native, consumer);
-  if (info === undefined) {
-    const { count, before } = await matching(parts, native, filters, start);
-    return count === 0 ? last : "time" in start ? before : start.sequence - 1;
-  }
+  const reached = async (place: number): Promise<number> =>
+    (await nothingBetween(parts.api, native, filters, place + 1, last)) ? last : place;
+  if (info === undefined)
+    return await reached("time" in start ? (await matching(parts, native, filters, start)).before : start.sequence - 1);
   const { delivered, ack_floor: acknowledged, num_ack_pending: unsettled, num_pending: waiting } = info;
   if (unsettled > 0) return acknowledged.stream_seq;
   if (waiting > 0) return delivered.stream_seq;
-  const { count } = await matching(parts, native, filters, { sequence: delivered.stream_seq + 1 });
-  return count === 0 ? last : delivered.stream_seq;
+  return await reached(delivered.stream_seq);
 }

@@ -1,8 +1,8 @@
 import type { Api } from "./api.ts";
 
 /**
- * Whether nothing on these subjects (none: on any) is stored from `first` to `last`. Asked of the stream itself: what a consumer counts
- * is a moment behind what is stored, and on a busy server that is long enough to pass something by.
+ * Whether nothing on these subjects (none: on any) is stored from `first` to `last`. Asked of the stream's leader: what a consumer counts
+ * is a moment behind what is stored, and one that was made on a follower which lags is as far behind as that.
  */
 export async function nothingBetween(
   api: Api,

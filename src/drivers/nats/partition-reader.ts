@@ -112,22 +112,22 @@ export class PartitionReader {
     const held = this.#puller.heldOf(pull);
     const delivered = info.delivered.consumer_seq;
     if (delivered >= partition.consumerNext + held) return false;
-    const { seenTo, said, pending = 0 } = partition;
+    const { seenTo, said, next, pending = 0 } = partition;
     const isNow = delivered === partition.consumerNext + held - 1; // or something came after it was answered
     const waited = isNow && pending > held;
     const behind = state.first_seq > Math.max(seenTo, said) + 1;
     if (isNow) partition.pending = info.num_pending + held;
-    // what came and waits for room here is stored, too
-    if (
+    const filters = filtersOf(info.config);
+    const nothing =
       info.num_pending === 0 &&
-      (await nothingBetween(this.#shared.api, pull.stream, filtersOf(info.config), partition.next + 1, state.last_seq))
-    ) {
-      if (partition.pull !== pull) return false; // what it gave back meanwhile is behind its place
-      partition.passed(state.last_seq);
-    }
+      (await nothingBetween(this.#shared.api, pull.stream, filters, next + 1, state.last_seq));
+    if (partition.pull !== pull) return false; // what it gave back meanwhile is behind its place
+    // what came and waits for room is here, though retention may have taken it since
+    const passes = nothing && this.#puller.heldOf(pull) === 0;
+    if (passes) partition.passed(state.last_seq);
     if (!behind) return false;
     partition.said = state.first_seq - 1;
-    return info.num_pending > 0 || waited || seenTo < partition.next; // what waited was not delivered
+    return info.num_pending > 0 || waited || seenTo < (passes ? partition.next : next); // what waited was not delivered
   }
 
   close(): void {
