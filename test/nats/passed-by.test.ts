@@ -105,8 +105,10 @@ describe.each(await natsServers())("what a server has stored, at $name", (server
   describe.skipIf(server.broker === undefined)("where something is stored that is not counted yet", () => {
     const texts = (consumption: TestConsumption): readonly string[] => consumption.sink.texts;
 
-    async function slowly(): Promise<{ readonly slow: SlowConnection; readonly connection: DriverConnection }> {
-      const slow = await SlowConnection.open(server.broker!.url);
+    async function slowly(
+      cluster = false,
+    ): Promise<{ readonly slow: SlowConnection; readonly connection: DriverConnection }> {
+      const slow = await SlowConnection.open(server.broker!.url, cluster);
       const { prefix } = new NatsWorld(server);
       const driver = nats({ connection: slow.client as never, leaseMs: 3_000 });
       const { connection } = await connectTo(driver, { prefix });
@@ -155,13 +157,33 @@ describe.each(await natsServers())("what a server has stored, at $name", (server
       await until(() => texts(member).length === 6, "the others");
     });
 
+    it("what is listed in a cluster is what the leader has", { timeout: 30_000 }, async () => {
+      const { slow, connection } = await slowly(true);
+      const state = connection.state!;
+      for (const key of ["a", "b"]) await state.put("b", key, Buffer.from("1"), {});
+      slow.behind = "follower";
+      let listed: readonly string[] | undefined;
+      const list = async (): Promise<void> => {
+        const keys: string[] = [];
+        for await (const key of state.keys("b", "")) keys.push(key);
+        listed = keys;
+      };
+      const listing = list();
+      const from = performance.now();
+      await until(() => performance.now() - from > 300, "an answer that is short");
+      expect(listed).toBeUndefined();
+      slow.catchUp();
+      await listing;
+      expect(listed).toEqual(["a", "b"]);
+    });
+
     it.each(["group", "none"] as const)(
       "a trim keeps what no member of a group of order %s was there to handle",
       { timeout: 30_000 },
       async (order) => {
         const { slow, connection } = await slowly();
         await connection.ensureGroup(groupSpec("g", { order }));
-        slow.behind = "follower";
+        slow.behind = "counting";
         await stored(publish(connection, ["1", "2", "3"]));
         expect(await connection.admin.trim!("events", { at: "newest" })).toBe(0);
         slow.catchUp();

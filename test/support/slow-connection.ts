@@ -13,32 +13,33 @@ interface Count {
 
 /**
  * A connection on which, while it is `behind`, messages of streams of events wait on their way ("late") or come to nobody ("deaf"), and
- * their consumers are said to know nothing of them: as of a server that has stored something and not told its consumers yet. As a
- * "follower" it has not stored it yet either, so that messages wait, and what is counted by a new consumer is none.
+ * their consumers are said to know nothing of them: as of a server that has stored something and not told its consumers yet. When it is
+ * "counting", messages wait and a new consumer that only counts counts none, as on a follower that lags; with "follower" lists are as short.
  */
 export class SlowConnection {
-  behind: "late" | "deaf" | "follower" | undefined = undefined;
+  behind: "late" | "deaf" | "counting" | "follower" | undefined = undefined;
   readonly client: NatsClient;
   /** The consumers that were asked for, by the subject of the answer. */
   readonly #asked = new Map<string, string>();
   readonly #counts = new Map<string, Count>();
   readonly #waiting: (() => void)[] = [];
 
-  /** For the rest of this test. */
-  static async open(servers: string): Promise<SlowConnection> {
+  /** For the rest of this test. `cluster`: as if the server were in one. */
+  static async open(servers: string, cluster = false): Promise<SlowConnection> {
     const client = await connect({ servers });
     onTestFinished(() => client.close());
-    return new SlowConnection(client as unknown as NatsClient);
+    return new SlowConnection(client as unknown as NatsClient, cluster);
   }
 
-  private constructor(client: NatsClient) {
+  private constructor(client: NatsClient, cluster: boolean) {
     this.client = changed(client, {
+      ...(cluster ? { info: { ...client.info!, cluster: "three" } } : {}),
       publish: (subject, payload, options) => {
         const consumer = /^\$JS\.API\.CONSUMER\.INFO\.([^.]+=(?:s=[^.]+|q)\..+)$/u.exec(subject)?.[1];
         if (consumer !== undefined && options?.reply !== undefined) this.#asked.set(options.reply, consumer);
-        // a consumer that only counts
-        if (/^\$JS\.API\.CONSUMER\.CREATE\.[^.]+\.c=/u.test(subject) && options?.reply !== undefined)
-          this.#asked.set(options.reply, counting);
+        const kind = /^\$JS\.API\.CONSUMER\.CREATE\.[^.]+\.([cr])=/u.exec(subject)?.[1];
+        if (kind !== undefined && options?.reply !== undefined)
+          this.#asked.set(options.reply, kind === "c" ? counting : listing);
         client.publish(subject, payload, options);
       },
       subscribe: (subject, options) =>
@@ -61,7 +62,8 @@ export class SlowConnection {
 
   #isKeptBack({ reply }: ClientMessage): boolean {
     const delivery = parseReply(reply);
-    if (delivery === undefined || !/=(?:s=|q$)/u.test(delivery.stream)) return false;
+    const streams = this.behind === "follower" ? /^KV_|=(?:s=|q$)/u : /=(?:s=|q$)/u;
+    if (delivery === undefined || !streams.test(delivery.stream)) return false;
     const { consumerSequence, sequence } = delivery;
     const consumer = `${delivery.stream}.${delivery.consumer}`;
     const none = { consumer_seq: consumerSequence - 1, stream_seq: sequence - 1 };
@@ -76,14 +78,15 @@ export class SlowConnection {
     return isBehind;
   }
 
-  #isFollower(consumer: string): boolean {
-    return this.behind === "follower" && consumer === counting;
+  #isNone(consumer: string): boolean {
+    if (consumer === counting) return this.behind === "counting" || this.behind === "follower";
+    return consumer === listing && this.behind === "follower";
   }
 
   #asBefore(message: ClientMessage): ClientMessage {
     const consumer = this.#asked.get(message.subject) ?? "";
     const count = this.#counts.get(consumer);
-    if (this.behind === undefined || (count === undefined && !this.#isFollower(consumer))) return message;
+    if (this.behind === undefined || (count === undefined && !this.#isNone(consumer))) return message;
     const info = JSON.parse(Buffer.from(message.data).toString()) as NativeConsumer;
     if (count === undefined) return changed(message, { data: encoded({ ...info, num_pending: 0 }) });
     const before: NativeConsumer = {
@@ -97,4 +100,5 @@ export class SlowConnection {
 }
 
 const counting = "one that counts";
+const listing = "one that lists";
 const encoded = (info: NativeConsumer): Uint8Array => Buffer.from(JSON.stringify(info));

@@ -55,6 +55,7 @@ const ample: Room = { messages: 1_024, bytes: 16 * 1_048_576, alone: true };
 const thresholdMs = 60_000;
 const retryMs = 250;
 const lookMs = 100;
+const leaderMs = 50;
 
 /**
  * Reads a stream in order from a place, over a consumer of its own that the server forgets by itself. After anything odd the
@@ -72,6 +73,8 @@ export class Reader {
   #expected = 1;
   #position: number;
   #caughtUp = false;
+  /** The attempt for which the leader is asked. */
+  #asking = 0;
   #closed = false;
   /** Counts the beginnings, so that a late one knows that it is. */
   #attempt = 0;
@@ -172,10 +175,36 @@ export class Reader {
       gone: again,
       look: again,
     });
-    this.#caughtUp = info.num_pending === 0;
+    this.#caughtUp = false;
     this.ask();
-    if (this.#caughtUp) this.#listener.caughtUp?.();
+    if (info.num_pending === 0) this.#hasCome(attempt);
     else this.#lookLater(attempt);
+  }
+
+  /** All that its consumer knew of. In a cluster that may be made on a follower that lags: there it is what the leader has. */
+  #hasCome(attempt: number): void {
+    if (this.#caughtUp || attempt !== this.#attempt) return;
+    if (this.#session.clustered && this.#listener.caughtUp !== undefined) return void this.#asTheLeader(attempt);
+    this.#caughtUp = true;
+    this.#listener.caughtUp?.();
+  }
+
+  async #asTheLeader(attempt: number): Promise<void> {
+    if (this.#asking === attempt) return;
+    this.#asking = attempt;
+    const goesOn = (): boolean => attempt === this.#attempt && !this.#caughtUp;
+    for (let last: number | undefined; goesOn();) {
+      try {
+        last ??= (await this.#api.streamInfo(this.#source.stream))?.state.last_seq ?? 0;
+        if (await this.isCaughtUp(last)) break;
+      } catch {
+        // no leader at the moment
+      }
+      await new Promise<void>((resolve) => void this.#session.clock.after(leaderMs, resolve));
+    }
+    if (!goesOn()) return;
+    this.#caughtUp = true;
+    this.#listener.caughtUp?.();
   }
 
   /** Asked when the consumer is there: it would have gone with its stream. */
@@ -184,7 +213,7 @@ export class Reader {
     return created === undefined || (await this.#api.streamInfo(stream))?.created === created;
   }
 
-  /** By the consumer's own count, which was right when it was made. */
+  /** By the consumer's own count, which was right when it was made as far as the server knew that made it. */
   async #hasAll(): Promise<boolean> {
     const consumer = this.#consumer;
     if (consumer === "") return false;
@@ -201,8 +230,7 @@ export class Reader {
         .then((caughtUp) => {
           if (attempt !== this.#attempt || this.#caughtUp) return;
           if (!caughtUp) return this.#lookLater(attempt);
-          this.#caughtUp = true;
-          this.#listener.caughtUp?.();
+          this.#hasCome(attempt);
         })
         .catch((fault: unknown) => this.#session.fault(fault));
     });
@@ -248,10 +276,7 @@ export class Reader {
     }
     this.#listener.messages(messages);
     if (attempt !== this.#attempt) return;
-    if (pending === 0 && !this.#caughtUp) {
-      this.#caughtUp = true;
-      this.#listener.caughtUp?.();
-    }
+    if (pending === 0) this.#hasCome(attempt);
     this.ask();
   }
 

@@ -94,6 +94,10 @@ export class Session {
     return this.#version;
   }
 
+  get clustered(): boolean {
+    return this.#client.info?.cluster !== undefined;
+  }
+
   /** Of the server that we are connected to now. */
   get maxPayload(): number {
     return this.#client.info?.max_payload ?? 1_048_576;

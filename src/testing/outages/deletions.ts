@@ -60,7 +60,8 @@ export function deletions({ test }: RecoverySuite): void {
         // what its former members had in hand by then ends beside the new ones' work
         await until(() => stillRunning(lab.journal.history, again) === 0, "what was in hand to end");
         const over = ticks();
-        const faults = [{ from: -Infinity, until: over }]; // repeats are allowed
+        // repeats are allowed, also of what one began who had not heard yet that another knew an earlier place
+        const faults = [{ from: -Infinity, until: over + lab.repeatsMs }];
         await assertRecovered(lab, load, { faults, since, disowned: { from, until: over } });
         assertNone(nothingDuplicated(lab.journal.history.filter(({ process }) => process === "tail")));
       },
