@@ -83,6 +83,23 @@ describe("a full stream", () => {
     expect(sink.losses).toEqual([]);
   });
 
+  it("knows still what was settled out of turn in a partition that nobody owns", async () => {
+    const one = { maxMessages: 6, whenFull: "drop-oldest", partitions: 1 } as const;
+    const { connection } = await newWorld().connect({ streams: events(one) });
+    await connection.ensureGroup(groupSpec("g", { order: "group" }));
+    expect(await outcomes(publish(connection, numbered(6)))).toBe("ssssss");
+    const former = await joinGroup(connection, "g");
+    await until(() => former.sink.messages.length === 6, "all of them");
+    former.consumption.ack(former.sink.messages.filter((_, index) => index === 2 || index === 5));
+    await former.consumption.flush();
+    await former.consumption.close(AbortSignal.timeout(2_000));
+    expect(await outcomes(publish(connection, ["7", "8"]))).toBe("ss");
+    const { sink } = await joinGroup(connection, "g");
+    await until(() => sink.texts.includes("8"), "the last");
+    expect(sink.texts).toEqual(["4", "5", "7", "8"]);
+    expect(sink.losses.map(({ count }) => count)).toEqual([2]);
+  });
+
   it("drops what nobody is to read without a word", async () => {
     const { connection } = await newWorld().connect({ streams: events({ maxMessages: 3 }) });
     expect(await outcomes(publish(connection, numbered(10)))).toBe("s".repeat(10));

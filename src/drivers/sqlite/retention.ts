@@ -1,5 +1,6 @@
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Database } from "./database.ts";
+import { decodeSequences, encodeSequences } from "./sequence-set.ts";
 import type { StreamRow, Streams } from "./streams.ts";
 import { TopicFilter } from "./topic-filter.ts";
 
@@ -181,17 +182,27 @@ export class Retention {
         readonly cursor: number;
         readonly out: number;
         readonly member: number | null;
-      }>("SELECT partition, cursor, out, member FROM {own} WHERE grp = ? AND stream = ?")
+        readonly done: Uint8Array | null;
+      }>("SELECT partition, cursor, out, member, done FROM {own} WHERE grp = ? AND stream = ?")
       .all(grp, stream.id);
-    for (const { partition, cursor: settled, out, member } of owned) {
+    for (const { partition, cursor: settled, out, member, done } of owned) {
+      const above = decodeSequences(settled, done);
       const count = missed.filter(
-        (row) => row.partition === partition && row.seq > Math.max(settled, member === null ? 0 : out),
+        ({ partition: of, seq }) =>
+          of === partition &&
+          seq > Math.max(settled, member === null ? 0 : out) &&
+          (member !== null || !above.has(seq)),
       ).length;
+      const moves = member === null && settled < upTo;
+      const left = moves
+        ? encodeSequences(
+            upTo,
+            [...above].filter((seq) => seq > upTo),
+          )
+        : done;
       this.#database
-        .query(
-          "UPDATE {own} SET lost = lost + ?, cursor = CASE WHEN member IS NULL THEN max(cursor, ?) ELSE cursor END WHERE grp = ? AND stream = ? AND partition = ?",
-        )
-        .run(count, upTo, grp, stream.id, partition);
+        .query("UPDATE {own} SET lost = lost + ?, cursor = ?, done = ? WHERE grp = ? AND stream = ? AND partition = ?")
+        .run(count, moves ? upTo : settled, left, grp, stream.id, partition);
       lost += count;
     }
     // Its members look at what they own when the roster moves, and say what they find lost.
