@@ -1,8 +1,12 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { connect } from "@nats-io/transport-node";
+import { Admin } from "@platformatic/kafka";
+import amqp from "amqplib";
+import pg from "pg";
 import { createClient } from "redis";
 import type { Broker } from "../scripts/brokers/broker.ts";
+import type { BrokerName } from "../scripts/brokers/broker-name.ts";
 import { startBroker } from "../scripts/brokers/start-broker.ts";
 import type { BenchDriver } from "./options.ts";
 
@@ -76,18 +80,74 @@ async function serveRedis(url: string): Promise<Served> {
   };
 }
 
-const serve: Partial<Record<BenchDriver, (url: string) => Promise<Served>>> = { nats: serveNats, redis: serveRedis };
+async function servePostgres(url: string): Promise<Served> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const show = async (name: string): Promise<string> =>
+    (await client.query<Record<string, string>>(`SHOW ${name}`)).rows[0]?.[name] ?? "";
+  return {
+    facts: {
+      server: `PostgreSQL ${await show("server_version")}`,
+      client: packageVersion("pg"),
+      durability: `one server, fsync ${await show("fsync")}, synchronous_commit ${await show("synchronous_commit")}: acknowledged when synced`,
+    },
+    reset: async () => {
+      await client.query("DROP SCHEMA public CASCADE");
+      await client.query("CREATE SCHEMA public");
+      await client.query("CHECKPOINT");
+    },
+    close: () => client.end(),
+  };
+}
+
+async function serveRabbitMq(url: string): Promise<Served> {
+  const client = await amqp.connect(url);
+  const version = String(client.connection.serverProperties.version);
+  return {
+    facts: {
+      server: `RabbitMQ ${version}`,
+      client: packageVersion("amqplib"),
+      durability: "one server, quorum queues: confirmed when written, and synced by the server's own batches",
+    },
+    reset: async () => undefined, // what is stored can't be listed: each round deletes its own
+    close: () => client.close(),
+  };
+}
+
+async function serveKafka(url: string, version: string): Promise<Served> {
+  const admin = new Admin({ clientId: "bench", bootstrapBrokers: [new URL(url.replace(/^kafka:/, "http:")).host] });
+  return {
+    facts: {
+      server: `Kafka ${version}`,
+      client: packageVersion("@platformatic/kafka"),
+      durability: "one broker, acks of all: acknowledged when written, not when synced",
+    },
+    reset: async () => {
+      const topics = (await admin.listTopics()).filter((name) => !name.startsWith("__"));
+      if (topics.length > 0) await admin.deleteTopics({ topics });
+    },
+    close: () => admin.close(),
+  };
+}
+
+const serve: Partial<Record<BenchDriver, (url: string, version: string) => Promise<Served>>> = {
+  nats: serveNats,
+  redis: serveRedis,
+  postgres: servePostgres,
+  rabbitmq: serveRabbitMq,
+  kafka: serveKafka,
+};
 
 /** Undefined: the driver needs none. Rejects with BrokerUnavailable when it can't be had. */
 export async function benchBroker(driver: BenchDriver): Promise<BenchBroker | undefined> {
   const served = serve[driver];
   if (served === undefined) return undefined;
-  const broker: Broker = await startBroker(driver as "nats" | "redis", {
+  const broker: Broker = await startBroker(driver as BrokerName, {
     own: true,
     say: (line) => console.error(line),
   });
   try {
-    const { facts, reset, close } = await served(broker.url);
+    const { facts, reset, close } = await served(broker.url, broker.version ?? "");
     return {
       url: broker.url,
       facts,

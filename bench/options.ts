@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 
-export const drivers = ["memory", "sqlite", "nats", "redis"] as const;
+export const drivers = ["memory", "sqlite", "postgres", "nats", "redis", "rabbitmq", "kafka"] as const;
 export type BenchDriver = (typeof drivers)[number];
 
 export interface BenchOptions {
@@ -16,7 +16,8 @@ export interface BenchOptions {
 
 export const usage = `npm run bench -- [options]
 
-  --driver <name>     memory, sqlite, nats or redis; may be given again  (default: all)
+  --driver <name>     one of them; may be given again  (default: all:
+                      memory, sqlite, postgres, nats, redis, rabbitmq, kafka)
   --json <file>       writes the rows as JSON
   --rounds <n>        interleaved pairs of a row  (default: 5)
   --only <text>       rows whose name has it

@@ -1,4 +1,5 @@
 import { cpuAdded, flat } from "./budgets.ts";
+import type { BenchDriver } from "./options.ts";
 import type { Scenario } from "./scenario.ts";
 
 /** What is measured of every driver with a store, under one name, so that figures can stand side by side. */
@@ -25,7 +26,7 @@ function unordered<S extends Pick<Scenario, "name" | "settings">>(scenario: S): 
   };
 }
 
-export function sharedScenarios(driver: "nats" | "redis" | "sqlite"): SharedScenarios {
+export function sharedScenarios(driver: Exclude<BenchDriver, "memory">): SharedScenarios {
   const requests = {
     unit: "requests/s",
     better: "higher",

@@ -2,8 +2,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import type { Capabilities } from "../src/driver.ts";
+import { kafka } from "../src/drivers/kafka/index.ts";
 import { memory } from "../src/drivers/memory/index.ts";
 import { nats } from "../src/drivers/nats/index.ts";
+import { postgres } from "../src/drivers/postgres/index.ts";
+import { rabbitmq } from "../src/drivers/rabbitmq/index.ts";
 import { redis } from "../src/drivers/redis/index.ts";
 import { sqlite } from "../src/drivers/sqlite/index.ts";
 import { readSource, report, walk, nameOf } from "./source.ts";
@@ -18,7 +21,15 @@ interface Column {
 }
 
 /** What they promise before they are connected; nothing is opened. */
-const drivers: readonly Column[] = [memory(), sqlite({ path: "bus.db" }), nats(), redis()];
+const drivers: readonly Column[] = [
+  memory(),
+  sqlite({ path: "bus.db" }),
+  postgres(),
+  nats(),
+  redis(),
+  rabbitmq(),
+  kafka(),
+];
 
 /** Each capability's doc comment, in the order of the contract. */
 export function capabilityMeanings(path = "src/driver.ts"): Map<keyof Capabilities, string> {

@@ -14,7 +14,7 @@ export interface PublicOption {
   readonly byDefault: string;
 }
 
-const holdsOptions = /(Options|Policy|Query|Config|Attachment)$|^(Scope|DriverUnderTest|RecoveryUnderTest)$/;
+const holdsOptions = /(Options|Policy|Query|Config|Attachment|Queue)$|^(Scope|DriverUnderTest|RecoveryUnderTest)$/;
 /** What errors are made of and what a client of the user's takes, not what users set. */
 const notOptions = new Set(["BusErrorOptions", "NatsPublishOptions", "NatsSubscriptionOptions"]);
 

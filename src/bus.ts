@@ -11,6 +11,7 @@ import type {
   SubscribeOptions,
   Subscription,
 } from "./handler.ts";
+import type { KeyValue, KeyValueOptions } from "./key-value.ts";
 import type { PublishOutcome, Receipt } from "./receipt.ts";
 import type {
   RequestDefinition,
@@ -152,6 +153,16 @@ export interface Bus extends AsyncDisposable {
 
   /** Source, session, metadata and correlation of everything published inside `work`. */
   within<T>(scope: Scope, work: () => T): T;
+
+  /**
+   * A bucket of values that all processes share, which stay when they end (where the driver is `durable`). Throws BUS_INVALID_OPTION;
+   * what asks the broker is the bucket's methods.
+   *
+   * @example
+   * const prices = bus.kv<{ cents: number }>("prices", { maxAgeMs: 3_600_000 });
+   * await prices.put("book", { cents: 990 });
+   */
+  kv<T = unknown>(bucket: string, options?: KeyValueOptions): KeyValue<T>;
 
   readonly streams: StreamAdmin;
   readonly groups: GroupAdmin;

@@ -6,7 +6,7 @@ import { within } from "./deadline.ts";
 import type { Driver } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import { UuidSource } from "./internal/uuid.ts";
-import { driverNames, driverOf, loadDriver } from "./load-driver.ts";
+import { driverNames, driverOf, loadDriver, schemeOf } from "./load-driver.ts";
 import { MessageBus } from "./message-bus.ts";
 import { resolveOptions } from "./normalise.ts";
 import { invalidOption, printable } from "./option-check.ts";
@@ -14,13 +14,15 @@ import type { BusConfig, BusOptions } from "./options.ts";
 import { LazyDriver } from "./lazy-driver.ts";
 import { StatusBoard } from "./status-board.ts";
 import { TimerWheel } from "./timer-wheel.ts";
+import { withState } from "./with-state.ts";
 import { redact } from "./wrap-error.ts";
 
 /**
  * Connects and resolves with the bus. Rejects with BUS_INVALID_OPTION, BUS_CLIENT_MISSING or BUS_AUTHENTICATION at once, with
  * BUS_CONNECTION when nothing answered within `connectTimeoutMs`; a failed connect leaves nothing open.
  *
- * `memory:` · `memory:name` (shared within the process) · `sqlite:./bus.db` · `nats://user:secret@host:4222` · `redis://user:secret@host:6379`.
+ * `memory:` · `memory:name` (shared within the process) · `sqlite:./bus.db` · `nats://user:secret@host:4222` · `redis://user:secret@host:6379` ·
+ * `postgres://user:secret@host:5432/database` · `amqp://user:secret@host:5672/vhost` · `kafka://user:secret@host:9092`.
  * A driver's own options stand in the section of its name (`{ url, sqlite: { leaseMs: 5_000 } }`) or in the url's query, or the
  * driver is given: `{ driver: memory({ encode: false }) }`.
  *
@@ -110,7 +112,7 @@ function make(target: string | BusConfig, more: BusOptions | undefined): Made {
           loadDriver(url as string, merged as Readonly<Record<string, unknown>>),
         )
       : (given as Driver);
-  const bus = new MessageBus(core, driver);
+  const bus = new MessageBus(core, options.state === undefined ? driver : withState(driver, options.state));
   return {
     bus,
     what: url === undefined ? `the driver "${driver.name}"` : redact(url as string),
@@ -119,5 +121,3 @@ function make(target: string | BusConfig, more: BusOptions | undefined): Made {
     failure: () => bus.lastFailure,
   };
 }
-
-const schemeOf = (url: string): string => /^[a-z][a-z0-9+.-]*(?=:)/i.exec(url)?.[0].toLowerCase() ?? "unknown";

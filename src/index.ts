@@ -40,6 +40,7 @@ export type {
   SubscribeOptions,
   Subscription,
 } from "./handler.ts";
+export type { KeyValue, KeyValueChange, KeyValueEntry, KeyValueOptions } from "./key-value.ts";
 export { available } from "./load-driver.ts";
 export type {
   BackoffOptions,

@@ -1,4 +1,5 @@
 import type { DeadLetters, GroupAdmin, StreamAdmin } from "./admin.ts";
+import type { KeyValue } from "./key-value.ts";
 
 /** Administration is loaded when it is first asked for: a service that only publishes and handles never does. */
 export function lazyDeadLetters(load: () => Promise<DeadLetters>): DeadLetters {
@@ -33,6 +34,23 @@ export function lazyGroups(load: () => Promise<GroupAdmin>): GroupAdmin {
     reset: async (group, from) => (await admin()).reset(group, from),
     recover: async (group, options) => (await admin()).recover(group, options),
     delete: async (group) => (await admin()).delete(group),
+  };
+}
+
+export function lazyKeyValue<T>(load: () => Promise<KeyValue<T>>): KeyValue<T> {
+  const kv = once(load);
+  return {
+    get: async (key) => (await kv()).get(key),
+    put: async (key, value) => (await kv()).put(key, value),
+    create: async (key, value) => (await kv()).create(key, value),
+    update: async (key, value, revision) => (await kv()).update(key, value, revision),
+    delete: async (key, revision) => (await kv()).delete(key, revision),
+    async *keys(prefix) {
+      yield* (await kv()).keys(prefix);
+    },
+    async *watch(prefix, options) {
+      yield* (await kv()).watch(prefix, options);
+    },
   };
 }
 

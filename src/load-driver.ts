@@ -21,6 +21,15 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
       return memory(name === "" ? options : { name, ...without("memory", options, "name") });
     },
   },
+  postgres: {
+    schemes: ["postgres", "postgresql"],
+    client: { module: "pg", install: "npm install pg" },
+    load: async (url, options) => {
+      const { postgres } = await import("./drivers/postgres/index.ts");
+      // "postgres:" alone: the options say where
+      return postgres(restOf(url) === "" ? options : { ...without("postgres", options, "url"), url });
+    },
+  },
   redis: {
     schemes: ["redis", "rediss"],
     client: { module: "redis", install: "npm install redis" },
@@ -28,6 +37,15 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
       const { redis } = await import("./drivers/redis/index.ts");
       // "redis:" alone: the options say where
       return redis(restOf(url) === "" ? options : { ...without("redis", options, "url"), url });
+    },
+  },
+  rabbitmq: {
+    schemes: ["amqp", "amqps"],
+    client: { module: "amqplib", install: "npm install amqplib" },
+    load: async (url, options) => {
+      const { rabbitmq } = await import("./drivers/rabbitmq/index.ts");
+      // "amqp:" alone: the options say where
+      return rabbitmq(restOf(url) === "" ? options : { ...without("rabbitmq", options, "url"), url });
     },
   },
   sqlite: {
@@ -50,6 +68,16 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
       return nats(/^nats:(?:\/\/)?$/i.test(url) ? options : { servers: url, ...without("nats", options, "servers") });
     },
   },
+  kafka: {
+    schemes: ["kafka", "kafkas"],
+    client: { module: "@platformatic/kafka", install: "npm install @platformatic/kafka@2.12.1" },
+    load: async (url, options) => {
+      const { kafka } = await import("./drivers/kafka/index.ts");
+      return kafka(
+        /^kafka:(?:\/\/)?$/i.test(url) ? options : { brokers: url, ...without("kafka", options, "brokers") },
+      );
+    },
+  },
 };
 
 export const driverNames: readonly string[] = Object.keys(drivers);
@@ -57,6 +85,8 @@ export const driverNames: readonly string[] = Object.keys(drivers);
 /** `rediss` is another way to reach `redis`. A scheme that is none stays as it is. */
 export const driverOf = (scheme: string): string =>
   driverNames.find((name) => drivers[name]?.schemes.includes(scheme)) ?? scheme;
+
+export const schemeOf = (url: string): string => /^[a-z][a-z0-9+.-]*(?=:)/i.exec(url)?.[0].toLowerCase() ?? "unknown";
 
 /** `sqlite:./bus.db`, `sqlite:/var/bus.db`, `sqlite:///var/bus.db` */
 const restOf = (url: string): string => url.slice(url.indexOf(":") + 1).replace(/^\/\/(?=\/)/, "");

@@ -19,7 +19,7 @@ import type {
   Subscription,
 } from "./handler.ts";
 import { defaultName, interestIn, interestInPattern } from "./interest.ts";
-import { batchShape, resolveSubscribe } from "./normalise.ts";
+import { batchShape, keyValueShape, resolveSubscribe } from "./normalise.ts";
 import {
   abortSignal,
   checkOptions,
@@ -33,7 +33,8 @@ import {
   text,
 } from "./option-check.ts";
 import { Lifecycle } from "./lifecycle.ts";
-import { lazyDeadLetters, lazyGroups, lazyStreams } from "./lazy-admin.ts";
+import type { KeyValue, KeyValueOptions } from "./key-value.ts";
+import { lazyDeadLetters, lazyGroups, lazyKeyValue, lazyStreams } from "./lazy-admin.ts";
 import type { Pulls } from "./pulls.ts";
 import type { PublishOutcome, Receipt } from "./receipt.ts";
 import type {
@@ -56,6 +57,8 @@ export class MessageBus implements Bus {
   readonly #core: Core;
   readonly #parts: Lifecycle;
   #pulls: Promise<Pulls> | undefined;
+  /** Ends what would go on for ever. */
+  readonly #closing = new AbortController();
 
   constructor(core: Core, driver: Driver) {
     const parts = new Lifecycle(core, driver);
@@ -301,6 +304,15 @@ export class MessageBus implements Bus {
     return withScope(scope, work);
   }
 
+  kv<T = unknown>(bucket: string, options: KeyValueOptions = {}): KeyValue<T> {
+    validateName("bucket", bucket);
+    checkOptions("kv", options, keyValueShape);
+    return lazyKeyValue(async () => {
+      const { BusKeyValue } = await import("./bus-key-value.ts");
+      return new BusKeyValue<T>(this.#core, this.#parts, this.#closing.signal, bucket, options);
+    });
+  }
+
   async health(
     options: { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Health> {
@@ -327,7 +339,9 @@ export class MessageBus implements Bus {
 
   close(options: { readonly timeoutMs?: number | undefined } = {}): Promise<{ readonly unfinished: number }> {
     const timeoutMs = closeTimeout("close", options);
-    return timeoutMs instanceof Error ? Promise.reject(timeoutMs) : this.#parts.close(timeoutMs);
+    if (timeoutMs instanceof Error) return Promise.reject(timeoutMs);
+    this.#closing.abort();
+    return this.#parts.close(timeoutMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -51,6 +51,7 @@ export interface ResolvedOptions {
     readonly compression: { readonly encoding: "gzip" | "zstd" | "br"; readonly thresholdBytes: number } | undefined;
     readonly foreign: readonly ForeignOptions[];
   };
+  readonly state: string | undefined;
   readonly correlateByItself: boolean;
   readonly logger: Logger | undefined;
   readonly connectTimeoutMs: number;
@@ -101,6 +102,7 @@ const busShape: Shape = {
   retry: record,
   publishing: record,
   wire: record,
+  state: text,
   correlate: oneOf("auto", "explicit"),
   logger: record,
   connectTimeoutMs: milliseconds,
@@ -221,6 +223,7 @@ export function resolveOptions(options: BusOptions, sections: readonly string[])
           : { encoding: wire.compression.encoding, thresholdBytes: wire.compression.thresholdBytes ?? 1_024 },
       foreign: wire.foreign ?? [],
     },
+    state: options.state,
     correlateByItself: options.correlate !== "explicit",
     logger,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
@@ -279,6 +282,8 @@ const subscribeShape: Shape = {
   signal: abortSignal,
 };
 export const batchShape: Shape = { maxSize: integer(1, 100_000), maxAgeMs: number(1, 2 ** 31 - 1) };
+const longestAgeMs = 100 * 365 * 24 * 3_600_000;
+export const keyValueShape: Shape = { maxAgeMs: number(1, longestAgeMs), encoding: oneOf("json", "bytes") };
 export const publishShape: Shape = {
   id: text,
   key: any, // checked where it is used, beside the definition's

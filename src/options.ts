@@ -1,6 +1,9 @@
 import type { Driver, StreamOptions } from "./driver.ts";
+import type { KafkaOptions } from "./drivers/kafka/kafka-options.ts";
 import type { MemoryOptions } from "./drivers/memory/options.ts";
 import type { NatsOptions } from "./drivers/nats/options.ts";
+import type { PostgresOptions } from "./drivers/postgres/options.ts";
+import type { RabbitMqOptions } from "./drivers/rabbitmq/options.ts";
 import type { RedisOptions } from "./drivers/redis/options.ts";
 import type { SqliteOptions } from "./drivers/sqlite/options.ts";
 import type { BusEvent, EventDefinition } from "./event.ts";
@@ -24,8 +27,14 @@ export interface DriverSections {
   readonly sqlite: Partial<SqliteOptions>;
   /** Of a url `nats:` or `tls:`, which gives the servers and may give the login. @default none */
   readonly nats: NatsOptions;
+  /** Of a url `amqp:` or `amqps:`, which gives the server and may give the login. @default none */
+  readonly rabbitmq: RabbitMqOptions;
   /** Of a url `redis:` or `rediss:`, which gives the server and may give the login. @default none */
   readonly redis: RedisOptions;
+  /** Of a url `kafka:` or `kafkas:`, which gives the brokers and may give the login. @default none */
+  readonly kafka: KafkaOptions;
+  /** Of a url `postgres:` or `postgresql:`, which gives the server and may give the login. @default none */
+  readonly postgres: PostgresOptions;
 }
 
 /** What `connect` takes instead of a url: the options with the url, or with a driver that was made by hand. */
@@ -52,6 +61,11 @@ export interface BusOptions extends Partial<Readonly<DriverSections>> {
   readonly publishing?: PublishPolicy | undefined;
   /** How events travel: format, compression, foreign systems. @default those of `WireOptions` */
   readonly wire?: WireOptions | undefined;
+  /**
+   * A url of a store for what the broker can't hold (`Capabilities.state` "none": Kafka, RabbitMQ): key-value. A file (`sqlite:`) serves the
+   * processes of one host; members on several are refused (BUS_INVALID_OPTION), and so is a driver with a store of its own. @default none
+   */
+  readonly state?: string | undefined;
   /** Correlation of publishes inside handlers: by itself, or through `delivery.publish`. @default "auto" */
   readonly correlate?: "auto" | "explicit" | undefined;
   /** One structured line for each thing that an operator wants to know. @default silent */

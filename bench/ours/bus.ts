@@ -35,7 +35,7 @@ export interface Place {
 /** One of its own on the driver. At a broker it is a prefix; what it stores there goes with the broker's reset. */
 export function freshPlace({ driver, directory, url }: Pick<Settings, "driver" | "directory" | "url">): Place {
   if (driver === "memory") return { url: "memory:" };
-  if (url !== undefined) return { url, prefix: `bench-${randomUUID()}` };
+  if (url !== undefined) return { url, prefix: `bench-${randomUUID().slice(0, 13)}` };
   if (driver !== "sqlite") throw new TypeError(`no bench for the driver ${driver}`);
   const folder = mkdtempSync(join(directory, "bus-"));
   return { url: `sqlite:${join(folder, "bus.db")}`, folder };
@@ -66,6 +66,11 @@ export async function withBus<T>(settings: Settings, work: (bus: Bus) => Promise
   try {
     return await work(bus);
   } finally {
+    // what RabbitMQ stores can't be listed from outside, so that the broker's reset would not find it
+    if (settings.driver === "rabbitmq") {
+      for (const { group } of await bus.groups.list()) await bus.groups.delete(group);
+      await bus.streams.delete("bench");
+    }
     await bus.close();
     removePlace(place);
   }

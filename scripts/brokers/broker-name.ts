@@ -1,10 +1,13 @@
 import type { BrokerKind } from "./broker-kind.ts";
 import type { Wanted } from "./find-broker.ts";
+import { kafka } from "./kafka.ts";
 import { nats } from "./nats.ts";
+import { postgres } from "./postgres.ts";
+import { rabbitmq } from "./rabbitmq.ts";
 import { redis } from "./redis.ts";
 
 /** One line for each broker. */
-const kinds = { nats, redis };
+const kinds = { nats, redis, postgres, rabbitmq, kafka };
 
 export type BrokerName = keyof typeof kinds;
 

@@ -3,7 +3,23 @@ import type { BrokerServer } from "./broker.ts";
 import type { ProcessState } from "./process-identity.ts";
 import type { Server } from "./server.ts";
 
-const readyMs = 60_000;
+const readyMs = 120_000; // of RabbitMQ and Kafka on a machine that has much else to do
+
+const taken = /address (?:already )?in use|EADDRINUSE/i;
+
+/**
+ * What it said last; before that that its port is taken, or else the first that it called an error, where much was said of the end
+ * itself: on its way there Kafka calls things errors that are none.
+ */
+function reason(log: string): string {
+  const lines = log.trimEnd().split("\n");
+  const last = Math.max(0, lines.length - 10);
+  const before = lines.slice(0, last);
+  const port = before.findIndex((line) => taken.test(line));
+  const error = port >= 0 ? port : before.findIndex((line) => /\b(?:ERROR|FATAL)\b/.test(line));
+  const first = error < 0 ? [] : [...lines.slice(error, Math.min(error + 5, last)), "…"];
+  return [...first, ...lines.slice(last)].join("\n");
+}
 
 /** A server that ended instead of getting ready. */
 export class ServerEnded extends Error {
@@ -11,8 +27,8 @@ export class ServerEnded extends Error {
   readonly portTaken: boolean;
 
   constructor(label: string, log: string) {
-    super(`${label} ended instead of starting:\n${log.trimEnd().split("\n").slice(-10).join("\n")}`);
-    this.portTaken = /address (?:already )?in use|EADDRINUSE/i.test(log);
+    super(`${label} ended instead of starting:\n${reason(log)}`);
+    this.portTaken = taken.test(log);
   }
 }
 
@@ -39,14 +55,17 @@ export class ControlledServer implements BrokerServer {
   }
 
   async #startNow(): Promise<void> {
+    const { length } = await this.logs();
     const before = await this.#readyLines();
     await this.#server.start();
     const from = performance.now();
+    const log = async (): Promise<string> => (await this.logs()).slice(length);
     while ((await this.#readyLines()) === before) {
       // In this order: what it said before it ended is in the log that is read afterwards.
       const ended = (await this.state()) === "down";
-      if (ended && (await this.#readyLines()) === before) throw new ServerEnded(this.#label, await this.logs());
-      if (performance.now() - from > readyMs) throw new Error(`${this.#label} was not ready within ${readyMs} ms`);
+      if (ended && (await this.#readyLines()) === before) throw new ServerEnded(this.#label, await log());
+      if (performance.now() - from > readyMs)
+        throw new Error(`${this.#label} was not ready within ${readyMs} ms:\n${reason(await log())}`);
       await sleep(10);
     }
   }

@@ -1,15 +1,25 @@
-import { accessSync, constants, existsSync, statSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { BrokerKind } from "./broker-kind.ts";
-import { command, lastLine } from "./command.ts";
+import { lastLine } from "./command.ts";
 import { findEngine, imageOf, pullImage } from "./container-engine.ts";
+import { isExecutable, judge, onPath } from "./executables.ts";
 import { cacheFolder } from "./folders.ts";
 import { type Installer, mayInstall } from "./installer.ts";
 import { withLock } from "./lock.ts";
+import { canRunAs } from "./unprivileged.ts";
 
 /** What a broker of our own is started from. */
 export type Found =
-  | { readonly way: "executable"; readonly path: string; readonly version: string }
+  | {
+      readonly way: "executable";
+      readonly path: string;
+      readonly version: string;
+      /** See `BrokerKind.programs`. */
+      readonly programs?: readonly string[];
+      /** Beside what its plan says. */
+      readonly env?: Readonly<Record<string, string>>;
+    }
   | { readonly way: "container"; readonly engine: string; readonly image: string; readonly version: string };
 
 /** Which one is wanted. */
@@ -29,44 +39,6 @@ export function urlVariable({ kind, release }: Pick<Wanted, "kind" | "release">)
   return `OMNIBUS_TEST_${name.toUpperCase().replaceAll(/\W/g, "_")}_URL`;
 }
 
-/** Negative: `a` is the older. */
-function compareVersions(a: string, b: string): number {
-  const [left, right] = [a, b].map((version) => version.split(".").map(Number));
-  for (const at of [0, 1, 2]) if (left?.[at] !== right?.[at]) return (left?.[at] ?? 0) - (right?.[at] ?? 0);
-  return 0;
-}
-
-const isExecutable = (path: string): boolean => {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
-};
-
-/** Servers are often where only root's path leads. */
-function onPath(executable: string): readonly string[] {
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin"];
-  return [...new Set(folders.filter((folder) => folder !== "").map((folder) => resolve(folder, executable)))].filter(
-    isExecutable,
-  );
-}
-
-type Judged = { readonly found: Found } | { readonly refused: string };
-
-/** A binary is taken when it runs, is not older than the minimum, and is of the release where one was asked for. */
-async function judge({ kind, release }: Wanted, path: string): Promise<Judged> {
-  const { ok, output } = await command(path, kind.versionArgs, { timeoutMs: 10_000 });
-  const version = /\d+\.\d+(?:\.\d+)?/.exec(output)?.[0];
-  if (!ok || version === undefined) return { refused: `${path} does not tell its version` };
-  if (compareVersions(version, kind.minimum) < 0) {
-    return { refused: `${path} is ${version}, and ${kind.minimum} is the lowest that works` };
-  }
-  if (release !== "newest" && !version.startsWith(`${release}.`)) return { refused: `${path} is ${version}` };
-  return { found: { way: "executable", path, version } };
-}
-
 /** A variant is ours to configure. */
 export const takesUrl = ({ kind, variant }: Wanted): boolean => variant === kind.variants[0];
 
@@ -80,6 +52,7 @@ export function givenUrl(wanted: Wanted): { readonly url: string; readonly varia
 /** Why not, if not. */
 async function inContainer(wanted: Wanted, say: (line: string) => void): Promise<Found | string> {
   const { kind, release, variant } = wanted;
+  if (kind.inContainers === false) return `${kind.name} is not run in containers`;
   if (kind.ports(variant).length > 1) return "several servers don't run in containers"; // they would have to meet
   const engine = await findEngine();
   if (engine === undefined) return "no docker or podman answers";
@@ -89,34 +62,49 @@ async function inContainer(wanted: Wanted, say: (line: string) => void): Promise
   return failed === undefined ? { way: "container", engine, image, version } : `${engine} has no ${image}: ${failed}`;
 }
 
+/** Of those that are there the first that is taken; else why each was refused. */
+async function onDisk(wanted: Wanted, installers: readonly Installer[]): Promise<Found | readonly string[]> {
+  const { executable } = wanted.kind;
+  const refused: string[] = [];
+  for (const path of new Set([...onPath(executable), ...installers.map(({ path }) => path).filter(isExecutable)])) {
+    const judged = await judge(wanted, path);
+    if ("found" in judged) return judged.found;
+    refused.push(judged.refused);
+  }
+  return refused.length === 0 ? [`no ${executable} on the path`] : refused;
+}
+
 /**
  * What to start it from, in the order of docs/brokers.md; `say` is told what takes a while. Rejects with BrokerUnavailable
  * when every way is closed.
  */
 export async function findBroker(wanted: Wanted, say: (line: string) => void): Promise<Found> {
   const { kind, release, label } = wanted;
-  const tried: string[] = [];
+  const { executable, unprivileged = [] } = kind;
+  const asWhom = canRunAs(kind.unprivileged)
+    ? undefined
+    : `it refuses to run as root, and setpriv does not run it as ${unprivileged.join(" or ")}`;
   const installers = kind.installers(release);
-  const paths = [...onPath(kind.executable), ...installers.map(({ path }) => path).filter(isExecutable)];
-  for (const path of new Set(paths)) {
-    const judged = await judge(wanted, path);
-    if ("found" in judged) return judged.found;
-    tried.push(judged.refused);
-  }
-  if (paths.length === 0) tried.push(`no ${kind.executable} on the path`);
+  const tried: string[] = [];
+
+  const there = asWhom === undefined ? await onDisk(wanted, installers) : [asWhom];
+  if ("way" in there) return there;
+  tried.push(...there);
 
   const contained = await inContainer(wanted, say);
   if (typeof contained !== "string") return contained;
   tried.push(contained);
 
-  const wasInstalled = mayInstall() ? await installOne(wanted, installers, say) : "installing was not asked for";
-  if (typeof wasInstalled !== "string") return wasInstalled;
-  tried.push(wasInstalled);
+  if (asWhom === undefined) {
+    const wasInstalled = mayInstall() ? await installOne(wanted, installers, say) : "installing was not asked for";
+    if (typeof wasInstalled !== "string") return wasInstalled;
+    tried.push(wasInstalled);
+  }
   const version = release === "newest" ? `${kind.minimum} or newer` : (kind.releases[release] ?? release);
+  const install = `Set OMNIBUS_TEST_INSTALL=1 to install ${installers.map(({ what }) => what).join(" or ")}`;
+  const put = mayInstall() ? `Put ${executable} ${version} on the path` : install;
   const ways = [
-    mayInstall()
-      ? `Put ${kind.executable} ${version} on the path`
-      : `Set OMNIBUS_TEST_INSTALL=1 to install ${installers.map(({ what }) => what).join(" or ")}`,
+    asWhom === undefined ? put : "Start it as another user",
     ...(takesUrl(wanted) ? [`set ${urlVariable(wanted)} to its url`] : []),
   ];
   throw new BrokerUnavailable(`${label} can't be had: ${tried.join("; ")}. ${ways.join(", or ")}`);
@@ -130,16 +118,16 @@ async function installOne(
 ): Promise<Found | string> {
   const failures: string[] = [];
   return withLock(join(cacheFolder(), "lock"), async () => {
-    for (const { what, path, install } of installers) {
-      if (!existsSync(path)) {
-        say(`installs ${what}`);
-        const { ok, output } = await install();
+    for (const installer of installers) {
+      if (!existsSync(installer.path)) {
+        say(`installs ${installer.what}`);
+        const { ok, output } = await installer.install();
         if (!ok) {
-          failures.push(`${what}: ${lastLine(output)}`);
+          failures.push(`${installer.what}: ${lastLine(output)}`);
           continue;
         }
       }
-      const judged = await judge(wanted, path);
+      const judged = await judge(wanted, installer.path); // not asked for before: installing may decide it
       if ("found" in judged) return judged.found;
       failures.push(judged.refused);
     }

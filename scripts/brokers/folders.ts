@@ -9,6 +9,11 @@ export function cacheFolder(): string {
   return join(isAbsolute(base) ? base : join(homedir(), ".cache"), "omnibus", "brokers");
 }
 
+/** The same for what root installs and another user has to run: root's own home is closed to it. */
+export function openCacheFolder(): string {
+  return process.getuid?.() === 0 ? "/var/cache/omnibus/brokers" : cacheFolder();
+}
+
 /**
  * A folder for each broker that runs, with its record, configuration, data and log. Temporary, because that is what a test's
  * broker is; `OMNIBUS_BROKERS_DIR` puts it elsewhere. Refuses a folder that another user made where this one's should be, and

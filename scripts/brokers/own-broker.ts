@@ -2,16 +2,19 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { atExit } from "./at-exit.ts";
 import type { Broker, BrokerServer } from "./broker.ts";
-import type { BrokerKind, BrokerPlan, Login } from "./broker-kind.ts";
+import type { BrokerKind, BrokerPlan, Login, ServerPlan } from "./broker-kind.ts";
 import { type Certificates, certificatesIn, makeCertificates } from "./certificates.ts";
+import { containerCommand } from "./container-command.ts";
 import { ControlledServer } from "./controlled-server.ts";
-import { folderOf, type Instance, removeInstance, writeInstance } from "./instances.ts";
+import { folderOf, type Instance, programsOf, removeInstance, writeInstance } from "./instances.ts";
+import { prepareServer } from "./prepare-server.ts";
 import type { ProcessState } from "./process-identity.ts";
 import type { Server } from "./server.ts";
 import { containerFolder, ServerContainer } from "./server-container.ts";
 import { ServerProcess } from "./server-process.ts";
+import { asOneOf } from "./unprivileged.ts";
 
-const settleMs = 60_000;
+const settleMs = 120_000;
 
 /** A broker that was started here or by another process of this user: all that is known of it is in its record. */
 export class OwnBroker implements Broker {
@@ -20,12 +23,14 @@ export class OwnBroker implements Broker {
   readonly login: Login | undefined;
   readonly certificates: Certificates;
   readonly servers: readonly BrokerServer[];
+  readonly #kind: BrokerKind;
   readonly #plan: BrokerPlan;
   readonly #folder: string;
   #instance: Instance;
   #atExit: Disposable | undefined;
 
   constructor(kind: BrokerKind, instance: Instance) {
+    this.#kind = kind;
     this.#instance = instance;
     const { found, ports, variant, id } = instance;
     this.#folder = folderOf(id);
@@ -41,12 +46,13 @@ export class OwnBroker implements Broker {
     this.url = this.#plan.url;
     this.login = this.#plan.login;
     this.servers = this.#plan.servers.map(
-      ({ args }, at) =>
-        new ControlledServer(this.#server(kind, args, at), this.label, ports[at]?.[0] ?? 0, kind.readyLine),
+      (plan, at) => new ControlledServer(this.#server(plan, at), this.label, ports[at]?.[0] ?? 0, kind.readyLine),
     );
   }
 
-  #server(kind: BrokerKind, args: readonly string[], at: number): Server {
+  #server(plan: ServerPlan, at: number): Server {
+    const { env, leaves } = plan;
+    const { stopSignal, unprivileged } = this.#kind;
     const { found, id, ports, processes } = this.#instance;
     if (found.way === "container") {
       const { engine, image } = found;
@@ -55,15 +61,20 @@ export class OwnBroker implements Broker {
         engine,
         image,
         name: id,
-        entrypoint: kind.executable,
-        args,
+        ...containerCommand(this.#kind, plan, containerFolder),
+        env,
         port,
         folder: this.#folder,
       });
     }
+    const [executable, args] = asOneOf(unprivileged, found.path, plan.args);
     return new ServerProcess({
-      executable: found.path,
+      executable,
       args,
+      env: found.env === undefined ? env : { ...env, ...found.env },
+      leaves,
+      stopSignal,
+      programs: programsOf(found),
       folder: join(this.#folder, String(at + 1)),
       process: processes[at] ?? undefined,
       onStarted: (started) =>
@@ -113,6 +124,14 @@ export class OwnBroker implements Broker {
     }
   }
 
+  /** One after the other: the second may be made from the first. */
+  async #prepare(): Promise<void> {
+    const { found } = this.#instance;
+    if (found.way !== "executable") return; // a container does it by itself
+    for (const [at, plan] of this.#plan.servers.entries())
+      await prepareServer(this.#kind, plan, join(this.#folder, String(at + 1)), found.path);
+  }
+
   /** For the one that made the record; whoever only looks at a broker must not end it. */
   endWithThisProcess(): void {
     this.#atExit = atExit(() => removeInstance(this.#instance));
@@ -126,6 +145,7 @@ export class OwnBroker implements Broker {
 
   async start(): Promise<void> {
     this.#writeFiles();
+    await this.#prepare();
     await this.#all((server) => server.start());
     await this.#plan.settle?.(AbortSignal.timeout(settleMs));
   }

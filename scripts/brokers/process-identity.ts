@@ -62,15 +62,20 @@ export function stateOf({ pid, started }: ProcessIdentity): ProcessState {
 
 export const isAlive = (target: ProcessIdentity): boolean => stateOf(target) !== "down";
 
-/**
- * Signals the process and what it started in its group, if it is still the same one. The group's number is not used again as
- * long as one of its members lives.
- */
-export function signal(target: ProcessIdentity, name: NodeJS.Signals): void {
-  if (!isAlive(target)) return;
+/** False: there is none of that number, or no group of it. */
+function send(pid: number, name: NodeJS.Signals): boolean {
   try {
-    process.kill(-target.pid, name);
+    return process.kill(pid, name);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    return false;
   }
+}
+
+/**
+ * Signals the process, if it is still the same one, and with it the group that it leads, if it leads one. The group's number is
+ * not used again as long as one of its members lives.
+ */
+export function signal(target: ProcessIdentity, name: NodeJS.Signals): void {
+  if (isAlive(target) && !send(-target.pid, name)) send(target.pid, name);
 }

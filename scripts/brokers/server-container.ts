@@ -13,6 +13,8 @@ export interface ServerContainerOptions {
   readonly name: string;
   readonly entrypoint: string;
   readonly args: readonly string[];
+  /** Beside what the image sets. */
+  readonly env: Readonly<Record<string, string>> | undefined;
   readonly port: number;
   /** Copied into the container, rather than mounted: the engine may be on another machine, the user inside another. */
   readonly folder: string;
@@ -27,18 +29,19 @@ export class ServerContainer implements Server {
   }
 
   async start(): Promise<void> {
-    const { image, name, entrypoint, args, port, folder } = this.#options;
+    const { image, name, entrypoint, args, env = {}, port, folder } = this.#options;
     const { ok } = await this.#try("inspect", name);
     if (!ok) {
       const publish = ["--publish", `127.0.0.1:${port}:${port}`];
-      await this.#do("create", "--name", name, ...publish, "--entrypoint", entrypoint, image, ...args);
+      const variables = Object.entries(env).flatMap(([variable, value]) => ["--env", `${variable}=${value}`]);
+      await this.#do("create", "--name", name, ...publish, ...variables, "--entrypoint", entrypoint, image, ...args);
       await this.#do("cp", `${folder}/.`, `${name}:${containerFolder}`);
     }
     await this.#do("start", name);
   }
 
   async stop(): Promise<void> {
-    if ((await this.#unpaused()) !== "down") await this.#do("stop", "-t", "5", this.#options.name);
+    if ((await this.#unpaused()) !== "down") await this.#do("stop", "-t", "20", this.#options.name);
   }
 
   async kill(): Promise<void> {

@@ -4,7 +4,7 @@ import type { ProcessState } from "./process-identity.ts";
 export interface Server {
   /** Resolves when it was started, which is before it is ready. */
   start(): Promise<void>;
-  /** Asks it to end, and kills it when it has not within five seconds. */
+  /** Asks it to end, and kills it when it has not within twenty seconds. */
   stop(): Promise<void>;
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;

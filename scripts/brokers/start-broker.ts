@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type BrokerName, brokerKinds, type ReleaseOf, type VariantOf, wantedBroker } from "./broker-name.ts";
 import type { Broker } from "./broker.ts";
+import { withClassArchive } from "./class-archive.ts";
 import { ServerEnded } from "./controlled-server.ts";
-import { findBroker, givenUrl, type Wanted } from "./find-broker.ts";
+import { findBroker, type Found, givenUrl, type Wanted } from "./find-broker.ts";
 import { givenBroker } from "./given-broker.ts";
 import { type Instance, newInstance } from "./instances.ts";
 import { OwnBroker } from "./own-broker.ts";
@@ -18,11 +20,27 @@ export interface StartOptions<Name extends BrokerName> {
 }
 
 const portTries = 5;
+const archiveMs = 120_000; // seconds, and many of them where there is much else to do
+
+export async function startOwn(wanted: Wanted, say: (line: string) => void): Promise<OwnBroker> {
+  const found = await findBroker(wanted, say);
+  if (wanted.kind.onJava !== true) return startFrom(wanted, found);
+  const [plain = ""] = wanted.kind.variants;
+  const run = async (learning: Found): Promise<void> => {
+    const broker = await startFrom({ ...wanted, variant: plain }, learning);
+    try {
+      for (const pid of broker.pids) process.kill(pid, "SIGTERM"); // and not `stop`, which loses patience
+      const from = performance.now();
+      while ((await broker.state()) === "running" && performance.now() - from < archiveMs) await sleep(20);
+    } finally {
+      await broker[Symbol.asyncDispose]();
+    }
+  };
+  return startFrom(wanted, await withClassArchive(found, run, say));
+}
 
 /** Another process can take a port between our look and the server's. */
-export async function startOwn(wanted: Wanted, say: (line: string) => void): Promise<OwnBroker> {
-  const { kind, release, variant, label } = wanted;
-  const found = await findBroker(wanted, say);
+async function startFrom({ kind, release, variant, label }: Wanted, found: Found): Promise<OwnBroker> {
   for (let left = portTries - 1; ; left -= 1) {
     const record = { kind: kind.name, release, variant, label, found };
     const broker = new OwnBroker(kind, await newInstance(record, kind.ports(variant)));

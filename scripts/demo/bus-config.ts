@@ -1,4 +1,5 @@
 import type { BusConfig } from "../../src/index.ts";
+import { brokerOf } from "./broker-schemes.ts";
 
 export interface Target {
   readonly url: string;
@@ -20,11 +21,21 @@ const leaseMs = 2_000;
 /** Whoever types a wrong url need not wait for long. */
 const connectTimeoutMs = 5_000;
 
+/** The least that a Kafka allows as it comes. */
+const sessionTimeoutMs = 6_000;
+
+const leases = {
+  nats: { nats: { leaseMs } },
+  redis: { redis: { leaseMs } },
+  postgres: { postgres: { leaseMs } },
+  rabbitmq: { rabbitmq: { leaseMs } },
+  kafka: { kafka: { sessionTimeoutMs } },
+} as const satisfies Partial<Record<string, Partial<BusConfig>>>;
+
 /** Where only a lease tells that a worker is gone, and the url does not say how long. */
-function lease(url: string): Pick<BusConfig, "nats" | "redis"> {
-  if (/[?&]leaseMs=/u.test(url)) return {};
-  if (/^(?:nats|tls):/u.test(url)) return { nats: { leaseMs } };
-  return /^rediss?:/u.test(url) ? { redis: { leaseMs } } : {};
+function lease(url: string): Partial<BusConfig> {
+  const name = brokerOf(url);
+  return name === undefined || /[?&](?:leaseMs|sessionTimeoutMs)=/u.test(url) ? {} : leases[name];
 }
 
 /** One stream for the webhooks, as large as the run needs; in memory publishers wait for the handlers instead. */

@@ -1,4 +1,5 @@
 import type { BusError } from "../../src/index.ts";
+import { brokerOf, schemes } from "./broker-schemes.ts";
 
 const untrusted = new Set([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
@@ -10,12 +11,12 @@ const untrusted = new Set([
 
 /** What whoever gave this url can do about it, in a line; undefined: nothing beyond what the error says. */
 export function hint(error: BusError, url: string | undefined): string | undefined {
-  const scheme = /^[a-z]+(?=:)/iu.exec(url ?? "")?.[0].toLowerCase() ?? "";
-  const name = ({ nats: "nats", tls: "nats", redis: "redis", rediss: "redis" } as const)[scheme];
-  if (name === undefined) return undefined;
-  const plain = `${name}://`;
-  const secure = name === "nats" ? "tls://" : "rediss://";
-  const asksTls = `${scheme}://` === secure;
+  const name = brokerOf(url ?? "");
+  if (url === undefined || name === undefined) return undefined;
+  const secureScheme = schemes[name].secure;
+  const plain = `${schemes[name].plain}://`;
+  const secure = `${secureScheme ?? schemes[name].plain}://`;
+  const asksTls = secureScheme !== undefined && url.toLowerCase().startsWith(secure);
   const codes = codesOf(error);
   if (error.code === "BUS_AUTHENTICATION") {
     if (codes.some((code) => untrusted.has(code)))
@@ -30,7 +31,8 @@ export function hint(error: BusError, url: string | undefined): string | undefin
   // Redis says nothing to who speaks TLS to it without having any, and one that has it closes the connection to who does not
   const silent = codes.every((code) => code.startsWith("BUS_"));
   if (asksTls && silent) return `If it has no TLS: ${plain} instead of ${secure}.`;
-  if (!asksTls && codes.includes("ECONNRESET")) return `If it takes TLS alone: ${secure} instead of ${plain}.`;
+  if (!asksTls && secureScheme !== undefined && codes.includes("ECONNRESET"))
+    return `If it takes TLS alone: ${secure} instead of ${plain}.`;
   return `To have one: \`npm run demo -- ${name}\` starts it for the demo alone, \`npm run brokers -- start ${name}\` until you stop it.`;
 }
 

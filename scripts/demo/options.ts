@@ -15,7 +15,8 @@ export interface DemoOptions {
 
 export const usage = `npm run demo -- [broker] [options]
 
-  nats, redis          starts this broker for the run (name, name@release: docs/brokers.md); instead of --url
+  nats, redis, postgres, rabbitmq, kafka
+                       starts this broker for the run (name, name@release: docs/brokers.md); instead of --url
   --url <url>          any bus, for example nats://localhost or memory:   (default: SQLite in a temporary folder)
   --events <n>         how many webhooks                                  (default: 2,000)
   --repositories <n>   onto how many repositories                         (default: 500)

@@ -5,6 +5,7 @@ import { systemClock } from "../clock.ts";
 import type { Driver, DriverConnection, GroupSpec, OutMessage } from "../driver.ts";
 import type { BusConfig } from "../index.ts";
 import { loadDriver } from "../load-driver.ts";
+import { withState } from "../with-state.ts";
 import { within } from "./until.ts";
 
 /** The driver itself, without a bus before it: a counter-test asks both, because a bus refuses by what the driver declares. */
@@ -13,7 +14,8 @@ export class DriverEnd {
   readonly #driver: Driver;
 
   static async open(config: BusConfig): Promise<DriverEnd> {
-    const driver = "driver" in config ? config.driver : await loadDriver(config.url, { ...config });
+    const alone = "driver" in config ? config.driver : await loadDriver(config.url, { ...config });
+    const driver = config.state === undefined ? alone : withState(alone, config.state);
     const now = new Date();
     const id = randomUUID();
     const connection = await driver.connect({

@@ -49,6 +49,18 @@ describe("faults of one direction", () => {
     one.socket.destroy();
   });
 
+  it("option: FaultProxyOptions.rewriteReply is what clients get instead, of answers alone", async () => {
+    await using rewriting = await FaultProxy.start(echo.address, {
+      rewriteReply: (reply, port) =>
+        Buffer.from(Buffer.from(reply).toString().replace("00000", String(port).padStart(5, "0"))),
+    });
+    const one = echo.dial(rewriting);
+    one.socket.write("at 00000");
+    await untilSays(one, `at ${String(rewriting.port).padStart(5, "0")}`);
+    expect(echo.target.text).toBe("at 00000");
+    one.socket.destroy();
+  });
+
   it("option: FaultOptions.bytesPerSecond limits that direction; 0 holds all of it until it is taken off", async () => {
     const one = await echo.caller();
     echo.proxy.replies.set({ bytesPerSecond: 10_000 });

@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { checkOptions, integer, invalidOption } from "../option-check.ts";
+import { callable, checkOptions, integer, invalidOption } from "../option-check.ts";
 import { type FaultDirection, OneDirection } from "./fault-direction.ts";
 import { atReply, type SwallowOptions, Traps } from "./fault-traps.ts";
 import { ProxiedConnection } from "./proxied-connection.ts";
@@ -8,6 +8,8 @@ import { randomFor, seed as seedOfRun } from "./settings.ts";
 export interface FaultProxyOptions {
   /** What `jitterMs` is drawn from, for each connection and direction by itself. @default `OMNIBUS_SEED`, else any */
   readonly seed?: number | undefined;
+  /** What clients get instead of what the target answered, as long as that: where answers name the target's address, for clients to go to. @default as it is */
+  readonly rewriteReply?: ((reply: Uint8Array, proxyPort: number) => Uint8Array) | undefined;
 }
 
 const host = "127.0.0.1";
@@ -47,7 +49,7 @@ export class FaultProxy implements AsyncDisposable {
   #accepted = 0;
   #closed = false;
 
-  private constructor(target: string, seed: number) {
+  private constructor(target: string, seed: number, rewrite: FaultProxyOptions["rewriteReply"]) {
     const requests = new OneDirection("requests", this.#traps);
     const replies = new OneDirection("replies", this.#traps);
     this.requests = requests;
@@ -57,7 +59,13 @@ export class FaultProxy implements AsyncDisposable {
       const number = (this.#accepted += 1);
       const random = ({ name }: OneDirection): (() => number) => randomFor(`${name} of connection ${number}`, seed);
       const server = connect({ ...this.#target, allowHalfOpen: true });
-      const connection = new ProxiedConnection(client, server, { requests, replies, traps: this.#traps, random });
+      const rewriteReply = (reply: Buffer): Buffer => {
+        if (rewrite === undefined) return reply;
+        const { buffer, byteOffset, byteLength } = rewrite(reply, this.#port);
+        return Buffer.from(buffer, byteOffset, byteLength);
+      };
+      const line = { requests, replies, traps: this.#traps, random, rewriteReply };
+      const connection = new ProxiedConnection(client, server, line);
       this.#connections.add(connection);
       void connection.closed.then(() => this.#connections.delete(connection));
     };
@@ -65,8 +73,8 @@ export class FaultProxy implements AsyncDisposable {
 
   /** Listens on a free port of 127.0.0.1. The target is `host:port` or a url with a port; it need not be there yet. */
   static async start(target: string, options: FaultProxyOptions = {}): Promise<FaultProxy> {
-    checkOptions("FaultProxy", options, { seed: integer(0) });
-    const proxy = new FaultProxy(target, options.seed ?? seedOfRun);
+    checkOptions("FaultProxy", options, { seed: integer(0), rewriteReply: callable });
+    const proxy = new FaultProxy(target, options.seed ?? seedOfRun, options.rewriteReply);
     await proxy.up();
     return proxy;
   }

@@ -57,8 +57,23 @@ export function faultTests({ test }: Suite): void {
 
   test(
     {
+      name: "leaves it to the driver to try again where that does it by itself",
+      needs: ["own driver"],
+      lacks: "publish retry",
+    },
+    async (lab) => {
+      const tries: string[] = [];
+      const retry = { maxAttempts: 4, backoff: { baseMs: 1 } };
+      const bus = await faultyBus(lab, { refuse: ({ id }) => tries.push(id) > 0 }, { publishing: { retry } });
+      await assert.rejects(bus.publish(lab.event(), { n: 1 }));
+      assert.equal(tries.length, 1);
+    },
+  );
+
+  test(
+    {
       name: "publishes again with the same id when it was refused for now, and only then resolves",
-      needs: ["own driver", "groups", "replay"],
+      needs: ["publish retry", "own driver", "groups", "replay"],
     },
     async (lab) => {
       const tries: string[] = [];
@@ -81,7 +96,7 @@ export function faultTests({ test }: Suite): void {
   test(
     {
       name: "says rejected after the last try that was refused, and nothing is stored",
-      needs: ["own driver", "groups", "replay"],
+      needs: ["publish retry", "own driver", "groups", "replay"],
     },
     async (lab) => {
       const tries: string[] = [];

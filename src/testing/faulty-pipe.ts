@@ -16,6 +16,8 @@ interface Item {
 
 /** What a pipe can't do itself, because it takes both sockets. */
 export interface PipeOwner {
+  /** What goes on instead. */
+  took(bytes: Buffer): Buffer;
   look(piece: Buffer): Sprung | undefined;
   /** Resets both sides. */
   reset(): void;
@@ -45,7 +47,7 @@ export class FaultyPipe {
     this.#direction = direction;
     this.#random = random;
     this.#owner = owner;
-    from.on("data", (bytes: Buffer) => this.#arrive(bytes));
+    from.on("data", (bytes: Buffer) => this.#arrive(owner.took(bytes)));
     from.on("end", () => this.#arrive("end"));
     from.on("error", () => this.#arrive("reset"));
     direction.changed.add(this.#pump);

@@ -89,6 +89,7 @@ async function runOverUnread(
   lab: Lab,
   { messages, maxMessages }: { readonly messages: number; readonly maxMessages: number },
   told: (bus: Bus) => (reader: string) => number,
+  bounds: "the stream" | "each group",
 ): Promise<readonly number[]> {
   const name = lab.group("ring");
   const publisher = await lab.bus({
@@ -105,8 +106,12 @@ async function runOverUnread(
   await runs.until(maxMessages / 2);
   await until(() => losses[1](lab.group()) > 0, "the first to be told");
   await second.subscribe(item, runs.handler("second"), { group: lab.group() });
-  await runs.silence(lab.quietMs);
-  runs.assertOnce(upTo(messages).filter((n) => n >= messages - maxMessages && n % 2 === 0));
+  if (bounds === "the stream") await runs.silence(lab.quietMs);
+  else await runs.quiet(lab.quietMs);
+  const read = upTo(messages).filter((n) => n % 2 === 0);
+  const kept = read.filter((n) => n >= messages - maxMessages);
+  runs.assertOnce(bounds === "the stream" ? kept : read.slice(-Math.max(runs.handled.length, kept.length)));
+  assert.ok(runs.handled.length <= maxMessages, `${runs.handled.length} are handled`);
   return losses.map((lost) => lost(lab.group()));
 }
 
@@ -179,7 +184,7 @@ export function lossTests({ test }: Suite): void {
     },
     async (lab, parameters) => {
       const { messages, maxMessages } = parameters;
-      const told = await runOverUnread(lab, parameters, lossesOf);
+      const told = await runOverUnread(lab, parameters, lossesOf, "the stream");
       assert.deepEqual(told, [0, (messages - maxMessages) / 2, 0]);
     },
   );
@@ -192,7 +197,8 @@ export function lossTests({ test }: Suite): void {
       short: { messages: 30, maxMessages: 10 },
     },
     async (lab, parameters) => {
-      const [publisher, first, second] = await runOverUnread(lab, parameters, timesOf);
+      // a broker that doesn't count may bound what each group has of the stream
+      const [publisher, first, second] = await runOverUnread(lab, parameters, timesOf, "each group");
       assert.deepEqual([publisher, second], [0, 0]);
       assert.ok(first !== undefined && first > 0);
     },

@@ -9,6 +9,7 @@ export interface ProxiedLine {
   readonly traps: Traps;
   /** Numbers from 0 to 1 for one direction of one connection. */
   readonly random: (direction: OneDirection) => () => number;
+  readonly rewriteReply: (reply: Buffer) => Buffer;
 }
 
 /** libuv before 1.52 (Node 22) takes data and a reset that it meets at once for data and an end. */
@@ -22,13 +23,14 @@ export class ProxiedConnection {
   /** Resolves when both sockets are closed. */
   readonly closed: Promise<unknown>;
 
-  constructor(client: Socket, target: Socket, { requests, replies, traps, random }: ProxiedLine) {
+  constructor(client: Socket, target: Socket, { requests, replies, traps, random, rewriteReply }: ProxiedLine) {
     this.#client = client;
     this.#target = target;
     for (const socket of [client, target]) socket.setNoDelay(true).unref();
     this.closed = Promise.all([client, target].map((socket) => new Promise((done) => void socket.once("close", done))));
     const pipe = (from: Socket, to: Socket, direction: OneDirection): FaultyPipe =>
       new FaultyPipe(from, to, direction, random(direction), {
+        took: (bytes) => (direction === replies ? rewriteReply(bytes) : bytes),
         look: (piece) => traps.look(this, direction.name, piece),
         reset: () => this.reset(),
         cut: (done) => this.cut(done),

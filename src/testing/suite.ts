@@ -9,6 +9,7 @@ export type Need =
   | "replay"
   | "order"
   | "publish order"
+  | "publish retry"
   | "delay"
   | "dedupe"
   | "no-responder"
@@ -59,6 +60,8 @@ export function lack(need: Need, { capabilities, unsupported, restart, ownDriver
       return capabilities[need] ? undefined : declares(need);
     case "publish order":
       return capabilities.publishOrder === "best-effort" ? declares("publishOrder") : undefined;
+    case "publish retry":
+      return capabilities.publishRetry === "driver" ? declares("publishRetry") : undefined;
     case "fencing":
       return capabilities.fencing === "all" ? undefined : declares("fencing");
     case "ordered fencing":

@@ -12,6 +12,7 @@ import { groupLifeTests } from "./group-life.ts";
 import { groupTests } from "./groups.ts";
 import { handOnTests } from "./hand-on.ts";
 import { handlingTests } from "./handling.ts";
+import { keyValueTests } from "./key-value.ts";
 import { looserOrderTests } from "./looser-order.ts";
 import { lossTests } from "./losses.ts";
 import { membershipTests } from "./membership.ts";
@@ -55,6 +56,7 @@ export const topics: Readonly<Record<string, (suite: Suite) => void>> = {
   "what a group has before it": groupInfoTests,
   statistics: statisticsTests,
   closing: closingTests,
+  "key-value": keyValueTests,
   recovery: recoveryTests,
   faults: faultTests,
   "what is declared": abilityTests,

@@ -137,10 +137,10 @@ describe("figures", () => {
 
 describe("the options of the bench", () => {
   it("take one driver or several, in their own order", () => {
-    expect(benchOptions([])?.drivers).toEqual(["memory", "sqlite", "nats", "redis"]);
+    expect(benchOptions([])?.drivers).toEqual(["memory", "sqlite", "postgres", "nats", "redis", "rabbitmq", "kafka"]);
     expect(benchOptions(["--driver", "nats"])?.drivers).toEqual(["nats"]);
     expect(benchOptions(["--driver", "redis", "--driver", "memory"])?.drivers).toEqual(["memory", "redis"]);
-    expect(() => benchOptions(["--driver", "nats", "--driver", "kafka"])).toThrow(/--driver must be one of memory, /);
+    expect(() => benchOptions(["--driver", "nats", "--driver", "pigeon"])).toThrow(/--driver must be one of memory, /);
   });
 
   it("write the page of a whole run only", () => {

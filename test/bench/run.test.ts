@@ -31,10 +31,13 @@ describe("a run of the bench", () => {
     ["sqlite", "publish and handle"],
     ["nats", "publish and handle, order: none"],
     ["redis", "publish and handle, order: none"],
+    ["postgres", "publish and handle, order: none"],
+    ["rabbitmq", "publish and handle, order: none"],
+    ["kafka", "publish and handle, order: none"],
   ];
   for (const [driver, only] of rows) {
     it(`measures both sides on ${driver}`, { timeout: 60_000 }, async ({ skip }) => {
-      const isBroker = driver === "nats" || driver === "redis";
+      const isBroker = driver !== "memory" && driver !== "sqlite";
       const report = await driverReport(driver, quick(only), silent);
       if (report.missing !== undefined && !required.includes(driver)) skip(report.missing);
       expect(omissions(report)).toEqual([]);
@@ -42,7 +45,8 @@ describe("a run of the bench", () => {
       const [{ row }] = report.measured as [(typeof report.measured)[number]];
       for (const { min, max } of [row.ours, row.bare, row.ratio]) expect(0 < min && min <= max && max < 1e9).toBe(true);
       expect(Math.min(row.cpuMicros.ours, row.cpuMicros.bare)).toBeGreaterThan(0);
-      if (isBroker) expect(served(report.broker!)).toMatch(/^\w+-server \d+\.\d+\.\d+, client \S+ \d.*; .*one server/);
+      if (isBroker)
+        expect(served(report.broker!)).toMatch(/^[\w-]+ \d+\.\d+[\d.]*\b.*, client \S+ \d.*; .*one (?:server|broker)/);
       else expect(report.broker).toBeUndefined();
     });
   }
@@ -70,7 +74,7 @@ describe("a run of the bench", () => {
     expect(measured).toHaveLength(1);
   });
 
-  for (const driver of ["nats", "redis"] as const) {
+  for (const driver of ["nats", "redis", "postgres", "kafka"] as const) {
     it(`starts each round on a ${driver} that holds nothing`, { timeout: 60_000 }, async ({ skip }) => {
       const broker = await benchBroker(driver).catch((error: unknown) => {
         if (error instanceof BrokerUnavailable && !required.includes(driver)) skip(error.message);

@@ -4,13 +4,15 @@ import { command as runCommand } from "../../scripts/brokers/command.ts";
 import { parseCommandLine } from "../../scripts/brokers/command-line.ts";
 import { listInstances } from "../../scripts/brokers/instances.ts";
 import { isAlive } from "../../scripts/brokers/process-identity.ts";
+import { membersOf } from "../../scripts/brokers/server-family.ts";
 import { redisCommand } from "../../scripts/brokers/redis-command.ts";
 import { startBroker } from "../../scripts/brokers/start-broker.ts";
 import { brokersHome } from "../support/brokers-home.ts";
 import { fakeExecutable, temporaryFolder } from "../support/fake-executable.ts";
-import { testBroker } from "../support/test-broker.ts";
+import { hasBroker, testBroker } from "../support/test-broker.ts";
+import { hands } from "./hands.ts";
 
-brokersHome();
+const home = brokersHome();
 const available = await testBroker("redis", { own: true });
 const program = new URL("../../scripts/brokers/main.ts", import.meta.url).pathname;
 
@@ -86,6 +88,43 @@ describe.skipIf(available === undefined)("npm run brokers", () => {
   });
 });
 
+const slow = ["postgres", "rabbitmq", "kafka"] as const;
+const hasAll = (await Promise.all(slow.map(hasBroker))).every(Boolean);
+
+it.runIf(hasAll)(
+  "several are started by one command, each once, and stopped by one",
+  { timeout: 180_000 },
+  async () => {
+    const env = Object.fromEntries(slow.map((name) => [`OMNIBUS_TEST_${name.toUpperCase()}_URL`, ""]));
+    const lines = async (): Promise<readonly string[]> =>
+      (await brokersWith(env, "start", ...slow, "--env")).split("\n");
+    const started = await lines();
+    expect(started.toSorted()).toEqual([
+      expect.stringMatching(/^OMNIBUS_TEST_KAFKA_URL=kafka:\/\/127\.0\.0\.1:\d+$/),
+      expect.stringMatching(/^OMNIBUS_TEST_POSTGRES_URL=postgres:\/\/omnibus@127\.0\.0\.1:\d+\/postgres$/),
+      expect.stringMatching(/^OMNIBUS_TEST_RABBITMQ_URL=amqp:\/\/127\.0\.0\.1:\d+$/),
+    ]);
+    for (const name of slow) {
+      const url = started.find((line) => line.includes(name.toUpperCase()))?.replace(/^\w+=/, "") ?? "";
+      await hands[name].ask(port(url));
+    }
+    expect((await lines()).toSorted()).toEqual(started.toSorted());
+    const kept = listInstances().filter(({ owner }) => owner === null);
+    const processes = membersOf({
+      started: kept.flatMap((each) => each.processes).filter((each) => each !== null),
+      folder: home,
+      programs: [],
+    });
+    expect(processes.length).toBeGreaterThan(slow.length);
+    expect((await brokers("stop")).replace("stopped ", "").split(", ").toSorted()).toEqual([
+      "kafka",
+      "postgres",
+      "rabbitmq",
+    ]);
+    expect(processes.filter(isAlive)).toEqual([]);
+  },
+);
+
 it("says in one line what can't be had, and fails", async () => {
   const env = {
     PATH: fakeExecutable("nats-server", `echo "nats-server: v2.9.10"`),
@@ -113,7 +152,7 @@ describe("its command line", () => {
     [["begin", "nats"], "there is no command begin"],
     [["start"], "start which broker?"],
     [["kill"], "kill which broker?"],
-    [["start", "pigeons"], "there is no broker pigeons: nats, redis"],
+    [["start", "pigeons"], "there is no broker pigeons: nats, redis, postgres, rabbitmq, kafka"],
     [["start", "nats@1.0"], "there is no nats@1.0: newest, 2.10"],
     [["start", "redis/nkey"], "there is no redis/nkey: plain, "],
     [["start", "toString"], "there is no broker toString"],

@@ -3,17 +3,26 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Instance } from "../../scripts/brokers/instances.ts";
-import { identify, type ProcessIdentity } from "../../scripts/brokers/process-identity.ts";
+import type { BrokerName } from "../../scripts/brokers/broker-name.ts";
+import { type Instance, sweepInstances } from "../../scripts/brokers/instances.ts";
+import { identify, isAlive, type ProcessIdentity } from "../../scripts/brokers/process-identity.ts";
+import { membersOf } from "../../scripts/brokers/server-family.ts";
 import { startBroker } from "../../scripts/brokers/start-broker.ts";
 import { until, within } from "../../src/testing/until.ts";
 import { brokersHome } from "../support/brokers-home.ts";
 import { fakeExecutable } from "../support/fake-executable.ts";
 import { LineSocket } from "../support/line-socket.ts";
-import { testBroker } from "../support/test-broker.ts";
+import { hasBroker } from "../support/test-broker.ts";
+import { hands, isGone } from "./hands.ts";
 
 const home = brokersHome();
-const available = await testBroker("nats", { own: true });
+const has: Record<BrokerName, boolean> = {
+  nats: await hasBroker("nats"),
+  redis: await hasBroker("redis"),
+  postgres: await hasBroker("postgres"),
+  rabbitmq: await hasBroker("rabbitmq"),
+  kafka: await hasBroker("kafka"),
+};
 const command = new URL("../../scripts/brokers/main.ts", import.meta.url).pathname;
 
 const children: ChildProcess[] = [];
@@ -30,11 +39,12 @@ function run(script: string, args: readonly string[], env: Readonly<Record<strin
   return child;
 }
 
-const starter = (...args: readonly string[]): ChildProcess =>
-  run(new URL("starter.ts", import.meta.url).pathname, ["nats", ...args]);
+const starterOf = (name: BrokerName, ...args: readonly string[]): ChildProcess =>
+  run(new URL("starter.ts", import.meta.url).pathname, [name, ...args]);
+const starter = (...args: readonly string[]): ChildProcess => starterOf("nats", ...args);
 
-async function portOf(child: ChildProcess): Promise<number> {
-  const [line] = (await within(once(child.stdout!, "data"), "the url")) as [Buffer];
+async function portOf(child: ChildProcess, withinMs?: number): Promise<number> {
+  const [line] = (await within(once(child.stdout!, "data"), "the url", withinMs)) as [Buffer];
   return Number(new URL(line.toString().trim()).port);
 }
 
@@ -67,7 +77,38 @@ async function crashed(child: ChildProcess, change: Partial<Instance> = {}): Pro
   return changed;
 }
 
-describe.skipIf(available === undefined)("what a process started", () => {
+describe.each(["redis", "postgres", "rabbitmq", "kafka"] as const)("%s: what a process started", (name) => {
+  const { timeout } = hands[name];
+  /** Of its server, which may be many. */
+  const processesOf = ({ processes }: Instance): readonly ProcessIdentity[] =>
+    membersOf({ started: processes.filter((each) => each !== null), folder: home, programs: [] });
+
+  it.runIf(has[name])("ends with it, all of its processes: SIGINT", { timeout }, async () => {
+    const child = starterOf(name);
+    const exited = once(child, "exit");
+    const port = await portOf(child, timeout);
+    const processes = processesOf(ownedBy(child)!);
+    child.kill("SIGINT");
+    expect(await within(exited, "its end")).toEqual([null, "SIGINT"]);
+    expect(ownedBy(child)).toBeUndefined();
+    await until(() => !processes.some(isAlive), "the end of all its processes");
+    expect(await isGone(name, port)).toBe(true);
+  });
+
+  it.runIf(has[name])("is ended, all of its processes, when it was killed, noted or not", { timeout }, async () => {
+    const child = starterOf(name);
+    const port = await portOf(child, timeout);
+    const processes = processesOf(ownedBy(child)!);
+    const { id } = await crashed(child, process.platform === "linux" ? { processes: [null] } : {});
+    await hands[name].ask(port); // nobody else could
+    await sweepInstances(); // as every start does
+    await until(() => !processes.some(isAlive), "the end of all its processes");
+    expect(await isGone(name, port)).toBe(true);
+    expect(readdirSync(home)).not.toContain(id);
+  });
+});
+
+describe.runIf(has.nats)("what a process started", () => {
   it.each([
     { how: "SIGINT", code: null, name: "SIGINT" },
     { how: "SIGTERM", code: null, name: "SIGTERM" },

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { wantedBroker } from "../../scripts/brokers/broker-name.ts";
 import { BrokerUnavailable, findBroker, type Found, type Wanted } from "../../scripts/brokers/find-broker.ts";
 import { listInstances, sweepInstances, writeInstance } from "../../scripts/brokers/instances.ts";
-import { mayInstall } from "../../scripts/brokers/installer.ts";
+import { type Installer, mayInstall } from "../../scripts/brokers/installer.ts";
 import { startBroker } from "../../scripts/brokers/start-broker.ts";
 import { brokersHome } from "../support/brokers-home.ts";
 import { fakeExecutable, temporaryFolder } from "../support/fake-executable.ts";
@@ -64,6 +64,30 @@ describe("a binary on the path", () => {
     expect(await find("2.10")).toMatchObject({ version: "2.10.5" });
   });
 
+  it.each([
+    ["redis", "Redis server v=6.2.14 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64", "6.2.14, and 7.0.0"],
+    ["postgres", "postgres (PostgreSQL) 14.9 (Debian 14.9-1.pgdg120+1)", "14.9, and 15.0"],
+    ["kafka", "4.0.1 (Commit:0123456789abcdef)", "4.0.1, and 4.1.0"],
+  ] as const)("of %s is known by what it says of itself", async (name, says, refused) => {
+    const other = wantedBroker(name);
+    const fake = { ...other.kind, executable: "omnibus-fake-server", installers: () => [], unprivileged: undefined };
+    path(fakeExecutable("omnibus-fake-server", `echo "${says}"`));
+    vi.stubEnv(`OMNIBUS_TEST_${name.toUpperCase()}_URL`, "");
+    await expect(findBroker({ ...other, kind: fake }, () => {})).rejects.toThrow(
+      `is ${refused} is the lowest that works`,
+    );
+  });
+
+  it.runIf(process.getuid?.() === 0)("is not run as root when it refuses to, nor installed for nothing", async () => {
+    vi.stubEnv("OMNIBUS_TEST_INSTALL", "1");
+    path(server("2.15.0"));
+    const { kind, ...rest } = wanted();
+    const refusing = { ...rest, kind: { ...kind, unprivileged: ["omnibus-nobody", "omnibus-no-one"] } };
+    await expect(findBroker(refusing, () => {})).rejects.toThrow(
+      /^nats can't be had: it refuses to run as root, and setpriv does not run it as omnibus-nobody or omnibus-no-one; no docker or podman answers\. Start it as another user, or set OMNIBUS_TEST_NATS_URL to its url$/,
+    );
+  });
+
   it("is refused when it does not run", async () => {
     path(fakeExecutable("omnibus-fake-server", "exit 1"));
     await expect(find()).rejects.toThrow("does not tell its version");
@@ -113,6 +137,12 @@ describe("a url in the environment", () => {
     await using broker = await startBroker("nats");
     expect([broker.url, broker.own]).toEqual(["nats://elsewhere.example:4222", false]);
     await expect(broker.kill()).rejects.toThrow("nats was given by OMNIBUS_TEST_NATS_URL and is not ours to control");
+  });
+
+  it.each(["redis", "postgres", "rabbitmq", "kafka"] as const)("is taken for %s too", async (name) => {
+    vi.stubEnv(`OMNIBUS_TEST_${name.toUpperCase()}_URL`, "them://elsewhere.example");
+    await using broker = await startBroker(name);
+    expect([broker.url, broker.own]).toEqual(["them://elsewhere.example", false]);
   });
 
   it("is of its release alone, and of no variant", async () => {
@@ -173,6 +203,25 @@ mkdir "$to/bin" && printf '#!/bin/sh\\necho "nats-server: v2.15.1"\\n' > "$to/bi
       ),
     );
     expect(await find()).toMatchObject({ way: "executable", version: "2.15.1" });
+  });
+
+  it("may decide where it is found", async () => {
+    vi.stubEnv("OMNIBUS_TEST_INSTALL", "1");
+    let at = "/nowhere";
+    const late: Installer = {
+      what: "a package",
+      get path() {
+        return join(at, "omnibus-fake-server");
+      },
+      install: async () => {
+        at = server("2.15.2");
+        return { ok: true, output: "" };
+      },
+    };
+    const { kind, ...rest } = wanted();
+    expect(await findBroker({ ...rest, kind: { ...kind, installers: () => [late] } }, () => {})).toMatchObject({
+      path: join(at, "omnibus-fake-server"),
+    });
   });
 
   it("says why when it fails, and leaves nothing half done", async () => {

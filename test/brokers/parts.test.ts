@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -8,10 +8,12 @@ import { describe, expect, it } from "vitest";
 import { withoutAutoStart } from "../../scripts/brokers/auto-start.ts";
 import { command } from "../../scripts/brokers/command.ts";
 import { imageOf } from "../../scripts/brokers/container-engine.ts";
+import { ServerEnded } from "../../scripts/brokers/controlled-server.ts";
 import { freePorts } from "../../scripts/brokers/free-ports.ts";
 import { withLock } from "../../scripts/brokers/lock.ts";
 import { identify, isAlive, signal, stateOf } from "../../scripts/brokers/process-identity.ts";
-import { within } from "../../src/testing/until.ts";
+import { killFamily, membersOf } from "../../scripts/brokers/server-family.ts";
+import { until, within } from "../../src/testing/until.ts";
 import { fakeExecutable, temporaryFolder } from "../support/fake-executable.ts";
 
 describe("withLock", () => {
@@ -78,10 +80,63 @@ describe("the identity of a process", () => {
     expect([name, stateOf(real), identify(real.pid)]).toEqual(["SIGKILL", "down", undefined]);
   });
 
+  it("reaches one that leads no group, and nobody else of its group", async () => {
+    const child = spawn("sleep", ["60"]); // in this process's
+    const it = identify(child.pid ?? 0);
+    if (it === undefined) throw new Error("it is not there");
+    signal(it, "SIGKILL");
+    expect(await within(once(child, "exit"), "its end")).toEqual([null, "SIGKILL"]);
+  });
+
   it("is this process's own", () => {
     const own = identify(process.pid);
     expect(own).toMatchObject({ pid: process.pid });
     expect(own !== undefined && isAlive(own)).toBe(true);
+  });
+});
+
+describe.runIf(process.platform === "linux")("the family of a server", () => {
+  it("is what it started, in whatever group, and what runs a program of its in its folder, with or without a parent", async () => {
+    const folder = temporaryFolder();
+    const children = {
+      server: spawn("sh", ["-c", "setsid sleep 60 & setsid sleep 60 & wait"], { cwd: "/", detached: true }),
+      lost: spawn("sleep", ["60"], { cwd: folder, detached: true }),
+      stranger: spawn(process.execPath, ["-e", "setInterval(() => {}, 60_000)"], { cwd: folder }),
+      elsewhere: spawn("sleep", ["60"], { cwd: "/" }),
+    };
+    const alive = (child: ChildProcess): boolean => identify(child.pid ?? 0) !== undefined;
+    const started = [identify(children.server.pid ?? 0)].filter((each) => each !== undefined);
+    const family = { started, folder, programs: ["sleep"] };
+    try {
+      await until(() => membersOf(family).length === 4, "the server, its two and the lost one");
+      expect(membersOf({ ...family, programs: [] })).toHaveLength(3);
+      const killed = killFamily(family);
+      await until(() => !killed.some(isAlive), "their end");
+      expect(killed).toHaveLength(4);
+      expect(Object.values(children).map(alive)).toEqual([false, false, true, true]);
+    } finally {
+      for (const child of Object.values(children)) child.kill("SIGKILL");
+    }
+  });
+});
+
+describe("a server that ended instead of starting", () => {
+  const end = Array.from({ length: 20 }, (_, at) => `INFO shutting down ${at}`);
+
+  it("says first that its port is taken, though it called something an error before", () => {
+    const log = ["ERROR not the controller", "at x", "ERROR bind: Address already in use", "at y", ...end].join("\n");
+    const { message, portTaken } = new ServerEnded("kafka", log);
+    expect(message.split("\n").slice(0, 2)).toEqual([
+      "kafka ended instead of starting:",
+      "ERROR bind: Address already in use",
+    ]);
+    expect(portTaken).toBe(true);
+  });
+
+  it("says the first that it called an error, and how it ended", () => {
+    const { message, portTaken } = new ServerEnded("kafka", ["INFO x", "FATAL no disk", "at y", ...end].join("\n"));
+    expect(message).toMatch(/^kafka ended instead of starting:\nFATAL no disk\nat y\n.*\n…\n.*shutting down 19$/s);
+    expect(portTaken).toBe(false);
   });
 });
 

@@ -6,7 +6,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   realpathSync,
   rmSync,
   statSync,
@@ -14,7 +13,7 @@ import {
 } from "node:fs";
 import { join, relative } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { Broker } from "../../scripts/brokers/broker.ts";
+import { type BrokerName, brokerKinds } from "../../scripts/brokers/broker-name.ts";
 import { command } from "../../scripts/brokers/command.ts";
 import { imageOf } from "../../scripts/brokers/container-engine.ts";
 import { cacheFolder, stateFolder } from "../../scripts/brokers/folders.ts";
@@ -27,19 +26,24 @@ import {
 } from "../../scripts/brokers/instances.ts";
 import { statusLines, stopKept, withoutSecrets } from "../../scripts/brokers/kept-brokers.ts";
 import { nats } from "../../scripts/brokers/nats.ts";
+import { postgres } from "../../scripts/brokers/postgres.ts";
 import { redis } from "../../scripts/brokers/redis.ts";
 import { redisCommand } from "../../scripts/brokers/redis-command.ts";
 import { startBroker } from "../../scripts/brokers/start-broker.ts";
 import { brokersHome } from "../support/brokers-home.ts";
 import { temporaryFolder } from "../support/fake-executable.ts";
-import { testBroker } from "../support/test-broker.ts";
+import { checkLoopback } from "../support/check-loopback.ts";
+import { hasBroker } from "../support/test-broker.ts";
+import { portOf } from "./hands.ts";
 
 const home = brokersHome();
-const has = {
-  nats: (await testBroker("nats", { own: true })) !== undefined,
-  redis: (await testBroker("redis", { own: true })) !== undefined,
+const has: Record<BrokerName, boolean> = {
+  nats: await hasBroker("nats"),
+  redis: await hasBroker("redis"),
+  postgres: await hasBroker("postgres"),
+  rabbitmq: await hasBroker("rabbitmq"),
+  kafka: await hasBroker("kafka"),
 };
-const portOf = ({ servers: [server] }: Broker): number => server?.port ?? 0;
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -52,6 +56,9 @@ function livesIn(folder: string): string {
   vi.stubEnv("OMNIBUS_BROKERS_DIR", folder);
   return folder;
 }
+
+/** False: a folder, a pipe, or gone by now. */
+const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 
 /** A record as another process left it. */
 function leave(id: string, record: unknown): string {
@@ -75,15 +82,6 @@ const record = (more: Partial<Instance>): Instance => ({
 });
 
 describe("the folder of what runs", () => {
-  it.for(["nats", "redis"] as const)("may have any name: %s, with and without TLS", async (name, { skip }) => {
-    skip(!has[name]);
-    livesIn(join(temporaryFolder(), `a b"c'd$HOME \`x\` ü;#%{}`));
-    for (const variant of ["plain", "tls"] as const) {
-      await using broker = await startBroker(name, { own: true, variant });
-      expect(await broker.state()).toBe("running");
-    }
-  });
-
   it.runIf(has.redis)("may be given relative to where the command runs", async () => {
     livesIn(relative(process.cwd(), temporaryFolder()));
     await using broker = await startBroker("redis", { own: true });
@@ -111,23 +109,37 @@ describe("the folder of what runs", () => {
     expect(stateFolder()).toBe(folder);
   });
 
-  it.for(["nats", "redis"] as const)("shows nobody else what is secret: %s", async (name, { skip }) => {
-    skip(!has[name]);
-    const folder = livesIn(temporaryFolder());
-    chmodSync(folder, 0o755);
-    await using password = await startBroker(name, { variant: "password" });
-    await using tls = await startBroker(name, { variant: name === "nats" ? "credentials" : "mtls" });
-    expect([await password.state(), await tls.state()]).toEqual(["running", "running"]);
-    for (const each of readdirSync(folder).filter((entry) => entry.startsWith("omnibus-"))) {
-      expect([each, statSync(join(folder, each)).mode & 0o777]).toEqual([each, 0o700]);
-      for (const path of readdirSync(join(folder, each), { recursive: true, encoding: "utf8" })) {
-        const at = join(folder, each, path);
-        if (statSync(at).isDirectory() || !/secret|PRIVATE KEY|SEED/.test(readFileSync(at, "utf8"))) continue;
-        expect([path, statSync(at).mode & 0o077]).toEqual([path, 0]);
+  const secrets = /(?<![\w.-])secret(?![\w.-])|PRIVATE KEY|SEED/; // some have a setting with the word in its name
+  const withSecrets = {
+    nats: "credentials",
+    redis: "mtls",
+    postgres: "mtls",
+    rabbitmq: "mtls",
+    kafka: "tls-scram-256",
+  };
+  it.for(["nats", "redis", "postgres", "rabbitmq", "kafka"] as const)(
+    "may have any name, and shows nobody else what is secret: %s",
+    { timeout: 180_000 },
+    async (name, { skip }) => {
+      skip(!has[name]);
+      const anyName = name === "rabbitmq" ? "a b ü;#%{}" : `a b"c'd$HOME \`x\` ü;#%{}`; // docs/brokers.md
+      vi.stubEnv("LANG", "C");
+      const folder = livesIn(join(temporaryFolder(), anyName));
+      chmodSync(folder, 0o755);
+      await using password = await startBroker(name, { variant: "password" });
+      await using tls = await startBroker(name, { variant: withSecrets[name] as never });
+      expect([await password.state(), await tls.state()]).toEqual(["running", "running"]);
+      for (const each of readdirSync(folder).filter((entry) => entry.startsWith("omnibus-"))) {
+        expect([each, statSync(join(folder, each)).mode & 0o777]).toEqual([each, 0o700]);
+        for (const path of readdirSync(join(folder, each), { recursive: true, encoding: "utf8" })) {
+          const at = join(folder, each, path);
+          if (!isFile(at) || !secrets.test(readFileSync(at, "utf8"))) continue;
+          expect([path, statSync(at).mode & 0o077]).toEqual([path, 0]);
+        }
       }
-    }
-    for (const broker of [password, tls]) expect(await broker.logs()).not.toMatch(/secret|PRIVATE KEY|SEED/);
-  });
+      for (const broker of [password, tls]) expect(await broker.logs()).not.toMatch(secrets);
+    },
+  );
 
   it("of what was installed is the user's own when the variable is no absolute path", () => {
     vi.stubEnv("XDG_CACHE_HOME", "cache");
@@ -190,40 +202,15 @@ describe("a record that was left behind", () => {
   });
 });
 
-/** The local addresses on which a process listens, as Linux writes them: `0100007F:4E20` is 127.0.0.1. */
-function listening(pid: number): readonly string[] {
-  const sockets = new Set(
-    readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-      try {
-        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [];
-      } catch {
-        return [];
-      }
-    }),
+describe("what runs listens on loopback alone", () => {
+  // RabbitMQ and Kafka in their own files, where they run.
+  const all = [nats, redis, postgres].flatMap(({ name, variants }) =>
+    variants.map((variant) => [name as "nats" | "redis" | "postgres", variant] as const),
   );
-  return ["tcp", "tcp6"].flatMap((family) => {
-    const path = `/proc/${pid}/net/${family}`;
-    const rows = existsSync(path) ? readFileSync(path, "utf8").trim().split("\n").slice(1) : [];
-    return rows
-      .map((row) => row.trim().split(/\s+/))
-      .flatMap(([, local = "", , state, , , , , , inode = ""]) =>
-        state === "0A" && sockets.has(inode) ? [local] : [],
-      );
-  });
-}
-
-describe.runIf(process.platform === "linux")("what runs listens on loopback alone", () => {
-  const all = [
-    ...nats.variants.map((variant) => ["nats", variant] as const),
-    ...redis.variants.map((variant) => ["redis", variant] as const),
-  ];
-  it.for(all)("%s/%s", async ([name, variant], { skip }) => {
+  it.for(all)("%s/%s", { timeout: 60_000 }, async ([name, variant], { skip }) => {
     skip(!has[name]);
     await using broker = await startBroker(name, { own: true, variant: variant as never });
-    const [mine] = listInstances().filter(({ ports }) => ports[0]?.[0] === portOf(broker));
-    const addresses = (mine?.processes ?? []).flatMap((each) => (each === null ? [] : listening(each.pid)));
-    expect(addresses.length).toBe(mine?.ports.flat().length);
-    expect(addresses.filter((address) => !address.startsWith("0100007F:"))).toEqual([]);
+    await checkLoopback(broker);
   });
 });
 
@@ -281,9 +268,10 @@ atExit(() => console.log("the other"));`;
   });
 
   it("with an image of another version than the one that is installed is not done", () => {
-    for (const { name, releases } of [nats, redis]) {
-      expect(imageOf(name, releases.newest, releases.newest)).toContain(`:${releases.newest}-`);
-      expect(() => imageOf(name, "0.0.1", releases.newest)).toThrow("compose.yaml pins");
+    for (const { name, releases } of Object.values(brokerKinds)) {
+      const { newest = "" } = releases;
+      expect(imageOf(name, newest, newest)).toMatch(new RegExp(`:${newest}(?:-alpine)?$`));
+      expect(() => imageOf(name, "0.0.1", newest)).toThrow("compose.yaml pins");
     }
   });
 });

@@ -5,34 +5,26 @@ import type { ConnectionOptions } from "node:tls";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, it } from "vitest";
 import type { Broker } from "../../scripts/brokers/broker.ts";
+import type { BrokerName } from "../../scripts/brokers/broker-name.ts";
 import { type Certificates, makeCertificates } from "../../scripts/brokers/certificates.ts";
 import { testUser } from "../../scripts/brokers/nats-keys.ts";
 import { redisCommand } from "../../scripts/brokers/redis-command.ts";
 import { startBroker } from "../../scripts/brokers/start-broker.ts";
 import { until } from "../../src/testing/until.ts";
 import { temporaryFolder } from "../support/fake-executable.ts";
+import { checkLoopback } from "../support/check-loopback.ts";
 import { LineSocket } from "../support/line-socket.ts";
 import { NatsLines } from "../support/nats-lines.ts";
-import { testBroker } from "../support/test-broker.ts";
+import { hasBroker, testBroker } from "../support/test-broker.ts";
+import { hands, portOf } from "./hands.ts";
 
-const portOf = ({ servers: [server] }: Broker): number => server?.port ?? 0;
 const older = await testBroker("nats", { release: "2.10", own: true });
-const hasOne = {
-  nats: (await testBroker("nats", { own: true })) !== undefined,
-  redis: (await testBroker("redis", { own: true })) !== undefined,
-};
-
-const secure = {
-  nats: async (port: number, tls: ConnectionOptions): Promise<string> => {
-    using nats = await NatsLines.connect(port, () => ({ tls_required: true }), tls);
-    await nats.ping();
-    return "PONG";
-  },
-  redis: async (port: number, tls: ConnectionOptions): Promise<string> => {
-    using socket = LineSocket.secure(port, tls);
-    socket.send("PING");
-    return (await socket.next()).slice(1);
-  },
+const has: Record<BrokerName, boolean> = {
+  nats: await hasBroker("nats"),
+  redis: await hasBroker("redis"),
+  postgres: await hasBroker("postgres"),
+  rabbitmq: await hasBroker("rabbitmq"),
+  kafka: await hasBroker("kafka"),
 };
 
 interface Files {
@@ -47,35 +39,58 @@ function tlsOf({ ca, pair }: Files): ConnectionOptions {
   };
 }
 
-describe.each(["nats", "redis"] as const)("%s over TLS", (name) => {
-  const asks = async (broker: Broker, files: (all: Certificates) => Files): Promise<string> => {
+/** What a url of it begins with. */
+const schemes: Record<BrokerName, string> = {
+  nats: "tls:",
+  redis: "rediss:",
+  postgres: "postgres:",
+  rabbitmq: "amqps:",
+  kafka: "kafkas:",
+};
+
+describe.each(["nats", "redis", "postgres", "rabbitmq", "kafka"] as const)("%s over TLS", (name) => {
+  const { ask, timeout } = hands[name];
+  const asks = async (broker: Broker, files: (all: Certificates) => Files): Promise<void> => {
     if (broker.certificates === undefined) throw new Error("it has no certificates");
-    return await secure[name](portOf(broker), tlsOf(files(broker.certificates)));
+    await ask(portOf(broker), tlsOf(files(broker.certificates)));
   };
 
-  it.runIf(hasOne[name])("answers who trusts its authority, and is trusted by nobody else", async () => {
-    await using broker = await startBroker(name, { variant: "tls" });
-    expect(broker.url).toMatch(name === "nats" ? /^tls:/ : /^rediss:/);
-    expect(await asks(broker, ({ ca }) => ({ ca }))).toBe("PONG");
-    await expect(asks(broker, ({ otherCa }) => ({ ca: otherCa }))).rejects.toThrow(/unable to verify|self-signed/);
-    await expect(asks(broker, () => ({}))).rejects.toThrow(/unable to verify|self-signed/);
-  });
+  it.runIf(has[name])(
+    "answers who trusts its authority, is trusted by nobody else, and speaks nothing plain",
+    async () => {
+      await using broker = await startBroker(name, { variant: "tls" });
+      expect(new URL(broker.url).protocol).toBe(schemes[name]);
+      await checkLoopback(broker);
+      await asks(broker, ({ ca }) => ({ ca }));
+      await expect(asks(broker, ({ otherCa }) => ({ ca: otherCa }))).rejects.toThrow(/unable to verify|self-signed/);
+      await expect(asks(broker, () => ({}))).rejects.toThrow(/unable to verify|self-signed/);
+      await expect(ask(portOf(broker))).rejects.toThrow(/closed|ECONNRESET|EPIPE|no pg_hba.conf entry/);
+    },
+    timeout,
+  );
 
-  it.runIf(hasOne[name])("mutual: wants a certificate of its own authority", async () => {
-    await using broker = await startBroker(name, { variant: "mtls" });
-    expect(await asks(broker, ({ ca, client }) => ({ ca, pair: client }))).toBe("PONG");
-    await expect(asks(broker, ({ ca }) => ({ ca }))).rejects.toThrow(/certificate|closed|ECONNRESET|EPIPE/);
-    await expect(asks(broker, ({ ca, stranger }) => ({ ca, pair: stranger }))).rejects.toThrow(
-      /certificate|unknown ca|closed|ECONNRESET|EPIPE/,
-    );
-  });
+  it.runIf(has[name])(
+    "mutual: wants a certificate of its own authority",
+    async () => {
+      await using broker = await startBroker(name, { variant: "mtls" });
+      await asks(broker, ({ ca, client }) => ({ ca, pair: client }));
+      const refused = /certificate|unknown ca|closed|ECONNRESET|EPIPE/;
+      await expect(asks(broker, ({ ca }) => ({ ca }))).rejects.toThrow(refused);
+      await expect(asks(broker, ({ ca, stranger }) => ({ ca, pair: stranger }))).rejects.toThrow(refused);
+    },
+    timeout,
+  );
 
-  it.runIf(hasOne[name])("shows an expired certificate, and one for another host", async () => {
-    await using expired = await startBroker(name, { variant: "tls-expired" });
-    await expect(asks(expired, ({ ca }) => ({ ca }))).rejects.toThrow("certificate has expired");
-    await using elsewhere = await startBroker(name, { variant: "tls-wrong-host" });
-    await expect(asks(elsewhere, ({ ca }) => ({ ca }))).rejects.toThrow(/does not match|not in the cert's list/);
-  });
+  it.runIf(has[name])(
+    "shows an expired certificate, and one for another host",
+    async () => {
+      await using expired = await startBroker(name, { variant: "tls-expired" });
+      await expect(asks(expired, ({ ca }) => ({ ca }))).rejects.toThrow("certificate has expired");
+      await using elsewhere = await startBroker(name, { variant: "tls-wrong-host" });
+      await expect(asks(elsewhere, ({ ca }) => ({ ca }))).rejects.toThrow(/does not match|not in the cert's list/);
+    },
+    timeout,
+  );
 });
 
 const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
@@ -92,7 +107,7 @@ it.runIf(hasOpenssl)("makes certificates that openssl accepts when it is strict"
   expect(verify(files.otherCa, files.stranger.cert)).toContain("OK");
 });
 
-describe.runIf(hasOne.nats)("nats", () => {
+describe.runIf(has.nats)("nats", () => {
   const signed = (nonce = ""): string => sign(null, Buffer.from(nonce), testUser.privateKey).toString("base64url");
 
   it.skipIf(older === undefined)("of the lowest release that works is one of that release", async () => {
@@ -173,7 +188,7 @@ describe.runIf(hasOne.nats)("nats", () => {
   });
 });
 
-describe.runIf(hasOne.redis)("redis", () => {
+describe.runIf(has.redis)("redis", () => {
   it("password: lets in its user, and nobody else", async () => {
     await using broker = await startBroker("redis", { variant: "password" });
     const { username, password } = new URL(broker.url);

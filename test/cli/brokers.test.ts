@@ -9,6 +9,9 @@ import { cli, jsonLines, startCli } from "./run-cli.ts";
 const brokers = {
   nats: { plain: await testBroker("nats"), locked: await testBroker("nats", { variant: "password" }) },
   redis: { plain: await testBroker("redis"), locked: await testBroker("redis", { variant: "password" }) },
+  postgres: { plain: await testBroker("postgres"), locked: await testBroker("postgres", { variant: "password" }) },
+  rabbitmq: { plain: await testBroker("rabbitmq"), locked: await testBroker("rabbitmq", { variant: "password" }) },
+  kafka: { plain: await testBroker("kafka"), locked: await testBroker("kafka", { variant: "scram-256" }) },
 };
 const secret = "hunter2";
 const oneLine = /^omnibus: [^\n]+\n$/u;
@@ -77,7 +80,7 @@ describe.each(Object.entries(brokers))("the command line over %s", (name, { plai
       expect(stderr.length).toBeLessThan(300);
     }
     const { stderr } = await inProcess(["streams", ...where, "--verbose"]);
-    expect(stderr).toContain("missing at the server");
+    expect(stderr).toMatch(/caused by: .*(?:missing at the server|there is no (?:queue|topic) |no table )/u);
   });
 
   it.skipIf(locked === undefined)("takes a login from the url, and says in one line that it is wrong", async () => {
@@ -95,7 +98,7 @@ describe.each(Object.entries(brokers))("the command line over %s", (name, { plai
   });
 
   it("says in one line that no broker is there, without the password", async () => {
-    const url = `${name}://app:${secret}@127.0.0.1:1`;
+    const url = `${name === "rabbitmq" ? "amqp" : name}://app:${secret}@127.0.0.1:1`;
     for (const args of [["health"], ["publish", "a.b", "1"], ["tail", ">", "--verbose"]]) {
       const { code, stdout, stderr } = await inProcess([...args, "--url", url, "--timeout", "300"]);
       expect({ args, code }).toEqual({ args, code: 1 });
@@ -106,9 +109,12 @@ describe.each(Object.entries(brokers))("the command line over %s", (name, { plai
   });
 
   it("says in one line which package is missing, and the command that brings it", async () => {
-    const { code, stderr } = await cli(["health", "--url", `${name}://app:${secret}@127.0.0.1:1`], {
-      env: { NODE_OPTIONS: `--import ${noClients}` },
-    });
+    const { code, stderr } = await cli(
+      ["health", "--url", `${name === "rabbitmq" ? "amqp" : name}://app:${secret}@127.0.0.1:1`],
+      {
+        env: { NODE_OPTIONS: `--import ${noClients}` },
+      },
+    );
     expect(code).toBe(1);
     // before Node 24 the hooks hide the package from the driver only, not from the look whether it is there
     expect(stderr).toMatch(

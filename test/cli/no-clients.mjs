@@ -1,7 +1,8 @@
-/** As in a project that installed neither client. */
+/** As in a project that installed no client. */
 import { registerHooks } from "node:module";
 
-const isClient = (specifier) => specifier === "redis" || specifier.startsWith("@nats-io/");
+const clients = ["redis", "pg", "amqplib", "@platformatic/kafka"];
+const isClient = (specifier) => clients.includes(specifier) || specifier.startsWith("@nats-io/");
 
 registerHooks({
   resolve(specifier, context, next) {

@@ -48,6 +48,7 @@ const exposed: Readonly<Record<Exclude<Need, "restart" | "own driver" | "fencing
   replay: /and yet: it started a group in the past/,
   order: /the next best, where nothing was asked/, // it makes an ordered group by itself
   "publish order": /deep-equal[^]*'rejected',\n[^]*'rejected',\n/, // the later ones too
+  "publish retry": /connected it promises it/,
   delay: /and yet it stored a message/,
   dedupe: /true !== false/, // the second receipt says duplicate
   "no-responder": /BUS_NO_RESPONDER .* instead of BUS_TIMEOUT/,
@@ -55,7 +56,7 @@ const exposed: Readonly<Record<Exclude<Need, "restart" | "own driver" | "fencing
   "ordered fencing": /'stale'/,
   "loss counts": /are counted/,
   transactions: /connected it promises it/,
-  state: /undefined/,
+  state: /undefined|Missing expected rejection/,
   trim: /resolved, and should have been refused/,
   reset: /resolved, and should have been refused/,
   recover: /resolved, and should have been refused/,

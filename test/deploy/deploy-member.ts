@@ -1,8 +1,11 @@
 /** A member of a rolling deployment: version 1 knows tasks, version 2 audits as well. In a process of its own, or in the test's. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Driver, Headers, InMessage } from "../../src/driver.ts";
+import { kafka } from "../../src/drivers/kafka/index.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { nats } from "../../src/drivers/nats/index.ts";
+import { postgres } from "../../src/drivers/postgres/index.ts";
+import { rabbitmq } from "../../src/drivers/rabbitmq/index.ts";
 import { redis } from "../../src/drivers/redis/index.ts";
 import { sqlite } from "../../src/drivers/sqlite/index.ts";
 import { type Bus, connect, defineEvent, type EventDefinition, typed } from "../../src/index.ts";
@@ -27,7 +30,7 @@ export const Audit: EventDefinition<"deploy.audit", Item> = defineEvent("deploy.
 export const group = "workers";
 
 export interface DeployMemberInput {
-  readonly driver: "memory" | "sqlite" | "nats" | "redis";
+  readonly driver: "memory" | "sqlite" | "postgres" | "nats" | "redis" | "rabbitmq" | "kafka";
   readonly url: string;
   readonly prefix: string;
   readonly version: 1 | 2;
@@ -39,8 +42,11 @@ export const driverOf = ({ driver, url }: Pick<DeployMemberInput, "driver" | "ur
   ({
     memory: () => memory({ name: url }),
     sqlite: () => sqlite({ path: url }),
+    postgres: () => postgres({ url }),
     nats: () => nats({ servers: url }),
     redis: () => redis({ url }),
+    rabbitmq: () => rabbitmq({ url }),
+    kafka: () => kafka({ brokers: url }),
   })[driver]();
 
 const idOf = ({ body }: InMessage): string => (JSON.parse(Buffer.from(body).toString()) as { readonly id: string }).id;

@@ -21,13 +21,15 @@ const perSecond = isFull ? 1_000 : 400;
 
 const folder = await mkdtemp(join(tmpdir(), "omnibus-deploy-"));
 afterAll(() => rm(folder, { recursive: true }));
-const [nats, redis] = [await testBroker("nats"), await testBroker("redis")];
-const places: Readonly<Record<DeployMemberInput["driver"], string | undefined>> = {
-  memory: "deploy",
-  sqlite: join(folder, "bus.db"),
-  nats: nats?.url,
-  redis: redis?.url,
-};
+const places: Record<string, string | undefined> = { memory: "deploy", sqlite: join(folder, "bus.db") };
+for (const name of ["postgres", "nats", "redis", "rabbitmq", "kafka"] as const)
+  places[name] = (await testBroker(name))?.url;
+
+/**
+ * Where a copy goes to the group's own queue, the broker chooses who gets it: RabbitMQ one of its consumers, Kafka the owner of
+ * a partition, so that it may come to one member after the other.
+ */
+const most: Readonly<Record<string, number>> = { rabbitmq: 4, kafka: 8 };
 
 async function deploy(driver: string, order: DeployMemberInput["order"]): Promise<Deployment> {
   const kind = driver as DeployMemberInput["driver"];
@@ -55,14 +57,14 @@ async function deploy(driver: string, order: DeployMemberInput["order"]): Promis
 
 describe.each(Object.entries(places))("a rolling deployment over %s", (driver, url) => {
   it.skipIf(url === undefined)(
-    "hands each event on at most twice to a version that knows it, and loses and repeats none",
+    "hands each event on a few times at most to a version that knows it, and loses and repeats none",
     { timeout: 180_000 },
     async () => {
       const report = new DeployReport((await deploy(driver, "none")).records);
       console.info(`deploy: ${driver}, hand-ons: ${report.spread("handOns")}`);
       assert.deepEqual(report.wrong, []);
       assert.deepEqual(
-        report.ways.filter(({ handOns }) => handOns > 2),
+        report.ways.filter(({ handOns }) => handOns > (most[driver] ?? 2)),
         [],
       );
       assert.equal(report.ways.length, events / 2);

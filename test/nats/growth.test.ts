@@ -1,9 +1,9 @@
 import { connect as connectClient, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { systemClock, type Clock } from "../../src/clock.ts";
 import type { DriverConnection, StoredMessage } from "../../src/driver.ts";
 import { nats } from "../../src/drivers/nats/index.ts";
 import { until } from "../../src/testing/until.ts";
+import { ClockAhead } from "../support/clock-ahead.ts";
 import { connectTo, toQueue } from "../support/driver-harness.ts";
 import { natsServers, NatsWorld } from "../support/nats-world.ts";
 
@@ -43,19 +43,7 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
       const other = await world.connect({ member: "went", streams: [] });
       await other.close(AbortSignal.timeout(2_000));
     }
-    /** By its clock it is so much later. */
-    async function leader(
-      world: NatsWorld,
-      ahead: { readonly ms: number },
-      leaseMs: number,
-    ): Promise<DriverConnection> {
-      const clock: Clock = {
-        now: () => systemClock.now() + ahead.ms,
-        ticks: () => systemClock.ticks() + ahead.ms,
-        after: (ms, callback) => systemClock.after(ms, callback),
-        soon: (callback) => systemClock.soon(callback),
-        random: () => systemClock.random(),
-      };
+    async function leader(world: NatsWorld, clock: ClockAhead, leaseMs: number): Promise<DriverConnection> {
       const { connection } = await connectTo(nats({ servers: world.url, leaseMs }), {
         prefix: world.prefix,
         member: "a-leader",
@@ -86,8 +74,8 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
       { timeout: 30_000 },
       async () => {
         const world = new NatsWorld(server);
-        const ahead = { ms: 0 };
-        const connection = await leader(world, ahead, 600);
+        const clock = new ClockAhead();
+        const connection = await leader(world, clock, 600);
         await leaveMarks(world, connection);
         const client = await raw();
         const killed = { id: "killed", name: "", host: "", pid: 1, since: 0, groups: {} };
@@ -97,7 +85,7 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
         let after: readonly string[] = before;
         // time in which nobody could be heard is not held against a member: it is dead a lease later
         for (let times = 0; times < 5 && after.includes("m.killed"); times += 1) {
-          ahead.ms += 25 * hourMs;
+          clock.ms += 25 * hourMs;
           await until(
             async () => {
               after = await keysOf(client, world);
@@ -115,13 +103,13 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
 
     it("who wakes up from an hour's sleep does not sweep its own entry", { timeout: 30_000 }, async () => {
       const world = new NatsWorld(server);
-      const ahead = { ms: 0 };
+      const clock = new ClockAhead();
       // it looks what there is to sweep each second, and renews its entry each fifth
-      const connection = await leader(world, ahead, 30_000);
+      const connection = await leader(world, clock, 30_000);
       await leaveMarks(world, connection);
       const client = await raw();
       expect(await keysOf(client, world)).toEqual(expect.arrayContaining(marks));
-      ahead.ms = 25 * hourMs;
+      clock.ms = 25 * hourMs;
       let after: readonly string[] = [];
       const swept = async (): Promise<boolean> => {
         after = await keysOf(client, world);

@@ -1,8 +1,8 @@
 import { describe, expect, it, onTestFinished } from "vitest";
-import { systemClock, type Clock } from "../../src/clock.ts";
 import type { DriverConnection } from "../../src/driver.ts";
 import type { NatsClient } from "../../src/drivers/nats/client.ts";
 import { nats, type NatsOptions } from "../../src/drivers/nats/index.ts";
+import { ClockAhead } from "../support/clock-ahead.ts";
 import {
   connectTo,
   consume,
@@ -33,20 +33,15 @@ describe.each(await natsServers())("what a server has stored, at $name", (server
     /** A member of a group, by whose clock it can be later, with one of each of four partitions handled. */
     async function member(options: NatsOptions): Promise<
       TestConsumption & {
-        readonly later: { ms: number };
+        readonly clock: ClockAhead;
+        /** All that the stream has, at the server. */
+        readonly purge: () => Promise<void>;
         readonly handled: string[];
         readonly publishEach: (texts: readonly string[]) => Promise<void>;
         readonly handle: () => void;
       }
     > {
-      const later = { ms: 0 };
-      const clock: Clock = {
-        now: () => systemClock.now() + later.ms,
-        ticks: () => systemClock.ticks() + later.ms,
-        after: (ms, callback) => systemClock.after(ms, callback),
-        soon: (callback) => systemClock.soon(callback),
-        random: () => systemClock.random(),
-      };
+      const clock = new ClockAhead();
       const { prefix } = new NatsWorld(server);
       const { connection } = await connectTo(nats({ ...options, leaseMs: 120_000 }), { prefix, clock });
       onTestFinished(() => connection.close(AbortSignal.timeout(2_000)));
@@ -58,6 +53,11 @@ describe.each(await natsServers())("what a server has stored, at $name", (server
         connection.send(sent.map(({ message }) => message));
         await stored(sent);
       };
+      const purge = async (): Promise<void> => {
+        const client = connection.client as { request(subject: string): Promise<{ json<Answer>(): Answer }> };
+        const answer = await client.request(`$JS.API.STREAM.PURGE.${prefix}=s=events`);
+        expect(answer.json()).toMatchObject({ success: true });
+      };
       const handled: string[] = [];
       const handle = (): void => {
         handled.push(...sink.texts);
@@ -65,15 +65,15 @@ describe.each(await natsServers())("what a server has stored, at $name", (server
       };
       await publishEach(["a0", "a1", "a2", "a3"]);
       await until(() => (handle(), handled.length === 4), "one of each partition");
-      return { sink, consumption, later, handled, publishEach, handle };
+      return { purge, sink, consumption, clock, handled, publishEach, handle };
     }
 
     it("passes nothing by that came and waits for room", { timeout: 30_000 }, async () => {
-      const { sink, consumption, later, handled, publishEach, handle } = await member({ servers: server.broker!.url });
+      const { sink, consumption, clock, handled, publishEach, handle } = await member({ servers: server.broker!.url });
       consumption.window({ messages: 1, bytes: 1_000_000 }); // what was asked for before comes all the same
       await publishEach(["b0", "b1", "b2", "b3"]);
       await until(() => sink.messages.length > 0, "one of them");
-      later.ms += 11_000;
+      clock.ms += 11_000;
       await looks();
       expect(sink.messages).toHaveLength(1);
       await until(
@@ -83,14 +83,31 @@ describe.each(await natsServers())("what a server has stored, at $name", (server
       expect(handled.toSorted()).toEqual(["a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3"]);
     });
 
+    it("passes nothing by that waits for room and is gone from its stream meanwhile", { timeout: 30_000 }, async () => {
+      const { purge, sink, consumption, clock, handled, publishEach, handle } = await member({
+        servers: server.broker!.url,
+      });
+      consumption.window({ messages: 1, bytes: 1_000_000 });
+      await publishEach(["b0", "b1", "b2", "b3"]);
+      await until(() => sink.messages.length > 0, "one of them");
+      await looks(); // the others have come too by then
+      await purge();
+      clock.ms += 11_000;
+      await looks();
+      await until(
+        () => (handle(), handled.length === 8),
+        () => `all of them; ${handled.join()}`,
+      );
+    });
+
     it("passes nothing by that is stored and not counted yet", { timeout: 30_000 }, async () => {
       const slow = await SlowConnection.open(server.broker!.url);
-      const { sink, later, handled, publishEach, handle } = await member({ connection: slow.client as never });
-      later.ms += 11_000;
+      const { sink, clock, handled, publishEach, handle } = await member({ connection: slow.client as never });
+      clock.ms += 11_000;
       await looks(); // at what is said again below
       slow.behind = "late";
       await publishEach(["b0", "b1", "b2", "b3"]);
-      later.ms += 11_000;
+      clock.ms += 11_000;
       await looks();
       expect(sink.messages).toHaveLength(0);
       slow.catchUp();

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { type RecoveryUnderTest, testRecovery, until } from "../../src/testing/index.ts";
@@ -84,6 +86,30 @@ describe("what the recovery suite is told of a driver", () => {
     };
     expect(await allowed({})).toEqual([10_000, 15_000, 100]);
     expect(await allowed({ leaseMs: 1, silenceMs: 2, repeatsMs: 3 })).toEqual([1, 2, 3]);
+  });
+
+  it("option: RecoveryUnderTest.rewriteReply is asked what clients behind a proxy get of an answer", async () => {
+    const target = createServer((socket) => socket.end("at home")).listen(0, "127.0.0.1");
+    await once(target, "listening");
+    const url = `mine://127.0.0.1:${(target.address() as AddressInfo).port}`;
+    const asked: unknown[] = [];
+    const store = async () => ({ url, [Symbol.asyncDispose]: async () => void target.close() });
+    await using lab = await RecoveryLab.open(
+      {
+        ...embedded,
+        broker: { embedded: store },
+        rewriteReply: (reply, ...where) => {
+          asked.push([Buffer.from(reply).toString(), ...where]);
+          return Buffer.from("at work");
+        },
+      },
+      "rewritten",
+    );
+    const { proxy } = await lab.proxy();
+    const socket = connect(proxy.port, "127.0.0.1");
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    socket.destroy();
+    expect([String(answer), asked]).toEqual(["at work", [["at home", url, proxy.port]]]);
   });
 
   it("option: RecoveryUnderTest.member, RecoveryUnderTest.stop are its process, and how that is stopped", async () => {

@@ -34,7 +34,13 @@ describe("peers", () => {
       Record<"devDependencies" | "peerDependencies", Readonly<Record<string, string>>>
     >;
     expect(peerProblems({ peerDependencies })).toEqual([]);
-    for (const [name, range] of Object.entries(peerDependencies)) expect(range).toBe(`^${devDependencies[name]}`);
+    for (const [name, range] of Object.entries(peerDependencies))
+      expect(range).toBe(name === "@platformatic/kafka" ? devDependencies[name] : `^${devDependencies[name]}`);
+  });
+
+  it("is exact where what is beneath the calls of a client is used", () => {
+    expect(peerProblems({ peerDependencies: { "@platformatic/kafka": "^2.12.1" } })).toHaveLength(1);
+    expect(peerProblems({ peerDependencies: { "@platformatic/kafka": "2.12.1" } })).toEqual([]);
   });
 
   it.each(["6.3.1", "*", "6", "<7.0.0", ""])("are never %j", (redis) => {

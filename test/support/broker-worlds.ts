@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { onTestFinished } from "vitest";
+import type { BrokerName } from "../../scripts/brokers/broker-name.ts";
 import type { Broker } from "../../scripts/brokers/broker.ts";
 import type { Driver } from "../../src/driver.ts";
 import { nats } from "../../src/drivers/nats/index.ts";
@@ -17,27 +18,32 @@ export interface Foreign {
   readonly headers?: string;
 }
 
-/** What one test needs of either broker, so that a row of a table runs on both. */
-export interface BrokerWorld {
-  readonly name: "nats" | "redis";
+/** What one test needs of a broker, so that a row of a table runs on all. */
+export interface BusWorld {
+  readonly name: BrokerName;
   /** Undefined: it can't be had here. */
   readonly broker: Broker | undefined;
   driver(url?: string): Driver;
+  /** What the broker has under this prefix: names of streams, keys, tables, queues, topics. */
+  namesOf(prefix: string): Promise<readonly string[]>;
+  /** Gives back what a server reserves for a prefix. */
+  forget(prefix: string): Promise<void>;
+}
+
+/** And where its wire is spoken by hand. */
+export interface BrokerWorld extends BusWorld {
+  readonly name: "nats" | "redis";
   /** As its protocol writes them. */
   headers(pairs: readonly (readonly [string, string])[]): string;
   /** Writes into the stream `events` as a program that knows the broker's protocol alone. */
   write(prefix: string, messages: readonly Foreign[]): Promise<void>;
-  /** What the broker has under this prefix: names of streams, or keys. */
-  namesOf(prefix: string): Promise<readonly string[]>;
-  /** Gives back what a server reserves for a prefix. */
-  forget(prefix: string): Promise<void>;
 }
 
 let made = 0;
 export const freshName = (what: string): string => `${what}${process.pid}-${(made += 1)}`;
 
 /** A bus for the rest of this test; `url` when it is to reach the broker otherwise. */
-export async function openBus(world: BrokerWorld, options: BusOptions = {}, url?: string): Promise<Bus> {
+export async function openBus(world: BusWorld, options: BusOptions = {}, url?: string): Promise<Bus> {
   const { prefix = freshName("b") } = options;
   const once = { retry: { maxAttempts: 1 } };
   const bus = await connect({ driver: world.driver(url), publishing: once, ...options, prefix });

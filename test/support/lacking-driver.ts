@@ -12,6 +12,7 @@ export const declarations: { readonly [N in Need]?: Partial<Capabilities> } = {
   replay: { replay: false },
   order: { order: false },
   "publish order": { publishOrder: "best-effort" },
+  "publish retry": { publishRetry: "driver" },
   delay: { delay: "none" },
   dedupe: { dedupeWindowMs: 0 },
   "no-responder": { noResponder: false },

@@ -9,6 +9,7 @@ type Lie = (connection: DriverConnection) => Partial<DriverConnection>;
 /** Of what memory lacks itself: it does all the same. The rest it can, so that declaring it away is the lie. */
 const lies: { readonly [N in Need]?: Lie } = {
   durable: ({ capabilities }) => ({ capabilities: { ...capabilities, durable: true } }),
+  "publish retry": ({ capabilities }) => ({ capabilities: { ...capabilities, publishRetry: "core" } }),
   transactions: ({ capabilities }) => ({ capabilities: { ...capabilities, transactions: true } }),
   "publish order": (connection) => ({
     send: (batch) => {

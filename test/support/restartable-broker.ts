@@ -1,4 +1,12 @@
-import type { Capabilities, ConnectContext, Consumption, Driver, DriverConnection, Sink } from "../../src/driver.ts";
+import type {
+  Capabilities,
+  ConnectContext,
+  Consumption,
+  Driver,
+  DriverConnection,
+  Sink,
+  StateStore,
+} from "../../src/driver.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { DriverError } from "../../src/internal/driver-error.ts";
 import { changed } from "../../src/testing/changed.ts";
@@ -18,6 +26,7 @@ export class RestartableBroker {
   readonly capabilities: Capabilities = { ...memory().capabilities, durable: true };
   readonly #contexts = new Set<ConnectContext>();
   readonly #open = new Set<Open>();
+  readonly #watching = new Set<AbortController>();
   #down = false;
   /** What was asked of it while it was down. */
   #refused = 0;
@@ -42,6 +51,8 @@ export class RestartableBroker {
     this.#refused = 0;
     const error = broken();
     for (const context of this.#contexts) context.status({ type: "disconnected", error });
+    for (const line of this.#watching) line.abort();
+    this.#watching.clear();
     for (const open of [...this.#open]) {
       this.#open.delete(open);
       await open.consumption.close(AbortSignal.abort());
@@ -95,11 +106,40 @@ export class RestartableBroker {
           },
         });
       },
+      state: this.#stateOf(connection.state!),
       close: async (signal) => {
         this.#contexts.delete(context);
         await connection.close(signal);
       },
     });
+  }
+
+  #stateOf(state: StateStore): StateStore {
+    return changed(state, {
+      get: async (...args) => this.#up(() => state.get(...args)),
+      put: async (...args) => this.#up(() => state.put(...args)),
+      delete: async (...args) => this.#up(() => state.delete(...args)),
+      keys: (...args) => this.#read(() => state.keys(...args)),
+      watch: (bucket, prefix, signal) => {
+        const line = new AbortController();
+        const end = (): void => line.abort();
+        signal.addEventListener("abort", end);
+        if (signal.aborted) end();
+        this.#watching.add(line);
+        return this.#read(() => state.watch(bucket, prefix, line.signal), signal);
+      },
+    });
+  }
+
+  /** What is read when the line breaks ends in an error, unless the reader wanted its end. */
+  async *#read<Item>(read: () => AsyncIterable<Item>, signal?: AbortSignal): AsyncGenerator<Item> {
+    const epoch = this.#epoch;
+    this.#check();
+    for await (const item of read()) {
+      if (epoch !== this.#epoch) throw broken();
+      yield item;
+    }
+    if (epoch !== this.#epoch && signal?.aborted !== true) throw broken();
   }
 
   #up<Answer>(work: () => Promise<Answer>): Promise<Answer> {

@@ -24,7 +24,7 @@ import { UnorderedGroup } from "./group.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Members } from "./members.ts";
 import { keys } from "./names.ts";
-import { unlessAborted } from "./open-client.ts";
+import { endedUnlessAborted } from "../../internal/unless-aborted.ts";
 import { OrderedGroup } from "./ordered-group.ts";
 import { Retention } from "./retention.ts";
 import { Sender } from "./sender.ts";
@@ -183,7 +183,7 @@ export class NatsConnection implements DriverConnection {
     const { members, retention } = this.#shared;
     // what fails or takes too long is over by itself: the others miss us after a lease
     const inTime = async (work: Promise<unknown>): Promise<void> => {
-      await unlessAborted(work, signal).catch(() => undefined);
+      await endedUnlessAborted(work, signal);
     };
     this.#housekeeping.close();
     retention.close();

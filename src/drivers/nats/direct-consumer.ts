@@ -6,7 +6,7 @@ import { Fifo } from "../../internal/fifo.ts";
 import type { ClientMessage } from "./client.ts";
 import { DirectMessage, isAnswerable } from "./direct-message.ts";
 import { Listening } from "./listening.ts";
-import { unlessAborted } from "./open-client.ts";
+import { unlessAborted } from "../../internal/unless-aborted.ts";
 import type { Session, SessionSubscription } from "./session.ts";
 import type { Shared } from "./shared.ts";
 

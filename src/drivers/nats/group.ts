@@ -10,7 +10,7 @@ import { join, leaveGroup } from "./joining.ts";
 import type { Chair } from "./members.ts";
 import type { NatsMessage } from "./message.ts";
 import { UnderWay } from "./under-way.ts";
-import { unlessAborted } from "./open-client.ts";
+import { endedUnlessAborted } from "../../internal/unless-aborted.ts";
 import type { Pull } from "./pull.ts";
 import { Puller } from "./puller.ts";
 import { Settler } from "./settler.ts";
@@ -189,17 +189,17 @@ export class UnorderedGroup implements Consumption, Host {
   async close(signal: AbortSignal): Promise<void> {
     if (this.#state === "closed") return;
     // whatever of this fails or takes too long: the ack wait brings back what is in hand, and the lease frees the seat
-    await unlessAborted(this.stop(), signal).catch(() => undefined);
+    await endedUnlessAborted(this.stop(), signal);
     this.#puller.close(); // or what is given back came to us again
-    await unlessAborted(this.#underWay.ended(), signal).catch(() => undefined);
+    await endedUnlessAborted(this.#underWay.ended(), signal);
     const left = this.#inHand();
     if (signal.aborted) this.#settler.abandon([...left, ...this.#arrivals.offers.messages]);
     else {
-      await unlessAborted(this.#arrivals.offers.close(), signal).catch(() => undefined);
-      await unlessAborted(this.#handBack(left), signal).catch(() => undefined);
-      if (this.#looks !== undefined) await unlessAborted(this.#looks.close(), signal).catch(() => undefined);
+      await endedUnlessAborted(this.#arrivals.offers.close(), signal);
+      await endedUnlessAborted(this.#handBack(left), signal);
+      if (this.#looks !== undefined) await endedUnlessAborted(this.#looks.close(), signal);
     }
-    await unlessAborted(this.#end(), signal).catch(() => undefined);
+    await endedUnlessAborted(this.#end(), signal);
   }
 
   async #start(resume: ReadonlyMap<string, string> | undefined): Promise<void> {

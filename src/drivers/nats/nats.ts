@@ -3,7 +3,8 @@ import { capabilities } from "./capabilities.ts";
 import { checkServer } from "./check-server.ts";
 import { NatsConnection } from "./connection.ts";
 import { classify } from "./errors.ts";
-import { openClient, unlessAborted } from "./open-client.ts";
+import { openClient } from "./open-client.ts";
+import { unlessAborted } from "../../internal/unless-aborted.ts";
 import { resolveOptions, type NatsOptions, type ResolvedOptions } from "./options.ts";
 import { Session } from "./session.ts";
 

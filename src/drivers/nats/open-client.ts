@@ -1,3 +1,4 @@
+import { unlessAborted } from "../../internal/unless-aborted.ts";
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../../clock.ts";
 import type { ConnectContext } from "../../driver.ts";
@@ -92,18 +93,4 @@ function explained(error: unknown, { tls }: ResolvedOptions): DriverError | unde
   if (/doesn't exist/i.test(text))
     return new DriverError("BUS_INVALID_OPTION", 'nats: a file of "tls" can\'t be read', { cause: error });
   return undefined;
-}
-
-/** The promise goes on all the same, and what becomes of it then is nobody's concern. */
-export async function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  promise.catch(() => undefined);
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }

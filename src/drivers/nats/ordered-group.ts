@@ -4,7 +4,7 @@ import { positionOf } from "./group-start.ts";
 import type { NatsMessage } from "./message.ts";
 import { queueLane } from "./names.ts";
 import { UnderWay } from "./under-way.ts";
-import { unlessAborted } from "./open-client.ts";
+import { endedUnlessAborted } from "../../internal/unless-aborted.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
 import { PartitionReader } from "./partition-reader.ts";
 import { Settler } from "./settler.ts";
@@ -128,10 +128,10 @@ export class OrderedGroup implements Consumption {
     if (this.#state === "closed") return;
     await this.stop();
     // whatever of this fails or takes too long: the next owner has it after a lease
-    await unlessAborted(this.#underWay.ended(), signal).catch(() => undefined);
-    if (!signal.aborted) await unlessAborted(this.#settler.flush(), signal).catch(() => undefined);
-    await unlessAborted(this.#shares.leave(signal.aborted), signal).catch(() => undefined);
-    await unlessAborted(this.#end(), signal).catch(() => undefined);
+    await endedUnlessAborted(this.#underWay.ended(), signal);
+    if (!signal.aborted) await endedUnlessAborted(this.#settler.flush(), signal);
+    await endedUnlessAborted(this.#shares.leave(signal.aborted), signal);
+    await endedUnlessAborted(this.#end(), signal);
   }
 
   async #start(resume: ReadonlyMap<string, string> | undefined): Promise<void> {

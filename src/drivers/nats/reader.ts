@@ -184,14 +184,18 @@ export class Reader {
   /** All that its consumer knew of. In a cluster that may be made on a follower that lags: there it is what the leader has. */
   #hasCome(attempt: number): void {
     if (this.#caughtUp || attempt !== this.#attempt) return;
-    if (this.#session.clustered && this.#listener.caughtUp !== undefined) return void this.#asTheLeader(attempt);
+    if (!this.#session.clustered || this.#listener.caughtUp === undefined) return this.#sayCaughtUp();
+    if (this.#asking === attempt) return;
+    this.#asking = attempt;
+    this.#asTheLeader(attempt).catch((fault: unknown) => this.#session.fault(fault));
+  }
+
+  #sayCaughtUp(): void {
     this.#caughtUp = true;
     this.#listener.caughtUp?.();
   }
 
   async #asTheLeader(attempt: number): Promise<void> {
-    if (this.#asking === attempt) return;
-    this.#asking = attempt;
     const goesOn = (): boolean => attempt === this.#attempt && !this.#caughtUp;
     for (let last: number | undefined; goesOn();) {
       try {
@@ -202,9 +206,7 @@ export class Reader {
       }
       await new Promise<void>((resolve) => void this.#session.clock.after(leaderMs, resolve));
     }
-    if (!goesOn()) return;
-    this.#caughtUp = true;
-    this.#listener.caughtUp?.();
+    if (goesOn()) this.#sayCaughtUp();
   }
 
   /** Asked when the consumer is there: it would have gone with its stream. */

@@ -8,7 +8,8 @@ import { followClient } from "./follow-client.ts";
 import type { RawHeaders } from "./headers.ts";
 import { Names } from "./names.ts";
 import { Overdue } from "./overdue.ts";
-import { openClient, unlessAborted } from "./open-client.ts";
+import { openClient } from "./open-client.ts";
+import { endedUnlessAborted } from "../../internal/unless-aborted.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { ServerVersion } from "./version.ts";
 
@@ -244,10 +245,10 @@ export class Session {
     if (this.options.connection !== undefined) {
       for (const { native } of this.#standing) native.unsubscribe();
       // the user's connection goes on, and writes it later
-      if (this.#connected) await unlessAborted(client.flush(), signal).catch(() => undefined);
+      if (this.#connected) await endedUnlessAborted(client.flush(), signal);
     } else {
       // what was written leaves before the socket is closed
-      if (this.#connected && !client.isClosed()) await unlessAborted(client.drain(), signal).catch(() => undefined);
+      if (this.#connected && !client.isClosed()) await endedUnlessAborted(client.drain(), signal);
       await client.close().catch(() => undefined); // it is closed all the same
     }
     this.#standing.clear();

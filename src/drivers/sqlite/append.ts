@@ -4,7 +4,7 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { isFull } from "./classify.ts";
 import type { Database } from "./database.ts";
 import { Delayed } from "./delayed.ts";
-import { encodeHeaders } from "./headers.ts";
+import { encodeHeaders } from "../../internal/rows/headers.ts";
 import type { Retention } from "./retention.ts";
 import { Seen } from "./seen.ts";
 import type { StreamRow, Streams } from "./streams.ts";

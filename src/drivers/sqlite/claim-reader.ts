@@ -1,16 +1,17 @@
 import type { GroupSpec } from "../../driver.ts";
 import type { ClaimHandle } from "./claim-writer.ts";
-import { Claim, isOpenIn, type ClaimRow } from "./claim-store.ts";
+import { Claim, isOpenIn } from "../../internal/rows/claim.ts";
+import type { ClaimRow } from "./claim-store.ts";
 import type { Query } from "./database.ts";
 import type { GroupRow } from "./group-store.ts";
 import type { HeldRow } from "./held-store.ts";
 import type { LogRow } from "./log.ts";
-import { SqliteMessage } from "./message.ts";
+import { RowMessage } from "../../internal/rows/message.ts";
 import type { Store } from "./store.ts";
 import { partitionName, type StreamRow } from "./streams.ts";
 import { TopicFilter } from "./topic-filter.ts";
 
-type Message = SqliteMessage<ClaimHandle>;
+type Message = RowMessage<ClaimHandle>;
 interface Source {
   readonly stream: number;
   readonly seq: number;
@@ -202,7 +203,7 @@ export class ClaimReader {
   }
 
   #held(stream: StreamRow, found: LogRow, row: HeldRow): Message {
-    return new SqliteMessage<ClaimHandle>(
+    return new RowMessage<ClaimHandle>(
       found,
       { claim: undefined, stream: stream.id, avoid: row.avoid },
       laneOf(stream),
@@ -323,7 +324,7 @@ export class ClaimReader {
         const row = rows[index]!;
         claim.open(row.seq);
         claimed.messages.push(
-          new SqliteMessage<ClaimHandle>(
+          new RowMessage<ClaimHandle>(
             row,
             { claim, stream: stream.id },
             lane,

@@ -1,8 +1,9 @@
-import type { Claim } from "./claim-store.ts";
-import { encodeHeaders } from "./headers.ts";
+import type { StoredMessage } from "../../driver.ts";
+import type { Claim } from "../../internal/rows/claim.ts";
+import { encodeHeaders } from "../../internal/rows/headers.ts";
 import type { HeldChange } from "./held-store.ts";
-import type { SqliteMessage } from "./message.ts";
-import type { Entry } from "./settlements.ts";
+import type { RowMessage } from "../../internal/rows/message.ts";
+import type { Entry } from "../../internal/rows/settlements.ts";
 import type { Store } from "./store.ts";
 
 /** How a message of an unordered group is found again. */
@@ -15,14 +16,14 @@ export interface ClaimHandle {
   /** Members that released it before. */
   readonly avoid?: string | null;
 }
-type Message = SqliteMessage<ClaimHandle>;
+type Message = RowMessage<ClaimHandle>;
 
 /** What a member settled and noted in one turn. */
 export interface ClaimBatch {
   readonly claims: Set<Claim>;
   /** Acknowledged, with a row of their own. */
   readonly held: Message[];
-  readonly entries: Entry<ClaimHandle>[];
+  readonly entries: Entry<ClaimHandle, StoredMessage>[];
 }
 
 /** Writes what became of messages that an unordered group's member has; within the transaction. */
@@ -53,7 +54,7 @@ export class ClaimWriter {
     }
   }
 
-  #moveClaimed({ message, what }: Entry<ClaimHandle>, member: number): boolean {
+  #moveClaimed({ message, what }: Entry<ClaimHandle, StoredMessage>, member: number): boolean {
     if (what.how === "note" && message.over) return false; // settled since
     if (what.how === "dead") this.#store.letters.put(what.letter);
     else
@@ -64,7 +65,7 @@ export class ClaimWriter {
     return true;
   }
 
-  #moveHeld({ message, what }: Entry<ClaimHandle>, member: number): boolean {
+  #moveHeld({ message, what }: Entry<ClaimHandle, StoredMessage>, member: number): boolean {
     const { stream } = message.handle;
     if (what.how !== "dead")
       return this.#store.held.change(this.#group, stream, message.seq, member, this.#row(message, what, member));
@@ -75,7 +76,7 @@ export class ClaimWriter {
 
   #row(
     message: Message,
-    what: Exclude<Entry<ClaimHandle>["what"], { readonly how: "dead" }>,
+    what: Exclude<Entry<ClaimHandle, StoredMessage>["what"], { readonly how: "dead" }>,
     member: number,
   ): HeldChange {
     const headers = encodeHeaders(what.headers);

@@ -4,10 +4,10 @@ import { Credit } from "../../internal/credit.ts";
 import { mostWaiting, mostWaitingBytes, whyDropped } from "../../internal/direct-bounds.ts";
 import { Fifo } from "../../internal/fifo.ts";
 import type { DirectLane } from "./direct-lane.ts";
-import type { SqliteMessage } from "./message.ts";
+import type { RowMessage } from "../../internal/rows/message.ts";
 
 interface Waiting {
-  readonly message: SqliteMessage;
+  readonly message: RowMessage;
   readonly expires: number | undefined;
 }
 
@@ -64,7 +64,7 @@ export class DirectConsumer extends AckOnly implements Consumption {
   }
 
   ack(messages: readonly InMessage[]): void {
-    this.#credit.acknowledge(messages as readonly SqliteMessage[]);
+    this.#credit.acknowledge(messages as readonly RowMessage[]);
     this.#pump();
   }
 
@@ -82,7 +82,7 @@ export class DirectConsumer extends AckOnly implements Consumption {
 
   #pump(): void {
     const now = this.#lane.now();
-    const messages: SqliteMessage[] = [];
+    const messages: RowMessage[] = [];
     while (this.#state === "open" && this.#waiting.length > 0 && this.#credit.hasRoom) {
       const { message, expires } = this.#waiting.shift()!;
       this.#waitingBytes -= message.size;

@@ -2,11 +2,11 @@ import type { ConnectContext, OutMessage, Sink, Window } from "../../driver.ts";
 import { mostWaiting } from "../../internal/direct-bounds.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { DirectConsumer } from "./direct-consumer.ts";
-import { DirectFile, type DirectRow } from "./direct-file.ts";
-import { DirectRegistry } from "./direct-registry.ts";
-import { encodeHeaders } from "./headers.ts";
+import { DirectFile, type ConsumerRow, type DirectRow } from "./direct-file.ts";
+import { DirectRegistry } from "../../internal/rows/direct-registry.ts";
+import { encodeHeaders } from "../../internal/rows/headers.ts";
 import { Liveness } from "./liveness.ts";
-import { SqliteMessage } from "./message.ts";
+import { RowMessage } from "../../internal/rows/message.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { Turn, type Job } from "./turn.ts";
 
@@ -30,7 +30,7 @@ export class DirectLane {
   readonly #local = new Map<number, DirectConsumer>();
   #file: DirectFile;
   #turn: Turn;
-  #registry = new DirectRegistry([]);
+  #registry = new DirectRegistry<ConsumerRow>([]);
   #registered = -1;
   #version = -1;
   #parcels: Parcel[] = [];
@@ -308,8 +308,8 @@ export class DirectLane {
   }
 }
 
-function messageOf(row: DirectRow, inbox: boolean): SqliteMessage {
-  return new SqliteMessage({ ...row, seq: row.id }, undefined, inbox ? "inbox" : "direct", undefined, {
+function messageOf(row: DirectRow, inbox: boolean): RowMessage {
+  return new RowMessage({ ...row, seq: row.id }, undefined, inbox ? "inbox" : "direct", undefined, {
     deliveries: 1,
     attempts: 0,
     notBefore: undefined,
@@ -319,7 +319,7 @@ function messageOf(row: DirectRow, inbox: boolean): SqliteMessage {
 }
 
 /** As if it had gone by the file. */
-function passOn({ to, key, replyTo, headers, body }: OutMessage, inbox: boolean): SqliteMessage {
+function passOn({ to, key, replyTo, headers, body }: OutMessage, inbox: boolean): RowMessage {
   const row = {
     seq: 0,
     topic: to.kind === "inbox" ? "" : to.topic,
@@ -327,7 +327,7 @@ function passOn({ to, key, replyTo, headers, body }: OutMessage, inbox: boolean)
     headers: encodeHeaders(headers),
     body,
   };
-  return new SqliteMessage(row, undefined, inbox ? "inbox" : "direct", undefined, {
+  return new RowMessage(row, undefined, inbox ? "inbox" : "direct", undefined, {
     deliveries: 1,
     attempts: 0,
     notBefore: undefined,

@@ -1,9 +1,10 @@
 import type { GroupState } from "../../driver.ts";
-import { isOpenIn, type ClaimRow } from "./claim-store.ts";
+import { isOpenIn } from "../../internal/rows/claim.ts";
+import type { ClaimRow } from "./claim-store.ts";
 import type { DelayedTopic } from "./delayed.ts";
 import type { GroupRow } from "./group-store.ts";
 import type { OwnRow } from "./own-store.ts";
-import { decodeSequences } from "./sequence-set.ts";
+import { decodeSequences } from "../../internal/rows/sequence-set.ts";
 import type { Store } from "./store.ts";
 import type { StreamRow } from "./streams.ts";
 import { TopicFilter } from "./topic-filter.ts";

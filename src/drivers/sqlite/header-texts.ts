@@ -1,6 +1,6 @@
 import type { Headers } from "../../driver.ts";
 import type { Database, Query } from "./database.ts";
-import { encodeHeaders } from "./headers.ts";
+import { encodeHeaders } from "../../internal/rows/headers.ts";
 
 const longest = 200;
 /** Texts with a number, over all time. */

@@ -2,10 +2,11 @@ import type { Clock } from "../../clock.ts";
 import type { Member } from "../../driver.ts";
 import type { Database, Query } from "./database.ts";
 import type { GroupStore } from "./group-store.ts";
-import { isOpenIn, type ClaimRow } from "./claim-store.ts";
-import { addOwner, type HandedOut } from "./handed-out.ts";
+import { isOpenIn } from "../../internal/rows/claim.ts";
+import type { ClaimRow } from "./claim-store.ts";
+import { addOwner, type HandedOut } from "../../internal/rows/handed-out.ts";
 import type { OwnRow } from "./own-store.ts";
-import { decodeSequences } from "./sequence-set.ts";
+import { decodeSequences } from "../../internal/rows/sequence-set.ts";
 import { Liveness, type LivingRow } from "./liveness.ts";
 
 interface ProcessRow extends LivingRow {

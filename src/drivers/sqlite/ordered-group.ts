@@ -1,19 +1,19 @@
-import type { Consumption, GroupSpec, InMessage, Note, Settlement, Sink, Window } from "../../driver.ts";
+import type { Consumption, GroupSpec, InMessage, Note, Settlement, Sink, StoredMessage, Window } from "../../driver.ts";
 import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { encodeHeaders } from "./headers.ts";
-import type { SqliteMessage } from "./message.ts";
+import { encodeHeaders } from "../../internal/rows/headers.ts";
+import type { RowMessage } from "../../internal/rows/message.ts";
 import { PartReader } from "./part-reader.ts";
 import { PartWriter, type PartBatch } from "./part-writer.ts";
-import type { Part, PartEntry } from "./part.ts";
+import type { Part, PartEntry } from "../../internal/rows/part.ts";
 import type { ReadRound } from "./read-round.ts";
-import { Settlements, type Entry } from "./settlements.ts";
+import { Settlements, type Entry } from "../../internal/rows/settlements.ts";
 import { Shares, type ShareChange } from "./shares.ts";
 import type { Store } from "./store.ts";
 import { partitionName } from "./streams.ts";
 import type { Job } from "./turn.ts";
 
-type Message = SqliteMessage<PartEntry>;
+type Message = RowMessage<PartEntry>;
 interface Turned {
   readonly shares: ShareChange | undefined;
   readonly read: ReadRound | undefined;
@@ -41,7 +41,7 @@ export class OrderedGroup implements Consumption {
   readonly #reader: PartReader;
   readonly #writer: PartWriter;
   readonly #parts = new Map<string, Part>();
-  readonly #settlements = new Settlements<PartEntry>();
+  readonly #settlements = new Settlements<PartEntry, StoredMessage>();
   readonly #limits = new Map<string, number>();
   #member: number;
   #dirty: PartBatch = newBatch();
@@ -190,7 +190,7 @@ export class OrderedGroup implements Consumption {
     },
   };
 
-  #add(whats: readonly Entry<PartEntry>["what"][]): Promise<readonly ("done" | "stale" | "unknown")[]> {
+  #add(whats: readonly Entry<PartEntry, StoredMessage>["what"][]): Promise<readonly ("done" | "stale" | "unknown")[]> {
     const answer = this.#settlements.add(whats, (message, what) => {
       if (message.over) return false;
       if (what.how !== "note") this.#done(message);

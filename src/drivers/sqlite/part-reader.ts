@@ -1,7 +1,7 @@
 import type { GroupSpec } from "../../driver.ts";
 import type { Query } from "./database.ts";
 import type { GroupRow } from "./group-store.ts";
-import type { Part } from "./part.ts";
+import type { Part } from "../../internal/rows/part.ts";
 import { ReadRound, type Share } from "./read-round.ts";
 import type { Store } from "./store.ts";
 import type { StreamRow } from "./streams.ts";

@@ -1,15 +1,16 @@
-import { encodeHeaders } from "./headers.ts";
-import type { SqliteMessage } from "./message.ts";
-import type { Part, PartEntry } from "./part.ts";
-import type { Entry } from "./settlements.ts";
+import type { StoredMessage } from "../../driver.ts";
+import { encodeHeaders } from "../../internal/rows/headers.ts";
+import type { RowMessage } from "../../internal/rows/message.ts";
+import type { Part, PartEntry } from "../../internal/rows/part.ts";
+import type { Entry } from "../../internal/rows/settlements.ts";
 import type { Store } from "./store.ts";
 
 /** What a member settled and noted in one turn. */
 export interface PartBatch {
   readonly parts: Set<Part>;
   /** Settled, and a note lies beside them. */
-  readonly noted: SqliteMessage<PartEntry>[];
-  readonly entries: Entry<PartEntry>[];
+  readonly noted: RowMessage<PartEntry>[];
+  readonly entries: Entry<PartEntry, StoredMessage>[];
 }
 
 /** Writes what became of messages that an ordered group's member has, fenced by its epochs; within the transaction. */
@@ -38,7 +39,7 @@ export class PartWriter {
     return { lost: [...stale, ...(mayRelease ? this.#release(member, held, stale) : [])] };
   }
 
-  #move({ message, what }: Entry<PartEntry>, member: number): boolean {
+  #move({ message, what }: Entry<PartEntry, StoredMessage>, member: number): boolean {
     if (what.how === "dead") this.#store.letters.put(what.letter);
     else if (message.over) return false; // settled since
     else if (what.how === "note")

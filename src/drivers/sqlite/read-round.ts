@@ -1,9 +1,9 @@
 import type { LogRow } from "./log.ts";
-import { SqliteMessage } from "./message.ts";
-import type { Part, PartEntry } from "./part.ts";
+import { RowMessage } from "../../internal/rows/message.ts";
+import type { Part, PartEntry } from "../../internal/rows/part.ts";
 import type { StreamRow } from "./streams.ts";
 
-type Message = SqliteMessage<PartEntry>;
+type Message = RowMessage<PartEntry>;
 
 /** What a round did to one partition. */
 export interface Share {
@@ -71,7 +71,7 @@ export class ReadRound {
       : deliveries === 1
         ? undefined
         : { deliveries, attempts: 0, notBefore, notes: null };
-    entry.message = new SqliteMessage(row, entry, stream.queue === 1 ? "queue" : "stream", part.name, place);
+    entry.message = new RowMessage(row, entry, stream.queue === 1 ? "queue" : "stream", part.name, place);
     this.#entries.push(entry);
     share.taken += 1;
     share.out = seq;

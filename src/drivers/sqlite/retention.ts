@@ -1,6 +1,6 @@
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Database } from "./database.ts";
-import { decodeSequences, encodeSequences } from "./sequence-set.ts";
+import { decodeSequences, encodeSequences } from "../../internal/rows/sequence-set.ts";
 import type { StreamRow, Streams } from "./streams.ts";
 import { TopicFilter } from "./topic-filter.ts";
 
@@ -186,23 +186,17 @@ export class Retention {
       }>("SELECT partition, cursor, out, member, done FROM {own} WHERE grp = ? AND stream = ?")
       .all(grp, stream.id);
     for (const { partition, cursor: settled, out, member, done } of owned) {
-      const above = decodeSequences(settled, done);
+      // in a member's hands it is known there what is settled above the cursor
+      const above = member === null ? decodeSequences(settled, done) : new Set<number>();
+      const handedOut = member === null ? settled : Math.max(settled, out);
       const count = missed.filter(
-        ({ partition: of, seq }) =>
-          of === partition &&
-          seq > Math.max(settled, member === null ? 0 : out) &&
-          (member !== null || !above.has(seq)),
+        (row) => row.partition === partition && row.seq > handedOut && !above.has(row.seq),
       ).length;
       const moves = member === null && settled < upTo;
-      const left = moves
-        ? encodeSequences(
-            upTo,
-            [...above].filter((seq) => seq > upTo),
-          )
-        : done;
+      const left = [...above].filter((seq) => seq > upTo);
       this.#database
         .query("UPDATE {own} SET lost = lost + ?, cursor = ?, done = ? WHERE grp = ? AND stream = ? AND partition = ?")
-        .run(count, moves ? upTo : settled, left, grp, stream.id, partition);
+        .run(count, moves ? upTo : settled, moves ? encodeSequences(upTo, left) : done, grp, stream.id, partition);
       lost += count;
     }
     // Its members look at what they own when the roster moves, and say what they find lost.

@@ -1,7 +1,7 @@
 import { balance } from "../../internal/partition-balance.ts";
 import type { GroupRow } from "./group-store.ts";
 import type { OwnRow } from "./own-store.ts";
-import { Part } from "./part.ts";
+import { Part } from "../../internal/rows/part.ts";
 import type { Store } from "./store.ts";
 import { partitionName } from "./streams.ts";
 

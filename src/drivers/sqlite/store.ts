@@ -2,7 +2,7 @@ import type { Clock } from "../../clock.ts";
 import type { ConnectContext, OutMessage } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { Append } from "./append.ts";
-import { Alarm } from "./alarm.ts";
+import { Alarm } from "../../internal/rows/alarm.ts";
 import { classify, isBusy } from "./classify.ts";
 import { ClaimStore } from "./claim-store.ts";
 import type { Database } from "./database.ts";

@@ -1,7 +1,7 @@
 import type { SQLInputValue } from "node:sqlite";
 import type { OutMessage } from "../../driver.ts";
 import type { DriverError } from "../../internal/driver-error.ts";
-import { encodeHeaders } from "./headers.ts";
+import { encodeHeaders } from "../../internal/rows/headers.ts";
 import type { HeaderTexts } from "./header-texts.ts";
 import type { Log } from "./log.ts";
 import type { Seen } from "./seen.ts";

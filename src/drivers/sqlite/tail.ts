@@ -3,7 +3,7 @@ import { AckOnly } from "../../internal/ack-only.ts";
 import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { isBusy } from "./classify.ts";
-import { SqliteMessage } from "./message.ts";
+import { RowMessage } from "../../internal/rows/message.ts";
 import { startAfter, startOf, type Start } from "./start.ts";
 import type { Store, Watcher } from "./store.ts";
 import { partitionName } from "./streams.ts";
@@ -13,7 +13,7 @@ const scanAtOnce = 5_000;
 const mostAtOnce = 1_000;
 
 interface Read {
-  readonly messages: SqliteMessage[];
+  readonly messages: RowMessage[];
   readonly lost: number;
   readonly more: boolean;
 }
@@ -82,7 +82,7 @@ export class Tail extends AckOnly implements Consumption, Watcher {
   }
 
   ack(messages: readonly InMessage[]): void {
-    this.#credit.acknowledge(messages as readonly SqliteMessage[]);
+    this.#credit.acknowledge(messages as readonly RowMessage[]);
     this.#later();
   }
 
@@ -135,7 +135,7 @@ export class Tail extends AckOnly implements Consumption, Watcher {
   #look(): Read | undefined {
     const stream = this.#store.streams.byId(this.#stream);
     if (stream === undefined) return undefined;
-    const messages: SqliteMessage[] = [];
+    const messages: RowMessage[] = [];
     if (this.#filter.patterns.length === 0) this.#next = stream.last; // nobody listens
     const lost = Math.max(0, stream.first - 1 - this.#next);
     this.#next += lost;
@@ -152,7 +152,7 @@ export class Tail extends AckOnly implements Consumption, Watcher {
       reached = row.seq;
       if (!this.#filter.matches(row.topic) || row.seq <= (this.#skips.get(row.partition) ?? 0)) continue;
       if (row.expires !== null && row.expires <= now) continue;
-      const message = new SqliteMessage(row, undefined, "stream", this.#names[row.partition]);
+      const message = new RowMessage(row, undefined, "stream", this.#names[row.partition]);
       this.#credit.take(message.size);
       messages.push(message);
     }

@@ -1,16 +1,16 @@
-import type { Consumption, InMessage, Note, Settlement, Sink, Window } from "../../driver.ts";
+import type { Consumption, InMessage, Note, Settlement, Sink, StoredMessage, Window } from "../../driver.ts";
 import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { ClaimReader, type Claimed } from "./claim-reader.ts";
 import { ClaimWriter, type ClaimBatch, type ClaimHandle } from "./claim-writer.ts";
-import { encodeHeaders } from "./headers.ts";
-import type { SqliteMessage } from "./message.ts";
-import { Settlements, type Entry } from "./settlements.ts";
+import { encodeHeaders } from "../../internal/rows/headers.ts";
+import type { RowMessage } from "../../internal/rows/message.ts";
+import { Settlements, type Entry } from "../../internal/rows/settlements.ts";
 import type { Store } from "./store.ts";
 import { partitionName } from "./streams.ts";
 import type { Job } from "./turn.ts";
 
-type Message = SqliteMessage<ClaimHandle>;
+type Message = RowMessage<ClaimHandle>;
 
 const retryFullMs = 250;
 const floorEveryMs = 50;
@@ -29,7 +29,7 @@ export class UnorderedGroup implements Consumption {
   readonly #reader: ClaimReader;
   readonly #writer: ClaimWriter;
   readonly #credit: Credit;
-  readonly #settlements = new Settlements<ClaimHandle>();
+  readonly #settlements = new Settlements<ClaimHandle, StoredMessage>();
   readonly #delivered = new Set<Message>();
   readonly #paused = new Set<string>();
   readonly #floors = new Map<number, number>();
@@ -180,7 +180,9 @@ export class UnorderedGroup implements Consumption {
     failed: () => this.#store.later(retryFullMs, () => this.wake()),
   };
 
-  #add(whats: readonly Entry<ClaimHandle>["what"][]): Promise<readonly ("done" | "stale" | "unknown")[]> {
+  #add(
+    whats: readonly Entry<ClaimHandle, StoredMessage>["what"][],
+  ): Promise<readonly ("done" | "stale" | "unknown")[]> {
     const answer = this.#settlements.add(whats, (message, what) => {
       if (message.over) return false;
       if (what.how !== "note") this.#done(message);

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { until } from "../../../test/support/driver-harness.ts";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import { newWorld } from "../../../test/support/sqlite-world.ts";
-import { Alarm } from "./alarm.ts";
+import { Alarm } from "../../internal/rows/alarm.ts";
 import { WakeUp } from "./wake-up.ts";
 
 function make(): {

@@ -63,7 +63,10 @@ export function deletions({ test }: RecoverySuite): void {
         // repeats are allowed, also of what one began who had not heard yet that another knew an earlier place
         const faults = [{ from: -Infinity, until: over + lab.repeatsMs }];
         await assertRecovered(lab, load, { faults, since, disowned: { from, until: over } });
-        assertNone(nothingDuplicated(lab.journal.history.filter(({ process }) => process === "tail")));
+        const twice = twiceStored(lab);
+        assertNone(
+          nothingDuplicated(lab.journal.history.filter((each) => each.process === "tail" && !twice.has(each.id))),
+        );
       },
     );
 
@@ -75,7 +78,8 @@ export function deletions({ test }: RecoverySuite): void {
     },
     async (lab, { messages }) => {
       const stream = { name: lab.group("own"), topics: [lab.topic(">")] };
-      const operator = await lab.bus({ streams: [{ name: "events", topics: [">"] }, stream] });
+      const { streams = [{ name: "events", topics: [">"] }] } = lab.config();
+      const operator = await lab.bus({ streams: [...streams, stream] });
       // What was in it was meant to go; what is published afterwards goes to the next stream.
       await assertFlowing(lab, operator, messages, async () => {
         assert.equal(await operator.streams.delete(stream.name), true);
@@ -102,6 +106,12 @@ export function deletions({ test }: RecoverySuite): void {
       );
     },
   );
+}
+
+/** What may be there twice: who remembers no ids takes an event whose outcome was unknown again. */
+function twiceStored({ driver, journal }: RecoveryLab): ReadonlySet<string | undefined> {
+  const unknown = journal.history.filter(({ op }) => op === "publish-unknown");
+  return new Set(driver.capabilities.dedupeWindowMs === 0 ? unknown.map(({ id }) => id) : []);
 }
 
 /** Subscribers with a backlog lose it with its stream, and are well again: what is published afterwards reaches them soon. */

@@ -102,9 +102,13 @@ export class RecoveryLab implements AsyncDisposable {
 
   /** In front of the broker. */
   async proxy(): Promise<{ readonly proxy: FaultProxy; readonly url: string }> {
-    const proxy = await FaultProxy.start(this.#store.url);
+    const { url } = this.#store;
+    const { rewriteReply } = this.driver;
+    const proxy = await FaultProxy.start(url, {
+      rewriteReply: rewriteReply && ((reply, port) => rewriteReply(reply, url, port)),
+    });
     this.#proxies.push(proxy);
-    return { proxy, url: proxy.url(this.#store.url) };
+    return { proxy, url: proxy.url(url) };
   }
 
   /** A member in a process of its own, that runs; what it notes goes into the journal under its name. */

@@ -47,6 +47,8 @@ export interface RecoveryUnderTest {
   config(url: string): BusConfig;
   /** A module that calls `runRecoveryMember` with the same `config`: a member in a process of its own. */
   readonly member: URL;
+  /** What clients behind a proxy get instead of an answer that names the broker's address: as long as the answer. @default as it is */
+  readonly rewriteReply?: ((reply: Uint8Array, url: string, proxyPort: number) => Uint8Array) | undefined;
   /** How long a delivery is kept for a member that fell silent: what `config` asks for. @default 10_000 */
   readonly leaseMs?: number | undefined;
   /** How long a line may be silent before the driver takes it for dead: what `config` asks for. @default 15_000 */
@@ -61,7 +63,15 @@ export interface RecoveryUnderTest {
   readonly deleteStreamNatively?: ((names: RecoveryNames & { readonly stream: string }) => Promise<void>) | undefined;
 }
 
-export type RecoveryNeed = "broker" | "durable" | "groups" | "replay" | "order" | "native group" | "native stream";
+export type RecoveryNeed =
+  | "broker"
+  | "durable"
+  | "groups"
+  | "replay"
+  | "order"
+  | "publish retry"
+  | "native group"
+  | "native stream";
 
 export interface RecoverySpec<P extends Parameters> {
   /** The fault. */
@@ -84,6 +94,8 @@ export function lackToRecover(need: RecoveryNeed, driver: RecoveryUnderTest): st
     case "replay":
     case "order":
       return driver.capabilities[need] ? undefined : `declares ${need}: false`;
+    case "publish retry":
+      return driver.capabilities.publishRetry === "driver" ? 'declares publishRetry: "driver"' : undefined;
     case "native group":
       return driver.deleteGroupNatively === undefined ? "is given no deleteGroupNatively" : undefined;
     case "native stream":

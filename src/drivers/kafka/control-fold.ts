@@ -1,0 +1,138 @@
+import type { GroupSpec } from "../../driver.ts";
+
+export interface FullStream {
+  readonly name: string;
+  readonly topics: readonly string[];
+  readonly partitions: number;
+  readonly maxAgeMs: number;
+  readonly maxBytes: number;
+  readonly maxMessages: number | undefined;
+  readonly whenFull: "reject" | "drop-oldest";
+  readonly idleGroupMs: number;
+  readonly replicas: number;
+}
+
+export interface StreamEntry {
+  readonly revision: number;
+  readonly options: FullStream;
+}
+
+export interface GroupEntry {
+  readonly revision: number;
+  /** Of the record that made it: what an older ledger says of the queue counts for nothing. */
+  readonly first: number;
+  /** The same of its streams: a reset makes them begin anew. */
+  readonly since: number;
+  readonly spec: GroupSpec;
+  /** Where each stream begins; of one that is not there, all of it is read. */
+  readonly starts: Readonly<Record<string, TopicStart>>;
+  /** Where its queue begins: what is below was a former group's of that name. */
+  readonly queue: TopicStart | undefined;
+}
+
+/** The first offset of each partition. */
+export interface TopicStart {
+  /** Another topic of that name has other offsets. */
+  readonly topicId: string;
+  readonly offsets: readonly number[];
+}
+
+/** Another topic that came to have the name is read from its oldest. */
+export const startIn = (start: TopicStart | undefined, topicId: string, partition: number): number =>
+  start?.topicId === topicId ? (start.offsets[partition] ?? 0) : 0;
+
+export type ControlRecord =
+  | { readonly is: "layout"; readonly version: number }
+  | { readonly is: "stream"; readonly expect: number; readonly options: FullStream }
+  | { readonly is: "no-stream"; readonly expect: number; readonly name: string }
+  | {
+      readonly is: "group";
+      readonly expect: number;
+      readonly spec: GroupSpec;
+      readonly starts: GroupEntry["starts"];
+      /** Its streams begin anew there. */
+      readonly anew?: boolean;
+    }
+  | { readonly is: "no-group"; readonly expect: number; readonly name: string; readonly queue: TopicStart | undefined }
+  | { readonly is: "delays" }
+  | { readonly is: "snapshot"; readonly upTo: number; readonly state: Snapshot };
+
+export interface Snapshot {
+  readonly version: number | undefined;
+  readonly streams: readonly StreamEntry[];
+  readonly groups: readonly GroupEntry[];
+  readonly delays: boolean;
+  /** Where the queues of groups end that are no more. */
+  readonly queues: readonly (readonly [group: string, queue: TopicStart])[];
+}
+
+/**
+ * What the records of the control log come to, the same for everybody. A record counts if what it expects stands: the offset of
+ * the record by which the thing is as it is, 0 for none. Pure.
+ */
+export class ControlFold {
+  readonly streams: Map<string, StreamEntry> = new Map();
+  readonly groups: Map<string, GroupEntry> = new Map();
+  readonly #queues = new Map<string, TopicStart>();
+  version: number | undefined = undefined;
+  delays = false;
+
+  /** What changed: `streams`, `delays`, or `group` with its name. Undefined: it does not count. Offsets begin with 1 here. */
+  apply(record: ControlRecord, offset: number): { readonly what: string; readonly name: string } | undefined {
+    switch (record.is) {
+      case "layout":
+        this.version ??= record.version;
+        return undefined;
+      case "stream": {
+        const { name } = record.options;
+        if ((this.streams.get(name)?.revision ?? 0) !== record.expect) return undefined;
+        this.streams.set(name, { revision: offset, options: record.options });
+        return { what: "streams", name };
+      }
+      case "no-stream":
+        if (this.streams.get(record.name)?.revision !== record.expect) return undefined;
+        this.streams.delete(record.name);
+        return { what: "streams", name: record.name };
+      case "group": {
+        const name = record.spec.group;
+        const stood = this.groups.get(name);
+        if ((stood?.revision ?? 0) !== record.expect) return undefined;
+        const { spec, starts, anew = false } = record;
+        const since = stood === undefined || anew ? offset : stood.since;
+        const queue = stood === undefined ? this.#queues.get(name) : stood.queue;
+        this.groups.set(name, { revision: offset, first: stood?.first ?? offset, since, spec, starts, queue });
+        this.#queues.delete(name);
+        return { what: "group", name };
+      }
+      case "no-group":
+        if (this.groups.get(record.name)?.revision !== record.expect) return undefined;
+        this.groups.delete(record.name);
+        if (record.queue !== undefined) this.#queues.set(record.name, record.queue);
+        return { what: "group", name: record.name };
+      case "delays":
+        if (this.delays) return undefined;
+        this.delays = true;
+        return { what: "delays", name: "" };
+      case "snapshot":
+        return undefined; // it says what was folded
+    }
+  }
+
+  snapshot(): Snapshot {
+    const { version, delays } = this;
+    const [streams, groups] = [[...this.streams.values()], [...this.groups.values()]];
+    return { version, delays, streams, groups, queues: [...this.#queues] };
+  }
+
+  /** Only before anything else was applied: what a snapshot says is not said by records any more. */
+  restore({ version, streams, groups, delays, queues }: Snapshot): void {
+    this.version = version;
+    this.delays = delays;
+    this.streams.clear();
+    this.groups.clear();
+    for (const each of streams) this.streams.set(each.options.name, each);
+    for (const each of groups) this.groups.set(each.spec.group, each);
+    this.#queues.clear();
+    for (const [group, queue] of queues) this.#queues.set(group, queue);
+  }
+}

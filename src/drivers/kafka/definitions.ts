@@ -1,0 +1,191 @@
+import type { GroupSpec, StartAt } from "../../driver.ts";
+import { changedSpec, grownSpec, newSpec, refuseOther } from "../../internal/group-spec.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import { type ControlRecord, type GroupEntry, startIn, type TopicStart } from "./control-fold.ts";
+import { parseLedger } from "./ledger-text.ts";
+import { refOf } from "./names.ts";
+import type { Shared } from "./shared.ts";
+import { offsetAfter, startOffsets } from "./start-offsets.ts";
+
+const lookMs = 20;
+
+/** Groups as they are defined: in the control log, by compare-and-set. */
+export class Definitions {
+  readonly #shared: Shared;
+
+  constructor(shared: Shared) {
+    this.#shared = shared;
+  }
+
+  get(group: string): GroupEntry | undefined {
+    return this.#shared.session.control.fold.groups.get(group);
+  }
+
+  async ensure(spec: GroupSpec): Promise<GroupSpec> {
+    const { session, queues } = this.#shared;
+    const { control } = session;
+    await control.current();
+    const isEmptyLive = spec.live && (await this.#isDeserted(spec.group));
+    let before: GroupEntry | undefined;
+    const changed = await control.change(async ({ groups }): Promise<ControlRecord | undefined> => {
+      const stored = groups.get(spec.group);
+      before = stored;
+      if (stored !== undefined && !(isEmptyLive && stored.spec.live)) {
+        refuseOther(stored.spec, spec);
+        const grown = grownSpec(stored.spec, spec);
+        if (grown === undefined) return undefined;
+        const starts = { ...stored.starts, ...(await this.#newStarts(stored, grown)) };
+        return { is: "group", expect: stored.revision, spec: grown, starts };
+      }
+      const made = newSpec(spec);
+      const starts = await this.#starts(made, made.from);
+      return { is: "group", expect: stored?.revision ?? 0, spec: made, starts, anew: true };
+    });
+    if (session.context.manage === "create") await queues.make(spec.group);
+    const entry = this.get(spec.group);
+    if (entry === undefined)
+      throw new DriverError("BUS_CONFLICT", "kafka: the group was deleted meanwhile", { retryable: true });
+    if (changed && before !== undefined) await this.#inForce(before, entry);
+    return entry.spec;
+  }
+
+  /** The one way by which patterns shrink. */
+  async update(group: string, reads: GroupSpec["reads"]): Promise<void> {
+    await this.#shared.session.control.current();
+    await this.#shared.session.control.change(async ({ groups }) => {
+      const stored = groups.get(group);
+      if (stored === undefined) throw missing(group);
+      const spec = changedSpec(stored.spec, reads);
+      const starts = { ...stored.starts, ...(await this.#newStarts(stored, spec)) };
+      return { is: "group", expect: stored.revision, spec, starts };
+    });
+  }
+
+  /** All of it is one record: what owners committed before it counts for nothing from then on. */
+  async reset(group: string, to: StartAt): Promise<void> {
+    const { session } = this.#shared;
+    await session.control.current();
+    if (this.get(group) === undefined) throw missing(group);
+    if (!(await this.#isDeserted(group)))
+      throw new DriverError("BUS_CONFLICT", `kafka: the group "${group}" has members`);
+    await session.control.change(async ({ groups }) => {
+      const stored = groups.get(group);
+      if (stored === undefined) throw missing(group);
+      const starts = await this.#starts(stored.spec, to);
+      return { is: "group", expect: stored.revision, spec: stored.spec, starts, anew: true };
+    });
+  }
+
+  async delete(group: string): Promise<boolean> {
+    const { session, queues, letters, groups } = this.#shared;
+    const { control, names } = session;
+    await control.current();
+    // whoever makes it again at once must not lose what is its own
+    const members = (await groups.describe(names.group(group)))?.members.map(({ memberId }) => memberId) ?? [];
+    await letters.purge(group);
+    const queue = await queues.end(group);
+    const deleted = await control.change(({ groups: defined }) => {
+      const stored = defined.get(group);
+      return stored === undefined ? undefined : { is: "no-group", expect: stored.revision, name: group, queue };
+    });
+    // also what a crash in the middle left
+    await groups.delete(names.group(group), members);
+    if (this.get(group) === undefined) await queues.delete(group);
+    return deleted;
+  }
+
+  /** A live one goes with its last member. */
+  async leftBy(group: string): Promise<void> {
+    const entry = this.get(group);
+    if (entry?.spec.live === true && (await this.#isDeserted(group))) await this.delete(group);
+  }
+
+  /** Of a group that was made again and that nobody joined yet: goes on where it was when it was lost. */
+  async resume(group: string, positions: ReadonlyMap<string, string>): Promise<void> {
+    const { session, groups } = this.#shared;
+    if (positions.size === 0) return;
+    const { control, names } = session;
+    const committed = await groups.committed(names.group(group));
+    await control.change(async ({ groups: defined, streams }): Promise<ControlRecord | undefined> => {
+      const stored = defined.get(group);
+      if (stored === undefined) return undefined;
+      const starts: Record<string, TopicStart> = { ...stored.starts };
+      let moved = false;
+      for (const { stream } of stored.spec.reads) {
+        const partitions = streams.get(stream)?.options.partitions ?? 0;
+        const topic = names.stream(stream);
+        if (partitions === 0) continue;
+        const id = await session.cluster.topicId(topic);
+        const begun = stored.starts[stream];
+        const now = Array.from({ length: partitions }, (_, partition) => startIn(begun, id, partition));
+        const next = now.map((start, partition) => {
+          const position = positions.get(refOf(stream, partition));
+          const found = committed.get(topic)?.get(partition);
+          const kept = found === undefined ? undefined : parseLedger(found.offset, found.text, id);
+          if (position === undefined || (kept !== undefined && kept.revision >= stored.since)) return start;
+          return Math.min(start, offsetAfter(position, refOf(stream, partition)));
+        });
+        if (next.every((each, at) => each === now[at])) continue;
+        starts[stream] = { topicId: id, offsets: next };
+        moved = true;
+      }
+      return moved ? { is: "group", expect: stored.revision, spec: stored.spec, starts } : undefined;
+    });
+  }
+
+  async #isDeserted(group: string): Promise<boolean> {
+    const { session, groups } = this.#shared;
+    const found = await groups.describe(session.names.group(group));
+    return found === undefined || found.members.length === 0;
+  }
+
+  async #starts(spec: GroupSpec, from: StartAt): Promise<GroupEntry["starts"]> {
+    const { session } = this.#shared;
+    const starts: Record<string, TopicStart> = {};
+    for (const { stream } of spec.reads) {
+      const partitions = session.control.fold.streams.get(stream)?.options.partitions;
+      if (partitions === undefined) continue;
+      const offsets = await startOffsets(session, stream, partitions, from);
+      starts[stream] = { topicId: await session.cluster.topicId(session.names.stream(stream)), offsets };
+    }
+    return starts;
+  }
+
+  /** Of streams that are read from now on: as the group began, or what comes from now on where it began with that. */
+  async #newStarts(stored: GroupEntry, next: GroupSpec): Promise<GroupEntry["starts"]> {
+    const known = new Set(stored.spec.reads.map(({ stream }) => stream));
+    const added = { ...next, reads: next.reads.filter(({ stream }) => !known.has(stream)) };
+    return await this.#starts(added, stored.spec.from);
+  }
+
+  /** Until everybody who owns a part of what was read before goes by it, or nobody does. */
+  async #inForce(before: GroupEntry, { revision, spec }: GroupEntry): Promise<void> {
+    const { session, groups } = this.#shared;
+    const { control, names, cluster, clock, options } = session;
+    const name = names.group(spec.group);
+    const until = clock.ticks() + options.sessionTimeoutMs * 2 + options.requestTimeoutMs;
+    while (clock.ticks() < until) {
+      if (await this.#isDeserted(spec.group)) return;
+      const committed = await groups.committed(name);
+      const ids = new Map<string, string>();
+      for (const { stream } of before.spec.reads)
+        if (control.fold.streams.has(stream)) ids.set(stream, await cluster.topicId(names.stream(stream)));
+      const isBehind = before.spec.reads.some(({ stream }) => {
+        const partitions = control.fold.streams.get(stream)?.options.partitions ?? 0;
+        const topic = names.stream(stream);
+        const id = ids.get(stream) ?? "";
+        const places = committed.get(topic);
+        return Array.from({ length: partitions }, (_, partition) => places?.get(partition)).some(
+          (found) => found === undefined || (parseLedger(found.offset, found.text, id)?.revision ?? 0) < revision,
+        );
+      });
+      if (!isBehind || (this.get(spec.group)?.revision ?? 0) !== revision) return;
+      await cluster.pause(lookMs);
+    }
+    throw new DriverError("BUS_TIMEOUT", "kafka: not every member of the group has its new definition", {
+      retryable: true,
+    });
+  }
+}
+
+const missing = (group: string): DriverError => new DriverError("BUS_NOT_FOUND", `kafka: there is no group "${group}"`);

@@ -1,0 +1,99 @@
+import type { Headers } from "../../driver.ts";
+import type { Seat } from "./direct-fold.ts";
+import type { LetterRecord } from "./letter-fold.ts";
+import type { FetchedRecord } from "./record-batch.ts";
+
+const marker = "omnibus-topic";
+const more = "omnibus";
+const names = { marker: Buffer.from(marker), more: Buffer.from(more) };
+
+/** What goes with a message beside its topic. */
+export interface More {
+  /** Where an answer is waited for. */
+  readonly reply?: string;
+  /** Ms since the epoch. */
+  readonly expires?: number;
+  /** Of a copy: not to be handled before. */
+  readonly due?: number;
+  /** Where it goes when it is due: a stream's or a queue's lane, by its topic and partition. */
+  readonly target?: readonly [topic: string, partition: number];
+  readonly attempts?: number;
+  readonly deliveries?: number;
+  readonly notes?: Headers;
+  /** Who gave it up already. */
+  readonly by?: readonly string[];
+  /** In the log of letters: what it is there. */
+  readonly letter?: LetterRecord;
+  /** On the direct lane: who listens. */
+  readonly here?: { readonly process: string; readonly seats: readonly Seat[] };
+}
+
+const nothing: More = {};
+const texts = new Map<string, Buffer>();
+
+/** Names and topics come again and again. */
+function bytesOf(text: string): Buffer {
+  const known = texts.get(text);
+  if (known !== undefined) return known;
+  const bytes = Buffer.from(text.toWellFormed());
+  if (texts.size < 1_024) texts.set(text, bytes);
+  return bytes;
+}
+
+/** The first header names the topic and says that what follows is ours; no header of a user's can be taken for it. */
+export function recordHeaders(topic: string, beside: More | undefined, headers: Headers): ReadonlyMap<Buffer, Buffer> {
+  const map = new Map<Buffer, Buffer>();
+  map.set(names.marker, bytesOf(topic));
+  if (beside !== undefined) map.set(names.more, Buffer.from(JSON.stringify(beside)));
+  // each name is an object of its own, so that two alike stay two
+  for (const [name, value] of headers) map.set(Buffer.from(name), Buffer.from(value.toWellFormed()));
+  return map;
+}
+
+export function sizeOf(headers: ReadonlyMap<Buffer, Buffer>): number {
+  let bytes = 0;
+  for (const [name, value] of headers) bytes += name.length + value.length + 4;
+  return bytes;
+}
+
+/** A record's parts; `topic` undefined: nobody of ours wrote it. */
+export interface Read {
+  readonly topic: string | undefined;
+  readonly more: More;
+  readonly headers: () => Headers;
+}
+
+export function readHeaders({ headers }: FetchedRecord): Read {
+  const [first, second] = headers;
+  if (first === undefined || first[1] === null || !first[0].equals(names.marker))
+    return { topic: undefined, more: nothing, headers: () => textsOf(headers, 0) };
+  const hasMore = second !== undefined && second[1] !== null && second[0].equals(names.more);
+  return {
+    topic: first[1].toString(),
+    more: hasMore ? parsed(second[1]) : nothing,
+    headers: () => textsOf(headers, hasMore ? 2 : 1),
+  };
+}
+
+function parsed(bytes: Buffer | null): More {
+  try {
+    return JSON.parse(String(bytes)) as More;
+  } catch {
+    return nothing; // another program's
+  }
+}
+
+function textsOf(headers: FetchedRecord["headers"], from: number): Headers {
+  const read: (readonly [string, string])[] = [];
+  for (let at = from; at < headers.length; at += 1) {
+    const [name, value] = headers[at]!;
+    read.push([name.toString(), value === null ? "" : textOf(value)]);
+  }
+  return read;
+}
+
+/** What is no text travels as base64, with `=?` before it. */
+function textOf(value: Buffer): string {
+  const text = value.toString();
+  return text.includes("\ufffd") && !Buffer.from(text).equals(value) ? `=?${value.toString("base64")}` : text;
+}

@@ -1,0 +1,75 @@
+import { DriverError } from "../../internal/driver-error.ts";
+
+const longest = 249;
+
+/** All but letters, digits and `-` by their bytes, so that two names never meet, and a `.` separates ours only. */
+const escaped = (text: string): string =>
+  text.replaceAll(/[^A-Za-z0-9-]/gu, (character) =>
+    [...Buffer.from(character)].map((byte) => `_${byte.toString(16).padStart(2, "0")}`).join(""),
+  );
+
+/** The lane of a group that is no stream's. */
+export const queueLane = "=queue";
+/** The group of all processes that moves what is due later. */
+export const delaysGroup = "=delays";
+
+/** What things are called at the broker. */
+export class Names {
+  readonly prefix: string;
+
+  constructor(prefix: string) {
+    this.prefix = prefix;
+  }
+
+  get control(): string {
+    return this.#topic("control");
+  }
+
+  get letters(): string {
+    return this.#topic("l");
+  }
+
+  get direct(): string {
+    return this.#topic("x");
+  }
+
+  get inboxes(): string {
+    return this.#topic("i");
+  }
+
+  get notes(): string {
+    return this.#topic("n");
+  }
+
+  get delays(): string {
+    return this.#topic("d");
+  }
+
+  stream(name: string): string {
+    return this.#topic(`s.${escaped(name)}`);
+  }
+
+  queue(group: string): string {
+    return this.#topic(`q.${escaped(group)}`);
+  }
+
+  /** As Kafka's own tools show it. */
+  group(name: string): string {
+    return `${this.prefix}.${name}`;
+  }
+
+  #topic(rest: string): string {
+    const name = `${escaped(this.prefix)}.${rest}`;
+    if (name.length > longest)
+      throw new DriverError("BUS_INVALID_OPTION", `kafka: the topic's name would be longer than ${longest} characters`);
+    return name;
+  }
+}
+
+/** A partition in the core's words. */
+export const refOf = (lane: string, partition: number): string => `${lane}/${partition}`;
+
+export function parseRef(ref: string): { readonly lane: string; readonly partition: number } {
+  const at = ref.lastIndexOf("/");
+  return { lane: ref.slice(0, at), partition: Number(ref.slice(at + 1)) };
+}

@@ -1,0 +1,86 @@
+import type { StreamOptions } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import type { FullStream, StreamEntry } from "./control-fold.ts";
+
+const sevenDaysMs = 604_800_000;
+const oneGiB = 1_073_741_824;
+const defaultPartitions = 16;
+const mostPartitions = 4_096;
+const leastSegment = 2_097_152;
+const mostSegment = 268_435_456;
+const dayMs = 86_400_000;
+
+/** What a stream should become; what the options don't say stays as it is. Throws on what can't be. */
+export function planStream(
+  options: StreamOptions,
+  streams: ReadonlyMap<string, StreamEntry>,
+  brokers: number,
+): { readonly outcome: "created" | "unchanged" | "updated"; readonly next: FullStream } {
+  const stored = streams.get(options.name)?.options;
+  const { name, topics, whenFull = stored?.whenFull, replicas = stored?.replicas } = options;
+  if (whenFull === "wait")
+    throw new DriverError("BUS_UNSUPPORTED", `stream option (${name}, whenFull): kafka can't let a publish wait`);
+  if (replicas !== undefined && replicas > brokers)
+    throw new DriverError(
+      "BUS_UNSUPPORTED",
+      `stream option (${name}, replicas): there are ${brokers} brokers, and no more copies than that`,
+    );
+  const partitions = options.partitions ?? stored?.partitions ?? defaultPartitions;
+  if (!Number.isInteger(partitions) || partitions < 1 || partitions > mostPartitions)
+    throw new DriverError(
+      "BUS_INVALID_OPTION",
+      `stream option (${name}, partitions): must be a whole number from 1 to ${mostPartitions}`,
+    );
+  if (stored !== undefined && stored.partitions !== partitions)
+    throw new DriverError(
+      "BUS_CONFLICT",
+      `stream (${name}): it has ${stored.partitions} partitions and can't have ${partitions}`,
+    );
+  for (const { options: other } of streams.values()) {
+    const same = other.name === name ? undefined : other.topics.find((topic) => topics.includes(topic));
+    if (same !== undefined)
+      throw new DriverError("BUS_CONFLICT", `stream (${name}): stream ${other.name} captures "${same}" already`);
+  }
+  const next: FullStream = {
+    name,
+    topics: stored !== undefined && sameTopics(topics, stored.topics) ? stored.topics : topics,
+    partitions,
+    maxAgeMs: options.maxAgeMs ?? stored?.maxAgeMs ?? sevenDaysMs,
+    maxBytes: options.maxBytes ?? stored?.maxBytes ?? oneGiB,
+    maxMessages: options.maxMessages ?? stored?.maxMessages,
+    whenFull: whenFull ?? "reject",
+    idleGroupMs: options.idleGroupMs ?? stored?.idleGroupMs ?? sevenDaysMs,
+    replicas: replicas ?? 1,
+  };
+  if (stored === undefined) return { outcome: "created", next };
+  return { outcome: plain(next) === plain(stored) ? "unchanged" : "updated", next };
+}
+
+/** In another order they are no change. */
+const sameTopics = (left: readonly string[], right: readonly string[]): boolean =>
+  left.toSorted().join(" ") === right.toSorted().join(" ");
+
+const plain = (options: FullStream): string =>
+  JSON.stringify([
+    options.topics,
+    options.maxAgeMs,
+    options.maxBytes,
+    options.maxMessages,
+    options.whenFull,
+    options.idleGroupMs,
+    options.replicas,
+  ]);
+
+/** Only whole segments go: an eighth of what is to be kept each, and larger than any message. */
+export function streamConfig({ maxAgeMs, maxBytes, partitions }: FullStream): Readonly<Record<string, string>> {
+  const bytes = Math.max(1, Math.floor(maxBytes / partitions));
+  const segment = Math.min(mostSegment, Math.max(leastSegment, Math.floor(bytes / 8)));
+  return {
+    "cleanup.policy": "delete",
+    "retention.ms": String(Math.floor(maxAgeMs)),
+    "retention.bytes": String(bytes),
+    "segment.bytes": String(segment),
+    "segment.ms": String(Math.min(dayMs, Math.max(10_000, Math.floor(maxAgeMs / 8)))),
+    "message.timestamp.type": "LogAppendTime",
+  };
+}

@@ -1,0 +1,186 @@
+import { DriverError } from "../../internal/driver-error.ts";
+import { nowMs } from "./functions/append.ts";
+import { NotSent } from "./link.ts";
+import type { Session } from "./session.ts";
+import { numberOf } from "./values.ts";
+
+/** A group consumption, as the session's seats see it. */
+export interface GroupMember {
+  readonly group: number;
+  readonly seat: number;
+  /** Of that seat: counts reconnects. */
+  session: number;
+  /** Something was published to this stream, or (undefined) anything may have moved. */
+  wake(stream: number | undefined): void;
+  /** Connected again, by the same process: what the server has of us is compared with what we have. */
+  resync(): Promise<void>;
+  /** Others took us for dead: nothing that was delivered is ours any more, and this is our new seat. */
+  lostSeat(seat: number, version: number): void;
+  end(error: unknown): void;
+}
+
+const againMs = 250;
+const longestBeatMs = 1_000;
+
+/**
+ * The row of this process, whose lease is renewed every third, and the seats of its members. When others took it for dead both are
+ * made anew; until then it keeps its old number, which nobody else ever gets.
+ */
+export class Seats {
+  readonly members: Set<GroupMember> = new Set();
+  readonly #session: Session;
+  #process = 0;
+  #rejoining: Promise<void> | undefined;
+  #timer: Disposable | undefined;
+  #routing: string | undefined;
+  #restored: (() => void)[] = [];
+
+  constructor(session: Session) {
+    this.#session = session;
+    session.listen({ up: () => void this.#back() });
+    session.onNews("n", (rest) => this.wake(Number(rest)));
+    session.onNews("g", (rest) => {
+      for (const member of this.members) if (member.group === Number(rest)) member.wake(undefined);
+    });
+  }
+
+  get process(): number {
+    return this.#process;
+  }
+
+  async start(): Promise<void> {
+    await this.#join();
+    this.#beatLater();
+  }
+
+  wake(stream: number | undefined): void {
+    for (const member of this.members) member.wake(stream);
+  }
+
+  /** Another row was made for us: whoever stands on the old one has to begin again. */
+  onRejoined(listener: () => void): void {
+    this.#restored.push(listener);
+  }
+
+  async take(group: number): Promise<{ readonly seat: number; readonly version: number }> {
+    for (let tries = 0; ; tries += 1) {
+      const [row] = await this.#session.worker.query("SELECT * FROM {1:seat}($1, $2)", [
+        String(group),
+        String(this.#process),
+      ]);
+      if (row !== undefined) {
+        this.#session.announce("g", group);
+        return { seat: numberOf(row[0]), version: numberOf(row[1]) };
+      }
+      const [there] = await this.#session.worker.query("SELECT 1 FROM {grp} WHERE id = $1", [String(group)]);
+      if (there === undefined) throw new DriverError("BUS_NOT_FOUND", "postgres: the group was deleted");
+      if (tries > 3) throw new NotSent();
+      await this.evicted();
+    }
+  }
+
+  /** After a reconnect, before a member is compared with the server: by which session it goes on. Of a lost seat it stays. */
+  async renew(member: GroupMember): Promise<void> {
+    const { seat } = member;
+    const [row] = await this.#session.worker.query("SELECT {1:renew}($1)", [String(seat)]);
+    if (typeof row?.[0] === "string" && seat === member.seat) member.session = numberOf(row[0]);
+  }
+
+  async leave(member: GroupMember): Promise<void> {
+    this.members.delete(member);
+    await this.#session.worker.query("SELECT {1:leave}($1, false)", [String(member.seat)]);
+    this.#session.announce("g", member.group);
+  }
+
+  /** Our row is gone: a new one, and new seats. */
+  evicted(): Promise<void> {
+    return (this.#rejoining ??= this.#rejoin().finally(() => (this.#rejoining = undefined)));
+  }
+
+  /** Without a trace, at the end. */
+  async close(): Promise<void> {
+    this.#timer?.[Symbol.dispose]();
+    if (this.#process !== 0) await this.#session.worker.query("SELECT {1:bury}($1, 0, true)", [String(this.#process)]);
+  }
+
+  stop(): void {
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  async #join(): Promise<void> {
+    const { member } = this.#session.context;
+    const [row] = await this.#session.worker.query(
+      `INSERT INTO {process} (member, name, host, pid, since, seen, until)
+       SELECT $1, $2, $3, $4, $5, now_ms, now_ms + $6 FROM (SELECT ${nowMs} AS now_ms) AS server RETURNING id`,
+      [
+        member.id,
+        member.name,
+        member.host,
+        String(member.pid),
+        String(member.since.getTime()),
+        String(this.#session.options.leaseMs),
+      ],
+    );
+    this.#process = numberOf(row?.[0]);
+    await this.#session.hearOwn(this.#process);
+  }
+
+  async #rejoin(): Promise<void> {
+    await this.#join();
+    for (const member of this.members) {
+      const [row] = await this.#session.worker.query("SELECT * FROM {1:seat}($1, $2)", [
+        String(member.group),
+        String(this.#process),
+      ]);
+      if (row === undefined) member.end(new DriverError("BUS_NOT_FOUND", "postgres: the group was deleted"));
+      else member.lostSeat(numberOf(row[0]), numberOf(row[1]));
+      this.#session.announce("g", member.group);
+    }
+    for (const listener of this.#restored) listener();
+  }
+
+  #beatLater(): void {
+    const ms = Math.min(this.#session.options.leaseMs / 3, longestBeatMs);
+    this.#timer = this.#session.later(ms, () => {
+      this.#beat().then(
+        () => this.#beatLater(),
+        () => this.#beatLater(), // not connected: after it is again
+      );
+    });
+  }
+
+  async #beat(): Promise<void> {
+    this.#session.beat();
+    if (!this.#session.isUp || this.#rejoining !== undefined) return;
+    const [row] = await this.#session.worker.query("SELECT * FROM {1:beat}($1, $2)", [
+      String(this.#process),
+      String(this.#session.options.leaseMs),
+    ]);
+    if (row === undefined) return await this.evicted();
+    const [routing, , dead] = row;
+    if (this.#routing !== undefined && this.#routing !== routing) this.#session.context.changed();
+    this.#routing = routing ?? undefined;
+    for (const process of dead?.slice(1, -1).split(",") ?? []) if (process !== "") await this.#bury(process);
+  }
+
+  async #bury(process: string): Promise<void> {
+    const [row] = await this.#session.desk.query("SELECT {1:bury}($1, 0, false)", [process]);
+    for (const group of row?.[0]?.slice(1, -1).split(",") ?? []) if (group !== "") this.#session.announce("g", group);
+    this.wake(undefined);
+    this.#session.announce("d");
+  }
+
+  async #back(): Promise<void> {
+    try {
+      const [there] = await this.#session.worker.query("SELECT * FROM {1:beat}($1, $2)", [
+        String(this.#process),
+        String(this.#session.options.leaseMs),
+      ]);
+      if (there === undefined) return await this.evicted();
+      for (const member of this.members) await member.resync();
+      for (const listener of this.#restored) listener();
+    } catch {
+      if (this.#session.isUp) this.#session.later(againMs, () => void this.#back()); // lost again: after the next
+    }
+  }
+}

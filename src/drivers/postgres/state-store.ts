@@ -1,0 +1,152 @@
+import type { StateStore, StoredMessage } from "../../driver.ts";
+import { nowMs } from "./functions/append.ts";
+import type { Row } from "./link.ts";
+import type { Session } from "./session.ts";
+import { among } from "./letters.ts";
+import { watchState } from "./state-watch.ts";
+import { escapeText, unescapeText } from "./text-escape.ts";
+import { bytesOf, letterFields, storedColumns, storedMessage, textArrayOf } from "./values.ts";
+import { bytesArray } from "./binary-array.ts";
+
+type PutOptions = Parameters<StateStore["put"]>[3];
+
+const pageSize = 256;
+const alive = `value IS NOT NULL AND (expires IS NULL OR expires > ${nowMs})`;
+
+/** Messages as rows: their fields as JSON, their bodies apart. */
+const given = `SELECT f->>'id', f->>'address', f->>'group', f->>'topic', f->>'key', f->>'headers', b, (f->>'storedAt')::bigint, (f->>'notBefore')::bigint
+  FROM ROWS FROM (jsonb_array_elements($1::jsonb), unnest($2::bytea[])) WITH ORDINALITY AS m(f, b, n)`;
+
+/** Keys with revisions, schedules and parked messages. */
+export class PostgresState implements StateStore {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  async get(
+    bucket: string,
+    key: string,
+  ): Promise<{ readonly value: Uint8Array; readonly revision: string } | undefined> {
+    const [row] = await this.#ask(`SELECT value, revision FROM {state} WHERE bucket = $1 AND key = $2 AND ${alive}`, [
+      escapeText(bucket),
+      escapeText(key),
+    ]);
+    return row === undefined ? undefined : { value: bytesOf(row[0]), revision: row[1] ?? "" };
+  }
+
+  async put(
+    bucket: string,
+    key: string,
+    value: Uint8Array,
+    { ttlMs, expect }: PutOptions,
+  ): Promise<string | undefined> {
+    return await this.#put(bucket, key, value, ttlMs, expect);
+  }
+
+  async delete(bucket: string, key: string, expect?: string): Promise<boolean> {
+    return (await this.#put(bucket, key, null, undefined, expect)) !== undefined;
+  }
+
+  async *keys(bucket: string, prefix: string): AsyncIterable<string> {
+    const like = escapeText(prefix);
+    for (let after = ""; ;) {
+      const rows = await this.#ask(
+        `SELECT key FROM {state} WHERE bucket = $1 AND key > $2 AND key >= $3 AND starts_with(key, $3) AND ${alive} ORDER BY key LIMIT ${pageSize}`,
+        [escapeText(bucket), after, like],
+      );
+      for (const [key] of rows) yield unescapeText(key ?? "");
+      if (rows.length < pageSize) return;
+      after = rows.at(-1)?.[0] ?? "";
+    }
+  }
+
+  watch(
+    bucket: string,
+    prefix: string,
+    signal: AbortSignal,
+  ): AsyncIterable<{ readonly key: string; readonly revision: string; readonly value: Uint8Array | undefined }> {
+    return watchState(this.#session, bucket, prefix, signal);
+  }
+
+  async schedule(messages: readonly StoredMessage[]): Promise<void> {
+    await this.#ask(
+      `INSERT INTO {schedule} (${storedColumns}) ${given} ORDER BY n
+        ON CONFLICT (id) DO UPDATE SET address = excluded.address, grp = excluded.grp, topic = excluded.topic, key = excluded.key,
+          headers = excluded.headers, body = excluded.body, stored_at = excluded.stored_at, not_before = excluded.not_before, leased_until = 0`,
+      valuesOf(messages),
+    );
+  }
+
+  async due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]> {
+    const rows = await this.#ask(
+      `WITH due AS (SELECT n FROM {schedule} WHERE coalesce(not_before, 0) <= $1 AND leased_until <= $1 ORDER BY not_before, n LIMIT $2 FOR UPDATE SKIP LOCKED),
+         taken AS (UPDATE {schedule} s SET leased_until = $3 FROM due WHERE s.n = due.n RETURNING s.*)
+       SELECT ${storedColumns} FROM taken ORDER BY not_before, n`,
+      [String(Math.floor(now)), String(limit), String(Math.ceil(now + leaseMs))],
+    );
+    return rows.map(storedMessage);
+  }
+
+  async scheduled(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
+    const rows = await this.#ask(
+      `SELECT ${storedColumns} FROM {schedule} WHERE n > coalesce((SELECT n FROM {schedule} WHERE id = $1), 0) ORDER BY n LIMIT $2`,
+      [after === undefined ? null : escapeText(after), String(limit)],
+    );
+    return rows.map(storedMessage);
+  }
+
+  async unschedule(ids: readonly string[]): Promise<readonly string[]> {
+    const rows = await this.#ask("DELETE FROM {schedule} WHERE id = ANY ($1::text[]) RETURNING id", [
+      textArrayOf(ids.map(escapeText)),
+    ]);
+    return among(ids, rows);
+  }
+
+  async park(list: string, messages: readonly StoredMessage[]): Promise<void> {
+    await this.#ask(`INSERT INTO {parked} (list, ${storedColumns}) SELECT $3, g.* FROM (${given} ORDER BY n) AS g`, [
+      ...valuesOf(messages),
+      escapeText(list),
+    ]);
+  }
+
+  async unpark(list: string, limit: number): Promise<readonly StoredMessage[]> {
+    const rows = await this.#ask(
+      `WITH first AS (SELECT n FROM {parked} WHERE list = $1 ORDER BY n LIMIT $2 FOR UPDATE SKIP LOCKED),
+         gone AS (DELETE FROM {parked} p USING first WHERE p.n = first.n RETURNING p.*)
+       SELECT ${storedColumns} FROM gone ORDER BY n`,
+      [escapeText(list), String(limit)],
+    );
+    return rows.map(storedMessage);
+  }
+
+  async #put(
+    bucket: string,
+    key: string,
+    value: Uint8Array | null,
+    ttlMs: number | undefined,
+    expect: string | null | undefined,
+  ): Promise<string | undefined> {
+    if (typeof expect === "string" && !/^\d{1,18}$/.test(expect)) return undefined; // never one of ours
+    const [row] = await this.#ask("SELECT {1:put}($1, $2, $3, $4, $5, $6)", [
+      escapeText(bucket),
+      escapeText(key),
+      value,
+      ttlMs === undefined ? null : String(Math.ceil(ttlMs)),
+      String(expect === undefined),
+      expect ?? null,
+    ]);
+    const revision = row?.[0] ?? undefined;
+    if (revision !== undefined) this.#session.announce("s", bucket.slice(0, 100));
+    return revision;
+  }
+
+  #ask(text: string, values: readonly (string | Uint8Array | null)[]): Promise<readonly Row[]> {
+    return this.#session.desk.query(text, values);
+  }
+}
+
+function valuesOf(messages: readonly StoredMessage[]): readonly [string, Uint8Array] {
+  return [JSON.stringify(messages.map(letterFields)), bytesArray(messages.map(({ body }) => body))];
+}

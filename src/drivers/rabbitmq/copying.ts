@@ -1,0 +1,322 @@
+import { matchesPattern } from "../../internal/topic-trie.ts";
+import type { AmqpDelivery } from "./client.ts";
+import type { GroupDefinition, Replay } from "./definition-fold.ts";
+import type { Definitions } from "./definitions.ts";
+import { type Job, putMarker } from "./group-setup.ts";
+import { LogReader, offsetOf, type Offset } from "./log-reader.ts";
+import { SeamIds } from "./seam-ids.ts";
+import { Seam } from "./seam.ts";
+import { randomHex, type Session } from "./session.ts";
+import { quorum } from "./topology.ts";
+import { expirationOf, markOf, splitPlace, timeOf, type WireHeaders } from "./wire.ts";
+
+const graceMs = 100;
+const watchMs = 5_000;
+const lookMs = 1_000;
+const inFlight = 512;
+const everyCopies = 1_000;
+
+/** One job: the past of one stream for one group, from where it was left. */
+export class Copying {
+  readonly #session: Session;
+  readonly #definitions: Definitions;
+  readonly #job: Job;
+  readonly #alive: () => boolean;
+  readonly #readers: LogReader[] = [];
+  readonly #history = new Set<number>();
+  readonly #queues = new Map<number, Promise<unknown>>();
+  /** Of the log behind the first marker, not seen live yet. */
+  readonly #held = new Map<number, AmqpDelivery>();
+  /** Markers that were read: where they stand in the log, and whether they were read live. */
+  readonly #inLog = new Map<string, number>();
+  readonly #inSeam = new Set<string>();
+  #seam: Seam;
+  #begun = false;
+  #copies = 0;
+  #open = 0;
+  /** Offsets of what is not copied yet. */
+  readonly #unstored = new Set<number>();
+  /** From the first copy of the seam on it is not stopped before it is recorded that all is copied. */
+  #isFinishing = false;
+  #failed: Error | undefined;
+  #stopped = false;
+  #wake: (() => void) | undefined;
+  #offset = -1;
+
+  constructor(session: Session, definitions: Definitions, job: Job, alive: () => boolean) {
+    this.#session = session;
+    this.#definitions = definitions;
+    this.#job = job;
+    this.#alive = alive;
+    this.#seam = new Seam(job.m0, job.m1);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#wake?.();
+  }
+
+  /** Resolves when it is known how far this one came; nothing more is copied by it. */
+  async save(): Promise<void> {
+    const { clock } = this.#session;
+    while (this.#open > 0 || this.#isFinishing) await new Promise<void>((resolve) => void clock.after(2, resolve));
+    const { id, stream } = this.#job;
+    const isCopied = this.#definitions.replay(id, stream)?.copied === true;
+    if (this.#offset >= 0 && !isCopied && this.#now() !== undefined) await this.#record(false);
+  }
+
+  async #record(copied: boolean): Promise<void> {
+    if (!copied && this.#offset < 0) return;
+    const { group, id, stream } = this.#job;
+    const offset = [...this.#unstored].reduce((least, each) => Math.min(least, each - 1), this.#offset);
+    await this.#definitions.putReplay(group, id, stream, { offset, copied, history: [...this.#history] });
+  }
+
+  async run(): Promise<void> {
+    const { group, id, stream } = this.#job;
+    const { names } = this.#session;
+    this.#failed = undefined;
+    this.#begun = false;
+    this.#offset = -1; // how far an earlier try had read says nothing of what it stored
+    this.#held.clear();
+    this.#inLog.clear();
+    this.#inSeam.clear();
+    this.#unstored.clear();
+    this.#seam = new Seam(this.#job.m0, this.#job.m1);
+    try {
+      await this.#definitions.current();
+      const definition = this.#now();
+      if (definition === undefined) return;
+      const before = this.#definitions.replay(id, stream);
+      if (before?.copied !== true) await this.#copy(definition, before);
+    } finally {
+      for (const reader of this.#readers.splice(0)) reader.close();
+    }
+    if (this.#now() !== undefined) {
+      await this.#session.ask(async (channel) => {
+        await channel.unbindQueue(names.seam(group, stream), names.group(group, stream), "#");
+        await channel.deleteQueue(names.seam(group, stream));
+      });
+    }
+  }
+
+  /** Undefined: the group is gone, or another one of its name is there. */
+  #now(): GroupDefinition | undefined {
+    const { definition } = this.#definitions.group(this.#job.group);
+    const isOurs = definition?.id === this.#job.id && this.#definitions.streams.has(this.#job.stream);
+    return isOurs ? definition : undefined;
+  }
+
+  async #copy(definition: GroupDefinition, before: Replay | undefined): Promise<void> {
+    const { clock, names } = this.#session;
+    const { group, stream } = this.#job;
+    for (const number of before?.history ?? []) this.#history.add(number);
+    const patterns = definition.lanes[stream]?.patterns ?? [];
+    const { maxAgeMs, attached } = this.#definitions.streams.get(stream)!;
+    const whole = attached !== undefined;
+    const oldest = clock.now() - maxAgeMs;
+    const ordered = definition.spec.order === "group";
+    const matches = (message: AmqpDelivery): boolean => {
+      const key = message.fields.routingKey;
+      const topic = whole ? key : splitPlace(key).topic;
+      return this.#isWanted(message, oldest) && patterns.some((pattern) => matchesPattern(pattern, topic));
+    };
+    const [logIds, liveIds] = [new SeamIds(), new SeamIds()];
+    const log = this.#reader(names.stream(stream), (reader, message, offset) => {
+      const m = markOf(message);
+      if (m !== undefined) this.#inLog.set(m, offset);
+      const isMatch = m === undefined && matches(message);
+      if (m === this.#job.m0) this.#begun = true;
+      this.#seam.log(m ?? (isMatch && this.#begun ? logIds.of(message) : ""), offset, isMatch);
+      if (isMatch && this.#begun) this.#held.set(offset, message);
+      if (isMatch && !this.#begun) this.#put(message, ordered, maxAgeMs, () => reader.release(message));
+      else reader.release(message);
+      if (!this.#begun) this.#offset = offset;
+      this.#wake?.();
+    });
+    const live = this.#reader(names.seam(group, stream), (reader, message) => {
+      const m = markOf(message);
+      this.#seam.live(m ?? liveIds.of(message));
+      if (m !== undefined) this.#inSeam.add(m);
+      reader.release(message);
+      this.#wake?.();
+    });
+    await live.open("first", inFlight);
+    await log.open(this.#start(before), inFlight);
+    try {
+      await this.#copySeam(this.#job.m1, ordered, maxAgeMs);
+      await this.#until(() => this.#open === 0);
+      await this.#endHistory();
+      await this.#record(true);
+    } finally {
+      this.#isFinishing = false;
+    }
+    // what was routed before the binding and is stored still later: its publisher was not answered yet
+    const until = clock.ticks() + watchMs;
+    while (clock.ticks() < until && this.#now() !== undefined) {
+      await this.#pause(lookMs);
+      await this.#copySeam(await this.#marker(), false, maxAgeMs);
+    }
+    await this.#until(() => this.#open === 0);
+  }
+
+  async #endHistory(): Promise<void> {
+    const { group, stream } = this.#job;
+    for (const number of this.#history)
+      await this.#session.own.put(
+        { exchange: "", routingKey: this.#session.names.history(group, stream, number) },
+        Buffer.alloc(0),
+        { deliveryMode: 2, headers: { m: "end" } },
+      );
+  }
+
+  #isWanted(message: AmqpDelivery, oldest: number): boolean {
+    const { e } = (message.properties.headers ?? {}) as WireHeaders;
+    const at = timeOf(message) ?? this.#session.clock.now();
+    const { from } = this.#job;
+    if (at < oldest || (typeof e === "number" && e <= this.#session.clock.now())) return false;
+    if ("time" in from) return at >= from.time;
+    if ("positions" in from) return offsetOf(message) > this.#after(from.positions);
+    return true;
+  }
+
+  #start(before: Replay | undefined): Offset {
+    if (before !== undefined && before.offset >= 0) return before.offset + 1;
+    const { from } = this.#job;
+    if ("time" in from) return { time: Math.max(from.time - 1_000, 0) };
+    return "first"; // an offset that a log has not reached yet would be waited for
+  }
+
+  /**
+   * What stands in the log before a marker and was not read live, although a later marker was: it is in the group's queues no more
+   * than in the seam queue.
+   */
+  async #copySeam(marker: string, ordered: boolean, maxAgeMs: number): Promise<void> {
+    const isRead = (id: string): boolean => this.#inLog.has(id) && this.#inSeam.has(id);
+    await this.#until(() => isRead(marker));
+    await this.#pause(graceMs);
+    const later = await this.#marker();
+    await this.#until(() => isRead(later));
+    if (marker === this.#job.m1) this.#isFinishing = true;
+    const before = this.#inLog.get(marker)!;
+    for (const offset of this.#seam.take(before)) {
+      const message = this.#held.get(offset);
+      if (message !== undefined) this.#put(message, ordered, maxAgeMs, () => undefined);
+    }
+    for (const offset of this.#held.keys()) if (offset < before) this.#held.delete(offset);
+    if (this.#failed !== undefined) throw this.#failed;
+  }
+
+  async #marker(): Promise<string> {
+    const id = randomHex(this.#session.clock);
+    await putMarker(this.#session, this.#job.stream, this.#job.group, id);
+    return id;
+  }
+
+  #put(message: AmqpDelivery, ordered: boolean, maxAgeMs: number, stored: () => void): void {
+    const { group, stream } = this.#job;
+    const { names, own, clock } = this.#session;
+    const place = message.fields.routingKey;
+    const isAttached = this.#definitions.streams.get(stream)?.attached !== undefined;
+    const partition = isAttached ? 0 : splitPlace(place).partition;
+    const offset = offsetOf(message);
+    const { t = clock.now(), ...headers } = (message.properties.headers ?? {}) as WireHeaders & Record<string, unknown>;
+    delete headers["x-stream-offset"];
+    this.#open += 1;
+    this.#unstored.add(offset);
+    const queue = ordered ? names.history(group, stream, partition) : this.#lateQueue(group, stream, partition);
+    const put = async (): Promise<void> => {
+      if (ordered) await this.#declared(partition, queue); // those of one partition go on in their order
+      await own.put({ exchange: "", routingKey: queue }, message.content, {
+        messageId: message.properties.messageId,
+        timestamp: message.properties.timestamp,
+        deliveryMode: 2,
+        expiration: expirationOf(t + maxAgeMs - clock.now()),
+        headers: { ...headers, t, o: place },
+      });
+    };
+    put().then(
+      () => {
+        this.#open -= 1;
+        this.#copies += 1;
+        this.#unstored.delete(offset);
+        stored();
+        if (this.#copies % everyCopies === 0) this.#record(false).catch(() => undefined); // more is copied again then
+        this.#wake?.();
+      },
+      (error: unknown) => {
+        this.#open -= 1;
+        this.#failed = error instanceof Error ? error : new Error(String(error));
+        this.#wake?.();
+      },
+    );
+  }
+
+  /** Of a log that was made again everything is new. */
+  #after(positions: Readonly<Record<string, string>>): number {
+    const { stream } = this.#job;
+    const [offset, born] = (positions[stream] ?? "").split("@");
+    return born === this.#definitions.streams.get(stream)?.born && offset !== undefined ? Number(offset) : -1;
+  }
+
+  #lateQueue(group: string, stream: string, partition: number): string {
+    const { names } = this.#session;
+    const ordered = this.#now()?.spec.order === "group";
+    return ordered ? names.group(group, stream, partition) : names.group(group, stream);
+  }
+
+  async #declared(partition: number, queue: string): Promise<void> {
+    let declared = this.#queues.get(partition);
+    if (declared === undefined) {
+      this.#history.add(partition);
+      declared = this.#session.ask((channel) => channel.assertQueue(queue, { durable: true, arguments: quorum() }));
+      this.#queues.set(partition, declared);
+      declared.catch(() => this.#queues.delete(partition)); // whoever waits for it is told
+    }
+    await declared;
+  }
+
+  #reader(queue: string, take: (reader: LogReader, message: AmqpDelivery, offset: number) => void): LogReader {
+    const reader = new LogReader(
+      this.#session,
+      queue,
+      {
+        record: (message, offset) => take(reader, message, offset),
+        ended: (error) => {
+          this.#failed = error instanceof Error ? error : new Error(String(error));
+          this.#wake?.();
+        },
+      },
+      true,
+    );
+    this.#readers.push(reader);
+    return reader;
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      this.#check();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#check();
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#session.clock.after(ms, resolve);
+      this.#wake = () => {
+        if (!this.#stopped) return;
+        timer[Symbol.dispose]();
+        resolve();
+      };
+    });
+    this.#check();
+  }
+
+  #check(): void {
+    if (this.#failed !== undefined) throw this.#failed;
+    if ((this.#stopped && !this.#isFinishing) || !this.#alive()) throw new Error("the job is another's");
+  }
+}

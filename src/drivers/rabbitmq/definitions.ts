@@ -1,0 +1,218 @@
+import { DriverError } from "../../internal/driver-error.ts";
+import {
+  DefinitionFold,
+  type DefinitionRecord,
+  type GroupDefinition,
+  type Known,
+  type Replay,
+} from "./definition-fold.ts";
+import { FoldedLog } from "./folded-log.ts";
+import { randomHex, type Session } from "./session.ts";
+import type { StoredStream } from "./stream-plan.ts";
+
+export interface DefinitionsListener {
+  streams?(): void;
+  group?(name: string, definition: GroupDefinition | undefined): void;
+  replay?(group: string, id: string, stream: string): void;
+}
+
+const layout = 1;
+const claimMs = 10_000;
+
+/** Streams and groups as they stand in the log of definitions, which this process follows. */
+export class Definitions {
+  readonly #session: Session;
+  readonly #log: FoldedLog<DefinitionFold>;
+  readonly #listeners = new Set<DefinitionsListener>();
+  /** Changes of ours that were the first. */
+  readonly #won = new Set<string>();
+  readonly #asked = new Set<string>();
+  readonly #claimed = new Set<() => void>();
+
+  constructor(session: Session) {
+    this.#session = session;
+    const queue = session.names.own("d");
+    this.#log = new FoldedLog(session, queue, () => this.#declare(queue), {
+      begin: () => new DefinitionFold(),
+      take: (fold, record) => this.#take(fold, record as DefinitionRecord),
+      replaced: () => {
+        for (const look of [...this.#claimed]) look();
+        for (const listener of [...this.#listeners]) listener.streams?.();
+      },
+    });
+  }
+
+  /** As it stands in the log; never a part of it. */
+  get #fold(): DefinitionFold {
+    return this.#log.state;
+  }
+
+  async start(): Promise<void> {
+    const { manage } = this.#session.context;
+    const queue = this.#session.names.own("d");
+    if (manage === "create") await this.#declare(queue);
+    await this.#log.current();
+    if (this.#fold.layout > layout)
+      throw new DriverError(
+        "BUS_UNSUPPORTED",
+        `rabbitmq: the definitions have layout ${this.#fold.layout}, made by a newer version; this one knows ${layout}`,
+      );
+    if (this.#fold.layout === 0 && manage === "create") await this.#log.write({ t: "v", v: layout });
+  }
+
+  listen(listener: DefinitionsListener): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  get streams(): ReadonlyMap<string, StoredStream> {
+    return this.#fold.streams;
+  }
+
+  get streamsRev(): number {
+    return this.#fold.streamsRev;
+  }
+
+  get groups(): readonly GroupDefinition[] {
+    return [...this.#fold.groups.values()].flatMap(({ definition }) => (definition === undefined ? [] : [definition]));
+  }
+
+  group(name: string): Known<GroupDefinition> {
+    return this.#fold.group(name);
+  }
+
+  replay(id: string, stream: string): Replay | undefined {
+    return this.#fold.replay(id, stream);
+  }
+
+  /** As of this call. */
+  current(): Promise<void> {
+    return this.#log.current();
+  }
+
+  /** As this process sees them, for those who look again and again. */
+  seen(): Promise<void> {
+    return this.#log.seen();
+  }
+
+  /** False: another change was first. */
+  putStream(name: string, def: StoredStream | null, rev: number): Promise<boolean> {
+    return this.#put((by) => ({ t: "s", n: name, rev, by, def }));
+  }
+
+  putGroup(name: string, def: GroupDefinition | null, rev: number): Promise<boolean> {
+    return this.#put((by) => ({ t: "g", n: name, rev, by, def }));
+  }
+
+  async putReplay(group: string, id: string, stream: string, replay: Replay): Promise<void> {
+    await this.#log.append({ t: "r", n: group, id, stream, replay } satisfies DefinitionRecord);
+  }
+
+  /**
+   * One process at a time makes something: a stream queue that another one is just making breaks the connection of who publishes to
+   * it. Who takes too long is taken for dead.
+   */
+  async exclusively<Value>(what: string, work: () => Promise<Value>): Promise<Value> {
+    const by = randomHex(this.#session.clock);
+    let holder = this.#fold.claims.get(what);
+    while (holder !== by) {
+      if (holder !== undefined) await this.#released(what, holder);
+      const over = this.#fold.claims.get(what);
+      await this.#log.write({
+        t: "c",
+        n: what,
+        by,
+        ...(over === undefined ? {} : { over }),
+      } satisfies DefinitionRecord);
+      holder = this.#fold.claims.get(what);
+    }
+    try {
+      return await work();
+    } finally {
+      // who waits for it takes it over in a while
+      this.#log.append({ t: "c", n: what, over: by } satisfies DefinitionRecord).catch(() => undefined);
+    }
+  }
+
+  /** By the first who needs it; not looked at again. */
+  async once(what: string, work: () => Promise<void>): Promise<void> {
+    if (this.#fold.made.has(what)) return;
+    await this.exclusively(what, async () => {
+      if (this.#fold.made.has(what)) return;
+      await work();
+      await this.#log.write({ t: "m", n: what } satisfies DefinitionRecord);
+    });
+  }
+
+  isMade(what: string): boolean {
+    return this.#fold.made.has(what);
+  }
+
+  /** Resolves when it is another's, or nobody's, or was one's for too long. */
+  #released(what: string, holder: string): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#session.clock.after(claimMs, () => done());
+      const look = (): void => {
+        if (this.#fold.claims.get(what) !== holder) done();
+      };
+      const done = (): void => {
+        timer[Symbol.dispose]();
+        this.#claimed.delete(look);
+        resolve();
+      };
+      this.#claimed.add(look);
+      if (this.#session.closed) done();
+    });
+  }
+
+  /** The past of a partition is handled. */
+  caughtUp(group: string, id: string, stream: string, p: number): void {
+    // who counts what waits counts one too many else
+    this.#log.append({ t: "k", n: group, id, stream, p } satisfies DefinitionRecord).catch(() => undefined);
+  }
+
+  isCaughtUp(id: string, stream: string, partition: number): boolean {
+    return this.#fold.isCaughtUp(id, stream, partition);
+  }
+
+  close(): void {
+    this.#log.close();
+    this.#fold.claims.clear();
+    for (const look of [...this.#claimed]) look();
+  }
+
+  async #put(make: (by: string) => DefinitionRecord): Promise<boolean> {
+    const by = randomHex(this.#session.clock);
+    this.#asked.add(by);
+    try {
+      await this.#log.write(make(by));
+      return this.#won.has(by);
+    } finally {
+      this.#asked.delete(by);
+      this.#won.delete(by);
+    }
+  }
+
+  #take(fold: DefinitionFold, record: DefinitionRecord): void {
+    if (fold.take(record) === undefined) return;
+    if ("by" in record && record.by !== undefined && this.#asked.has(record.by)) this.#won.add(record.by);
+    if (fold !== this.#fold) return; // not in force yet
+    if (record.t === "c") for (const look of [...this.#claimed]) look();
+    for (const listener of [...this.#listeners]) {
+      if (record.t === "s") listener.streams?.();
+      else if (record.t === "g") listener.group?.(record.n, record.def ?? undefined);
+      else if (record.t === "r") listener.replay?.(record.n, record.id, record.stream);
+    }
+  }
+
+  async #declare(queue: string): Promise<void> {
+    if (this.#session.context.manage !== "create")
+      throw new DriverError("BUS_NOT_FOUND", `rabbitmq: there is no queue "${queue}"`);
+    await this.#session.ask((channel) =>
+      channel.assertQueue(queue, {
+        durable: true,
+        arguments: { "x-queue-type": "stream", "x-stream-max-segment-size-bytes": 16_000_000 },
+      }),
+    );
+  }
+}

@@ -1,0 +1,396 @@
+import type { GroupSpec, StartAt, Window } from "../../driver.ts";
+import { DriverError } from "../../internal/driver-error.ts";
+import { changedSpec, grownSpec, newSpec } from "../../internal/group-spec.ts";
+import { type AttachedQueue, checkQueue, patternKey, unbindAttachedQueue, wantedQueue } from "./attach.ts";
+import { type GroupDefinition, type GroupLane, isReady } from "./definition-fold.ts";
+import type { Definitions } from "./definitions.ts";
+import { isMissing } from "./errors.ts";
+import type { FeedSource } from "./feed.ts";
+import { declareBeside, laneQueues, objectsOf, putMarker, setUpLane } from "./group-setup.ts";
+import type { QueueLanes } from "./queue-lanes.ts";
+import { queueLabel } from "./seats.ts";
+import { ResumePoints } from "./resume-points.ts";
+import { randomHex, type Session } from "./session.ts";
+import type { Streams } from "./streams.ts";
+
+/** How much an owner of a partition may have of the server at least: its credit can't be changed later. */
+const orderedPrefetch = 256;
+const pastMs = 2_000;
+
+/** The groups' definitions, and that what they say is there. */
+export class Groups {
+  readonly #session: Session;
+  readonly #definitions: Definitions;
+  readonly #streams: Streams;
+  readonly #lanes: QueueLanes;
+  /** Where a group that was lost under our members goes on. */
+  readonly #resume: ResumePoints;
+
+  constructor(session: Session, definitions: Definitions, streams: Streams, lanes: QueueLanes) {
+    this.#session = session;
+    this.#definitions = definitions;
+    this.#streams = streams;
+    this.#lanes = lanes;
+    this.#resume = new ResumePoints(session.clock);
+  }
+
+  async ensure(wanted: GroupSpec): Promise<GroupSpec> {
+    const definitions = this.#definitions;
+    const { manage } = this.#session.context;
+    for (;;) {
+      await definitions.current();
+      const { definition, rev } = definitions.group(wanted.group);
+      if (manage !== "create" && definition === undefined)
+        throw new DriverError(
+          "BUS_NOT_FOUND",
+          `group (${wanted.group}): there is none; connect once with "manage": "create"`,
+        );
+      const planned = definition === undefined ? await this.#new(wanted) : await this.#grown(definition, wanted);
+      if (planned !== definition && !(await definitions.putGroup(wanted.group, planned, rev))) continue;
+      if (await this.#prepare(planned.spec.group))
+        return definitions.group(wanted.group).definition?.spec ?? planned.spec;
+    }
+  }
+
+  /** The one way by which patterns shrink. */
+  async update(group: string, reads: GroupSpec["reads"]): Promise<void> {
+    const definitions = this.#definitions;
+    for (;;) {
+      await definitions.current();
+      const { definition, rev } = definitions.group(group);
+      if (definition === undefined) throw new DriverError("BUS_NOT_FOUND", `group (${group}): there is none`);
+      const spec = changedSpec(definition.spec, reads);
+      const planned = await this.#planned({ ...definition, spec });
+      if (!(await definitions.putGroup(group, planned, rev))) continue;
+      await this.#unbind(definition, planned);
+      if (await this.#prepare(group)) return;
+    }
+  }
+
+  /** It begins anew. A crash on the way leaves a definition that is not ready, which the next one finishes. */
+  async reset(group: string, to: StartAt): Promise<void> {
+    const definitions = this.#definitions;
+    for (;;) {
+      await definitions.current();
+      const { definition, rev } = definitions.group(group);
+      if (definition === undefined) throw new DriverError("BUS_NOT_FOUND", `group (${group}): there is none`);
+      if (Object.values(definition.lanes).some(({ queue }) => queue !== undefined))
+        throw new DriverError("BUS_UNSUPPORTED", `group (${group}): what it reads is attached, and has no past`);
+      const sources = this.sourcesOf(definition);
+      const states = await this.#session.ask((channel) =>
+        Promise.all(sources.map(({ queue }) => channel.checkQueue(queue))),
+      );
+      if (states.some(({ consumerCount }) => consumerCount > 0))
+        throw new DriverError("BUS_CONFLICT", `group (${group}): it has members; they must leave first`);
+      const from = startOf(to);
+      const lanes: Record<string, GroupLane> = {};
+      for (const [stream, lane] of Object.entries(definition.lanes))
+        lanes[stream] = {
+          ...lane,
+          ready: false,
+          clean: true,
+          from,
+          m0: from === undefined ? "" : await this.#marker(stream, group),
+        };
+      const id = randomHex(this.#session.clock);
+      const planned = { ...definition, id, createdAt: this.#session.clock.now(), lanes };
+      if (!(await definitions.putGroup(group, planned, rev)) || !(await this.#prepare(group))) continue;
+      if (from !== undefined)
+        await Promise.all(Object.keys(lanes).map((stream) => this.copied(group, id, stream, this.#session.closing)));
+      return;
+    }
+  }
+
+  async delete(group: string): Promise<boolean> {
+    const definitions = this.#definitions;
+    for (;;) {
+      await definitions.current();
+      const { definition, rev } = definitions.group(group);
+      if (definition === undefined) return false;
+      if (!(await definitions.putGroup(group, null, rev))) continue;
+      await this.remove(definition);
+      return true;
+    }
+  }
+
+  /** Everything that it has at the server. */
+  async remove(definition: GroupDefinition): Promise<void> {
+    const { queues, exchanges } = objectsOf(this.#session, this.#lanes, definition);
+    await this.#session.ask(async (channel) => {
+      for (const each of exchanges) await channel.deleteExchange(each); // nothing comes to the queues any more
+    });
+    await this.#session.askEach(queues, (channel, queue) => channel.deleteQueue(queue));
+  }
+
+  /** What is missing, and how it would be made. */
+  async verify(group: string): Promise<void> {
+    const { definition } = this.#definitions.group(group);
+    if (definition !== undefined && (await this.#isThere(definition))) return;
+    throw new DriverError(
+      "BUS_NOT_FOUND",
+      `group (${group}): its queues are not there; connect once with "manage": "create"`,
+    );
+  }
+
+  sourcesOf({ spec: { group, order }, lanes }: GroupDefinition): readonly FeedSource[] {
+    const { names } = this.#session;
+    const ordered = order === "group";
+    const sources: FeedSource[] = [
+      {
+        queue: this.#lanes.nameOf(group, ordered),
+        lane: "queue",
+        label: queueLabel,
+        partition: ordered ? 0 : undefined,
+        history: undefined,
+      },
+    ];
+    for (const [stream, { partitions, queue: own }] of Object.entries(lanes)) {
+      const stored = this.#definitions.streams.get(stream);
+      if (stored === undefined) continue;
+      const whole = stored.attached !== undefined;
+      if (own !== undefined) {
+        const partition = ordered ? 0 : undefined;
+        sources.push({
+          queue: own.name,
+          lane: "stream",
+          label: stream,
+          partition,
+          history: undefined,
+          whole,
+          prefetch: own.prefetch,
+        });
+        continue;
+      }
+      if (!ordered)
+        sources.push({
+          queue: names.group(group, stream),
+          lane: "stream",
+          label: stream,
+          partition: undefined,
+          history: undefined,
+          whole,
+        });
+      else
+        for (let partition = 0; partition < partitions; partition += 1)
+          sources.push({
+            queue: names.group(group, stream, partition),
+            lane: "stream",
+            label: stream,
+            partition,
+            history: names.history(group, stream, partition),
+            whole,
+          });
+    }
+    return sources;
+  }
+
+  /** Of what is dropped above a size little is in hand, and so out of it. */
+  prefetchOf(source: FeedSource, { messages }: Window): number {
+    const stream = this.#definitions.streams.get(source.label);
+    if (stream?.whenFull === "drop-oldest" && stream.maxMessages !== undefined)
+      return Math.max(
+        Math.min(messages, orderedPrefetch),
+        Math.min(Math.floor(stream.maxMessages / 10), orderedPrefetch),
+      );
+    return Math.max(orderedPrefetch, Math.min(messages, 1_024));
+  }
+
+  /** Resolves when the past of a stream is copied: the partitions that have some. */
+  async copied(group: string, id: string, stream: string, signal: AbortSignal): Promise<readonly number[]> {
+    const known = (): readonly number[] | undefined => {
+      const replay = this.#definitions.replay(id, stream);
+      return replay?.copied === true ? replay.history : undefined;
+    };
+    const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>();
+    const look = (): void => {
+      const found = known();
+      if (found !== undefined) resolve(found);
+    };
+    const watch = this.#definitions.listen({ replay: (name) => name === group && look() });
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    look();
+    try {
+      return await promise;
+    } finally {
+      watch[Symbol.dispose]();
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** What is live waits for it: who has just subscribed does not see the short one. A long one is not waited for. */
+  async pastCopied({ spec, id, lanes }: GroupDefinition, signal: AbortSignal): Promise<void> {
+    const streams = Object.entries(lanes).filter(([, { from }]) => from !== undefined);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#session.clock.after(pastMs, resolve);
+    const copied = streams.map(([stream]) => this.copied(spec.group, id, stream, signal));
+    await Promise.race([Promise.all(copied), promise]);
+    timer[Symbol.dispose]();
+  }
+
+  resumeFrom(group: string, id: string, since: number, settled: ReadonlySet<string>): void {
+    this.#resume.lost(group, { id, since, settled });
+  }
+
+  /** Ids that a former consumption of this process settled of a group that was lost, given once. */
+  takeSettled(group: string): ReadonlySet<string> {
+    return this.#resume.take(group)?.settled ?? new Set();
+  }
+
+  /** A live group goes with its last member. */
+  async left(group: string, id: string): Promise<void> {
+    const { definition } = this.#definitions.group(group);
+    if (definition === undefined || definition.id !== id) return;
+    const [first] = this.sourcesOf(definition).filter(({ lane }) => lane === "stream");
+    if (first === undefined) return;
+    try {
+      const { consumerCount } = await this.#session.ask((channel) => channel.checkQueue(first.queue));
+      if (consumerCount === 0) await this.delete(group);
+    } catch {
+      // its queues expire by themselves
+    }
+  }
+
+  async #new(wanted: GroupSpec): Promise<GroupDefinition> {
+    const spec = newSpec(wanted);
+    const resume = this.#resume.get(wanted.group);
+    const from: StartAt = resume === undefined ? spec.from : { time: resume.since };
+    return await this.#planned({
+      spec: { ...spec, from },
+      id: randomHex(this.#session.clock),
+      createdAt: this.#session.clock.now(),
+      lanes: {},
+    });
+  }
+
+  async #grown(definition: GroupDefinition, wanted: GroupSpec): Promise<GroupDefinition> {
+    for (const [stream, { queue }] of Object.entries(definition.lanes))
+      checkQueue(wanted.group, queue, this.#queueOf(stream, wanted.group));
+    const spec = grownSpec(definition.spec, wanted);
+    const grown = spec === undefined ? definition : await this.#planned({ ...definition, spec });
+    if (Object.values(grown.lanes).some(({ ready }) => !ready) || (await this.#isThere(grown))) return grown;
+    // somebody deleted its queues: it goes on where its members here were
+    const since = this.#resume.get(wanted.group)?.since ?? grown.createdAt;
+    const from: StartAt = { time: since };
+    const lanes: Record<string, GroupLane> = {};
+    for (const [stream, lane] of Object.entries(grown.lanes))
+      lanes[stream] = {
+        ...lane,
+        ready: false,
+        again: true,
+        from: grown.spec.live || lane.queue !== undefined ? undefined : from,
+        m0: await this.#marker(stream, wanted.group),
+      };
+    return { ...grown, id: randomHex(this.#session.clock), lanes };
+  }
+
+  #queueOf(stream: string, group: string): AttachedQueue | undefined {
+    return wantedQueue(this.#definitions.streams.get(stream), this.#session.options.attach, group);
+  }
+
+  /** With a lane for each stream that it reads; what is new of them is to be made. */
+  async #planned(definition: GroupDefinition): Promise<GroupDefinition> {
+    const { group, reads, from, live } = definition.spec;
+    const isNew = Object.keys(definition.lanes).length === 0;
+    const lanes: Record<string, GroupLane> = {};
+    for (const { stream, patterns } of reads) {
+      const known = definition.lanes[stream];
+      const { partitions } = this.#streams.get(stream);
+      const queue = this.#queueOf(stream, group);
+      if (known !== undefined) {
+        const same = known.patterns.join(" ") === patterns.join(" ");
+        lanes[stream] = same ? known : { ...known, patterns, ready: false, from: known.ready ? undefined : known.from };
+        continue;
+      }
+      if (queue !== undefined) {
+        if (definition.spec.order === "group" && queue.prefetch !== undefined)
+          throw new DriverError("BUS_UNSUPPORTED", `group (${group}): an ordered one has no prefetch of its own`);
+        lanes[stream] = { partitions, ready: false, from: undefined, m0: "", patterns, queue };
+        continue;
+      }
+      // a stream that is added later is read from its oldest
+      const start = live ? undefined : isNew ? startOf(from) : ({ at: "oldest" } as const);
+      const m0 = start === undefined ? "" : await this.#marker(stream, group);
+      lanes[stream] = { partitions, ready: false, from: start, m0, patterns };
+    }
+    return { ...definition, lanes };
+  }
+
+  async #marker(stream: string, group: string): Promise<string> {
+    const id = randomHex(this.#session.clock);
+    await putMarker(this.#session, stream, group, id);
+    return id;
+  }
+
+  /** Makes what is not there yet. False: somebody changed the definition meanwhile. */
+  async #prepare(group: string): Promise<boolean> {
+    const { definition } = this.#definitions.group(group);
+    if (definition === undefined) return false;
+    if (this.#session.context.manage !== "create" || isReady(definition)) return true;
+    return await this.#definitions.exclusively(`group ${group}`, () => this.#make(group));
+  }
+
+  async #make(group: string): Promise<boolean> {
+    const { definition, rev } = this.#definitions.group(group);
+    if (definition === undefined) return false;
+    const todo = Object.entries(definition.lanes).filter(([, { ready }]) => !ready);
+    if (todo.length === 0) return true;
+    await Promise.all([
+      this.#lanes.declare(group, definition.spec.order === "group"),
+      declareBeside(this.#session, definition),
+    ]);
+    await Promise.all(
+      todo.map(async ([stream, lane]) => {
+        const stored = this.#definitions.streams.get(stream);
+        if (stored !== undefined) await setUpLane(this.#session, definition, stored, lane);
+      }),
+    );
+    const lanes = Object.fromEntries(
+      Object.entries(definition.lanes).map(([stream, lane]) => [
+        stream,
+        { ...lane, ready: true, clean: false, again: false },
+      ]),
+    );
+    return await this.#definitions.putGroup(group, { ...definition, lanes }, rev);
+  }
+
+  async #isThere(definition: GroupDefinition): Promise<boolean> {
+    const sources = this.sourcesOf(definition);
+    try {
+      await this.#session.ask(async (channel) => {
+        await Promise.all(sources.map(({ queue }) => channel.checkQueue(queue)));
+      });
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  }
+
+  async #unbind(before: GroupDefinition, after: GroupDefinition): Promise<void> {
+    const { names } = this.#session;
+    const { group, order } = before.spec;
+    for (const [stream, { patterns, partitions, queue }] of Object.entries(before.lanes)) {
+      const stored = this.#definitions.streams.get(stream);
+      if (stored === undefined) continue;
+      const kept = after.lanes[stream]?.patterns ?? [];
+      if (queue !== undefined) {
+        const over = patterns.filter((pattern) => !kept.includes(pattern));
+        await this.#session.ask((channel) => unbindAttachedQueue(channel, queue, over));
+        continue;
+      }
+      const exchange = names.group(group, stream);
+      await this.#session.ask(async (channel) => {
+        for (const pattern of patterns)
+          if (!kept.includes(pattern))
+            await channel.unbindExchange(exchange, names.stream(stream), patternKey(stored, pattern));
+        if (after.lanes[stream] !== undefined) return;
+        await channel.deleteExchange(exchange);
+        const queues = laneQueues(this.#session, group, stream, order === "group" ? partitions : undefined);
+        await Promise.all(queues.map((queue) => channel.deleteQueue(queue)));
+      });
+    }
+  }
+}
+
+const startOf = (from: StartAt): StartAt | undefined => ("at" in from && from.at === "newest" ? undefined : from);

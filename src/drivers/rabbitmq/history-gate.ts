@@ -1,0 +1,104 @@
+import { Fifo } from "../../internal/fifo.ts";
+import { isMissing } from "./errors.ts";
+import type { Holder } from "./holder.ts";
+import type { RabbitMessage } from "./message.ts";
+import type { Session } from "./session.ts";
+
+const againMs = 100;
+
+/**
+ * Before what is live in a partition's queue stands a token, behind which its history is read from another queue. Both are on one
+ * channel: when its owner dies token and history return in one step, and the next owner begins with the token.
+ */
+export class HistoryGate {
+  /** Live ones, until the history was handed out. */
+  readonly waiting: Fifo<RabbitMessage> = new Fifo();
+  readonly #session: Session;
+  readonly #holder: Holder;
+  readonly #token: number;
+  readonly #queue: string;
+  readonly #over: () => void;
+  readonly #open = new Set<RabbitMessage>();
+  #end: number | undefined;
+  #closed = true;
+
+  constructor(session: Session, holder: Holder, token: number, queue: string, over: () => void) {
+    this.#over = over;
+    this.#session = session;
+    this.#holder = holder;
+    this.#token = token;
+    this.#queue = queue;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get isOver(): boolean {
+    return this.#end !== undefined && this.#open.size === 0;
+  }
+
+  /** False: the history was read to its end before. */
+  async read(prefetch: number): Promise<boolean> {
+    for (;;) {
+      try {
+        await this.#session.ask((channel) => channel.checkQueue(this.#queue));
+        break;
+      } catch (error) {
+        if (isMissing(error)) return false; // deleted by who read it
+      }
+      await new Promise<void>((resolve) => void this.#session.clock.after(againMs, resolve));
+      if (!this.#holder.alive || this.#session.closed) return true; // the next owner looks
+    }
+    if (this.#holder.alive) await this.#holder.consume(this.#queue, prefetch).catch(() => undefined); // the channel is gone
+    return true;
+  }
+
+  took(message: RabbitMessage): void {
+    this.#open.add(message);
+  }
+
+  /** All of it was handed to us. What waited for that. */
+  end(tag: number): readonly RabbitMessage[] {
+    this.#end = tag;
+    const waiting = this.#lift();
+    this.#finish();
+    return waiting;
+  }
+
+  /** There is no history. */
+  skip(): readonly RabbitMessage[] {
+    this.#holder.done(this.#token);
+    this.#over();
+    return this.#lift();
+  }
+
+  /** True: the history is over. */
+  settled(message: RabbitMessage): boolean {
+    if (!this.#open.delete(message)) return false;
+    this.#finish();
+    return this.isOver;
+  }
+
+  #lift(): readonly RabbitMessage[] {
+    this.#closed = false;
+    const waiting = [...this.waiting];
+    while (this.waiting.length > 0) this.waiting.shift();
+    return waiting;
+  }
+
+  #finish(): void {
+    if (!this.isOver) return;
+    this.#holder.done(this.#end!);
+    this.#holder
+      .flush()
+      .then(() => this.#session.ask((channel) => channel.deleteQueue(this.#queue)))
+      .then(
+        () => {
+          this.#holder.done(this.#token);
+          this.#over();
+        },
+        () => undefined, // the next owner finds it empty but for its end
+      );
+  }
+}

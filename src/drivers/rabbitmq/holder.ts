@@ -1,0 +1,122 @@
+import type { AmqpArguments, AmqpChannel, AmqpDelivery } from "./client.ts";
+import { connectionLost } from "./errors.ts";
+import { Ledger } from "./ledger.ts";
+import { quietly } from "./quietly.ts";
+import type { Session } from "./session.ts";
+
+export interface HolderListener {
+  message(raw: AmqpDelivery, queue: string): void;
+  /** The channel is gone, and with it all that it held. Not called after `close`. */
+  ended(error: unknown): void;
+  /** The server took the consumer away: its queue is gone. */
+  cancelled(queue: string): void;
+}
+
+const scatteredMs = 5;
+const mostScattered = 64;
+
+/** One channel that consumes: what it holds at the server is acknowledged by its numbers, or returned when it is closed. */
+export class Holder {
+  readonly #session: Session;
+  readonly #listener: HolderListener;
+  readonly #channel: AmqpChannel;
+  readonly #ledger = new Ledger();
+  readonly #queues = new Map<string, string>();
+  #prefetch = 1;
+  #over = false;
+  #telling = false;
+  #later: Disposable | undefined;
+
+  static async open(session: Session, listener: HolderListener): Promise<Holder> {
+    return new Holder(session, await session.consuming.channel(), listener);
+  }
+
+  private constructor(session: Session, channel: AmqpChannel, listener: HolderListener) {
+    this.#session = session;
+    this.#channel = channel;
+    this.#listener = listener;
+    let reason: unknown;
+    channel.on("error", (error) => void (reason = error));
+    channel.on("close", () => {
+      if (this.#over) return;
+      this.#end();
+      listener.ended(connectionLost(reason));
+    });
+  }
+
+  /** What is acknowledged here still counts. */
+  get alive(): boolean {
+    return !this.#over;
+  }
+
+  /** A further consumer of this channel. */
+  async consume(queue: string, prefetch: number, args?: AmqpArguments): Promise<string> {
+    this.#prefetch = prefetch;
+    await this.#channel.prefetch(prefetch);
+    const { consumerTag } = await this.#channel.consume(
+      queue,
+      (raw) => {
+        if (this.#over) return;
+        if (raw === null) return this.#listener.cancelled(queue);
+        this.#ledger.delivered(raw.fields.deliveryTag);
+        this.#listener.message(raw, queue);
+      },
+      args === undefined ? {} : { arguments: args },
+    );
+    this.#queues.set(consumerTag, queue);
+    return consumerTag;
+  }
+
+  async cancel(consumerTag: string): Promise<void> {
+    this.#queues.delete(consumerTag);
+    if (!this.#over) await this.#channel.cancel(consumerTag);
+  }
+
+  /** It is acknowledged with what else this turn brings. */
+  done(tag: number): void {
+    if (this.#over || !this.#ledger.done(tag) || this.#telling) return;
+    this.#telling = true;
+    this.#session.clock.soon(() => {
+      this.#telling = false;
+      this.#tell(mostScattered);
+      if (this.#later === undefined && this.#ledger.size > 0)
+        this.#later = this.#session.clock.after(scatteredMs, () => {
+          this.#later = undefined;
+          this.#tell(0);
+        });
+    });
+  }
+
+  /** Resolves when the server has all acknowledgements given so far. */
+  async flush(): Promise<void> {
+    if (this.#over) return;
+    this.#tell(0);
+    await this.#channel.prefetch(this.#prefetch).catch(() => undefined); // the channel is gone: they come again
+  }
+
+  /** Returns what is held, and hands over, in one step. Resolves when the server has done so. */
+  async close(): Promise<void> {
+    if (this.#over) return;
+    this.#tell(0);
+    this.#end();
+    try {
+      await this.#channel.close();
+    } catch {
+      // gone already
+    }
+  }
+
+  #tell(scattered: number): void {
+    if (this.#over) return;
+    const { upTo, single } = this.#ledger.take(scattered);
+    const tell = (deliveryTag: number, all: boolean): void =>
+      quietly(() => this.#channel.ack({ fields: { deliveryTag } }, all));
+    if (upTo !== undefined) tell(upTo, true);
+    for (const tag of single) tell(tag, false);
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#later?.[Symbol.dispose]();
+  }
+}

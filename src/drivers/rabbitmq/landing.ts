@@ -1,0 +1,149 @@
+import type { AmqpDelivery } from "./client.ts";
+import { Holder } from "./holder.ts";
+import type { Session } from "./session.ts";
+import { expirationOf, splitPlace, type WireHeaders } from "./wire.ts";
+import { cutDelay } from "./delays.ts";
+import type { Definitions } from "./definitions.ts";
+
+const prefetch = 1_024;
+const againMs = 250;
+const sayMs = 1_000;
+const longestHoldMs = 2_000;
+
+/** What is published later: held for its last second by the one process that is active, then published into its stream. */
+export class Landing {
+  readonly #session: Session;
+  readonly #definitions: Definitions;
+  readonly #waiting = new Map<AmqpDelivery, Disposable>();
+  #holder: Holder | undefined;
+  #retry: Disposable | undefined;
+  #saying: Disposable | undefined;
+  #strandings = 0;
+  #closed = false;
+
+  constructor(session: Session, definitions: Definitions) {
+    this.#session = session;
+    this.#definitions = definitions;
+  }
+
+  async start(): Promise<void> {
+    const holder = await Holder.open(this.#session, {
+      message: (raw, queue) => {
+        if (queue === this.#session.names.own("y")) this.#stranded(holder, raw);
+        else this.#take(holder, raw);
+      },
+      ended: () => this.#again(),
+      cancelled: () => this.#again(),
+    });
+    this.#holder = holder;
+    if (this.#closed) return void holder.close();
+    await holder.consume(this.#session.names.own("z"), prefetch);
+    await holder.consume(this.#session.names.own("y"), 100);
+  }
+
+  /** Of those that are to be published soon: where. */
+  places(): readonly { readonly stream: string; readonly topic: string }[] {
+    return [...this.#waiting.keys()].map(({ properties }) => {
+      const { s = "", o = "" } = (properties.headers ?? {}) as WireHeaders;
+      return { stream: s, topic: splitPlace(o).topic };
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#drop();
+    this.#retry?.[Symbol.dispose]();
+    this.#saying?.[Symbol.dispose]();
+    await this.#holder?.close();
+  }
+
+  #again(): void {
+    this.#drop();
+    if (this.#closed) return;
+    this.#retry?.[Symbol.dispose]();
+    this.#retry = this.#session.clock.after(againMs, () => {
+      this.start().catch(() => this.#again());
+    });
+  }
+
+  #drop(): void {
+    for (const timer of this.#waiting.values()) timer[Symbol.dispose]();
+    this.#waiting.clear();
+  }
+
+  /** Its group is gone, and so is what was to come to it. */
+  #stranded(holder: Holder, raw: AmqpDelivery): void {
+    holder.done(raw.fields.deliveryTag);
+    this.#strandings += 1;
+    this.#saying ??= this.#session.clock.after(sayMs, () => {
+      this.#saying = undefined;
+      const messages = this.#strandings;
+      this.#strandings = 0;
+      this.#session.context.warn("rabbitmq: what was delayed is dropped: its group was deleted", { messages });
+    });
+  }
+
+  #take(holder: Holder, raw: AmqpDelivery): void {
+    const { clock } = this.#session;
+    const { d = 0 } = (raw.properties.headers ?? {}) as WireHeaders;
+    const left = d - clock.now();
+    this.#waiting.set(
+      raw,
+      clock.after(Math.min(left, longestHoldMs), () => {
+        this.#waiting.delete(raw);
+        void this.#publish(holder, raw);
+      }),
+    );
+  }
+
+  async #publish(holder: Holder, raw: AmqpDelivery): Promise<void> {
+    const { names, own, clock } = this.#session;
+    const { s = "", o = "", d = 0, ...rest } = (raw.properties.headers ?? {}) as WireHeaders;
+    if (!holder.alive || this.#closed) return;
+    const stream = this.#definitions.streams.get(s);
+    if (stream === undefined) return await this.#withoutStream(holder, raw, s);
+    if (cutDelay(d - clock.now()).bits !== undefined) return this.#take(holder, raw); // longer than all steps together
+    const now = clock.now();
+    try {
+      const to = stream.attached?.name;
+      await own.put(
+        to === undefined
+          ? { exchange: names.stream(s), routingKey: o }
+          : { exchange: to, routingKey: splitPlace(o).topic },
+        raw.content,
+        {
+          messageId: raw.properties.messageId,
+          timestamp: Math.floor(now / 1_000),
+          deliveryMode: 2,
+          expiration: expirationOf(stream.maxAgeMs),
+          headers: { k: rest.k, e: rest.e, h: rest.h, t: now },
+        },
+      );
+      holder.done(raw.fields.deliveryTag);
+    } catch {
+      this.#later(holder, raw);
+    }
+  }
+
+  /** Deleted, with what was to come, or one that is not known here yet. */
+  async #withoutStream(holder: Holder, raw: AmqpDelivery, stream: string): Promise<void> {
+    try {
+      await this.#definitions.current();
+      if (!this.#definitions.streams.has(stream)) return holder.done(raw.fields.deliveryTag);
+    } catch {
+      // whether it is there can't be known now
+    }
+    this.#later(holder, raw);
+  }
+
+  #later(holder: Holder, raw: AmqpDelivery): void {
+    if (!holder.alive || this.#closed) return;
+    this.#waiting.set(
+      raw,
+      this.#session.clock.after(againMs, () => {
+        this.#waiting.delete(raw);
+        void this.#publish(holder, raw);
+      }),
+    );
+  }
+}

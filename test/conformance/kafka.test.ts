@@ -1,0 +1,3 @@
+import { kafkaConformance } from "../support/kafka-conformance.ts";
+
+await kafkaConformance("kafka");

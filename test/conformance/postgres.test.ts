@@ -1,0 +1,3 @@
+import { postgresConformance } from "../support/postgres-conformance.ts";
+
+await postgresConformance("postgres");

@@ -1,0 +1,3 @@
+import { rabbitConformance } from "../support/rabbitmq-conformance.ts";
+
+await rabbitConformance("rabbitmq");

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { until } from "../../src/testing/until.ts";
+import { groupSpec, joinGroup, outgoing, publish, textOf } from "../support/driver-harness.ts";
+import { connectPostgres, freshSchema } from "../support/postgres-world.ts";
+import { testBroker } from "../support/test-broker.ts";
+
+const broker = await testBroker("postgres");
+const port = broker?.servers[0]?.port ?? 0;
+const events = { name: "events", topics: [">"], partitions: 1 };
+
+describe.skipIf(broker === undefined)("what another process publishes", () => {
+  it("is heard of at once, without a poll", async () => {
+    const schema = await freshSchema(port);
+    const options = { url: broker!.url, schema, pollMs: 600_000 };
+    const [{ connection }, other] = [await connectPostgres(options), await connectPostgres(options)];
+    await connection.ensureStream(events);
+    for (const order of ["none", "group"] as const) {
+      await connection.ensureGroup(groupSpec(order, { order }));
+      const { sink } = await joinGroup(connection, order);
+      publish(other.connection, [`for ${order}`]);
+      await until(() => sink.texts.includes(`for ${order}`), "what another process published");
+      expect(sink.losses).toEqual([]);
+    }
+  });
+});
+
+describe.skipIf(broker === undefined)("a window smaller than the backlog", () => {
+  it.each(["none", "group"] as const)(
+    "is filled as it empties, partition by partition, without a poll (order: %s)",
+    async (order) => {
+      const { connection } = await connectPostgres({
+        url: broker!.url,
+        schema: await freshSchema(port),
+        pollMs: 600_000,
+      });
+      await connection.ensureStream({ ...events, partitions: 4 });
+      await connection.ensureGroup(groupSpec("g", { order }));
+      const sent = Array.from({ length: 40 }, (_, n) =>
+        outgoing({ kind: "topic", stream: "events", topic: "t" }, `${n}`, { hash: n }),
+      );
+      connection.send(sent.map(({ message }) => message));
+      await until(() => sent.every(({ outcome }) => outcome === "stored"), "all to be stored");
+      const { sink, consumption } = await joinGroup(connection, "g", { messages: 3, bytes: 1_000_000 });
+      const texts: string[] = [];
+      await until(() => {
+        const fresh = sink.messages.splice(0);
+        texts.push(...fresh.map(textOf));
+        if (fresh.length > 0) consumption.ack(fresh);
+        return texts.length === 40;
+      }, "all to be delivered");
+      expect(new Set(texts).size).toBe(40);
+    },
+  );
+});

@@ -1,0 +1,99 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { rabbitmq } from "../../src/drivers/rabbitmq/index.ts";
+import { type Bus, connect } from "../../src/index.ts";
+import { until } from "../../src/testing/index.ts";
+import { connectTo, groupSpec, joinGroup, outgoing, toTopic } from "../support/driver-harness.ts";
+import { Tick } from "../support/events.ts";
+import { isLocal, rabbitCommand } from "../support/rabbitmq-command.ts";
+import { freshPrefix } from "../support/rabbitmq-session.ts";
+import { testBroker } from "../support/test-broker.ts";
+
+const broker = await testBroker("rabbitmq", { own: true });
+const open: Bus[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((bus) => bus.close({ timeoutMs: 1_000 })));
+});
+
+describe.skipIf(broker === undefined)("limits of a RabbitMQ", () => {
+  it("a message over the broker's limit is refused before it is sent, and others go on", async () => {
+    const { connection } = await connectTo(rabbitmq({ url: broker!.url }), { prefix: freshPrefix() });
+    await connection.ensureStream({ name: "events", topics: [">"], maxBytes: 1_000_000_000 });
+    const large = outgoing(toTopic("a"), "", { body: new Uint8Array(connection.capabilities.maxMessageBytes! + 1) });
+    const small = outgoing(toTopic("a"), "small");
+    connection.send([large.message, small.message]);
+    await until(
+      () => small.outcome === "stored" && large.outcome !== "waiting",
+      () => `both to be settled: ${small.outcome}, ${large.outcome}, ${String(small.error)}`,
+    );
+    expect(large).toMatchObject({ outcome: "no", error: { code: "BUS_TOO_LARGE" } });
+    await connection.close(AbortSignal.timeout(1_000));
+  });
+
+  it.skipIf(!isLocal(broker))(
+    "an alarm of the server holds publishes back, is said, and passes",
+    { timeout: 60_000 },
+    async () => {
+      const prefix = freshPrefix();
+      const join = (confirmTimeoutMs: number): Promise<Bus> =>
+        connect({
+          driver: rabbitmq({ url: broker!.url, confirmTimeoutMs }),
+          prefix,
+          publishing: { attemptTimeoutMs: 30_000, retry: { maxAttempts: 1 } },
+        });
+      const [bus, patient] = [await join(1_000), await join(30_000)];
+      open.push(bus, patient);
+      const said: string[] = [];
+      bus.onStatus(({ type }) => void said.push(type));
+      const handled: number[] = [];
+      await bus.subscribe(Tick, ({ data }) => void handled.push(data.n), { group: "g" });
+      await bus.publish(Tick, { n: 1 });
+      await rabbitCommand(broker!, "set_vm_memory_high_watermark", "absolute", "1");
+      const held = bus.publish(Tick, { n: 2 }).catch((error: unknown) => error); // the server says so to who publishes
+      await until(() => said.includes("blocked"), "the alarm to be said");
+      expect((await bus.health()).status).not.toBe("up");
+      await expect(bus.publish(Tick, { n: 3 })).rejects.toMatchObject({ code: "BUS_FULL", outcome: "rejected" });
+      // a beat of this process may have been told before it
+      expect(["unknown", "rejected"]).toContain(((await held) as { readonly outcome?: unknown }).outcome);
+      const waits = [patient.publish(Tick, { n: 4 })];
+      await until(async () => (await patient.health()).status !== "up", "it to be told as well");
+      waits.push(patient.publish(Tick, { n: 5 })); // never written before the end
+      await rabbitCommand(broker!, "set_vm_memory_high_watermark", "0.6");
+      await Promise.all(waits);
+      await until(() => said.includes("unblocked"), "its end to be said");
+      await until(() => handled.includes(4) && handled.includes(5), "what waited");
+      expect(handled).not.toContain(3);
+    },
+  );
+
+  it.skipIf(!isLocal(broker))(
+    "what comes due while the server takes nothing, and definitions can't be asked for, is published afterwards",
+    { timeout: 60_000 },
+    async () => {
+      const { connection } = await connectTo(rabbitmq({ url: broker!.url, confirmTimeoutMs: 1_000 }), {
+        prefix: freshPrefix(),
+      });
+      await connection.ensureStream({ name: "events", topics: [">"] });
+      await connection.ensureGroup(groupSpec("g"));
+      const { sink } = await joinGroup(connection, "g");
+      const sent = Array.from({ length: 10 }, (_, n) =>
+        outgoing(toTopic("a"), `later ${n}`, { notBefore: Date.now() + 4_000 + 150 * n }),
+      );
+      connection.send(sent.map(({ message }) => message));
+      await until(() => sent.every(({ outcome }) => outcome === "stored"), "all to be stored");
+      await rabbitCommand(broker!, "set_vm_memory_high_watermark", "absolute", "1");
+      const refused: unknown[] = [];
+      for (const end = performance.now() + 6_000; performance.now() < end;) {
+        // none of these is answered
+        void connection.admin.positions("events").catch((error: unknown) => refused.push(error));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      expect(refused.length).toBeGreaterThan(0);
+      await rabbitCommand(broker!, "set_vm_memory_high_watermark", "0.6");
+      await until(
+        () => new Set(sink.texts).size === sent.length,
+        () => `all that was due; ${sink.texts.join()} came`,
+      );
+      await connection.close(AbortSignal.timeout(1_000));
+    },
+  );
+});

@@ -1,0 +1,41 @@
+import { describe, it } from "vitest";
+import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
+import type { BrokerName } from "../../scripts/brokers/broker-name.ts";
+import { postgres } from "../../src/drivers/postgres/index.ts";
+import { testDriver } from "../../src/testing/index.ts";
+import { testBroker } from "./test-broker.ts";
+
+const leaseMs = 1_500;
+let worlds = 0;
+
+/** The suite on one release of the server; each world is a schema of its own. */
+export async function postgresConformance(name: string, release?: "15" | "18"): Promise<void> {
+  const broker = await testBroker("postgres" satisfies BrokerName, {
+    own: true,
+    ...(release !== undefined && { release }),
+  });
+  if (broker === undefined) return void describe.skipIf(true)(`${name} conformance`, () => undefined);
+  const { port } = broker.servers[0]!;
+  testDriver(
+    { describe, it },
+    {
+      name,
+      capabilities: postgres().capabilities,
+      ownDriver: true,
+      restart: true,
+      leaseMs,
+      async create() {
+        const schema = `world_${(worlds += 1)}`;
+        await postgresCommand(port, `CREATE SCHEMA ${schema}`);
+        return {
+          config: () => ({ driver: postgres({ url: broker.url, schema, leaseMs }) }),
+          restart: async () => {
+            await broker.kill();
+            await broker.start();
+          },
+          dispose: async () => void (await postgresCommand(port, `DROP SCHEMA ${schema} CASCADE`)),
+        };
+      },
+    },
+  );
+}
