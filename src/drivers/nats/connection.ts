@@ -249,7 +249,11 @@ export class NatsConnection implements DriverConnection {
     this.#routes?.close();
     try {
       await this.#watchRoutes();
-      await this.#rerouted();
+      await this.#shared.streams.list();
+      const gone = [...this.#ensured.keys()].filter((name) => this.#shared.streams.get(name) === undefined);
+      // a stream that goes with the bucket was not deleted by a bus: routes without it would refuse what it takes
+      if (gone.length === 0 || this.#context.manage !== "create") return await this.#rerouted();
+      for (const name of gone) this.#heal(name);
     } catch {
       if (!this.#closed) void this.#session.clock.after(againMs, () => void this.#emptied());
     }
@@ -314,7 +318,8 @@ export class NatsConnection implements DriverConnection {
     const there = await streams.list();
     for (const { facts } of there)
       if (before.get(facts.name) !== facts.created) lost.push([names.events(facts.name), sent]);
-    const missing = [...this.#missing].filter((name) => !there.some(({ facts }) => facts.name === name));
+    const wanted = own.length === 0 ? this.#missing : new Set(this.#ensured.keys()); // nor are those that go with ours
+    const missing = [...wanted].filter((name) => !there.some(({ facts }) => facts.name === name));
     this.#missing.clear();
     for (const name of missing) {
       const options = this.#ensured.get(name);
