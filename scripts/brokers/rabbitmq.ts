@@ -39,9 +39,15 @@ const passwordDefinitions = {
   })),
 };
 
-/** Above 500 lines in a second its logger drops some, and with hundreds of queues the line that it is ready would be one of them. */
+/**
+ * Above 500 lines in a second its logger drops some, and the line that it is ready would be one of them: with hundreds of queues, or,
+ * since it warns of two files of each, after hundreds were deleted.
+ */
 const quietLog = `log.console.level = info
-${["queue", "ra", "connection"].map((category) => `log.${category}.level = warning\n`).join("")}`;
+log.queue.level = warning
+log.connection.level = warning
+log.ra.level = error
+`;
 
 const nodeName = (id: string, at: number): string => `${id}-${at + 1}@localhost`;
 

@@ -1,10 +1,14 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import type { Broker } from "../../scripts/brokers/broker.ts";
 import type { BrokerName } from "../../scripts/brokers/broker-name.ts";
 import { serversOf } from "../../scripts/brokers/kafka-cluster.ts";
 import { KafkaWire } from "../../scripts/brokers/kafka-wire.ts";
+import { folderOf, listInstances } from "../../scripts/brokers/instances.ts";
 import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
 import { redisCommand } from "../../scripts/brokers/redis-command.ts";
+import { until } from "../../src/testing/until.ts";
 import { AmqpWire } from "../support/amqp-wire.ts";
 import { makeTopic, topicExists } from "../support/kafka-asks.ts";
 import { LineSocket } from "../support/line-socket.ts";
@@ -83,6 +87,7 @@ export const hands: Record<BrokerName, Hands> = {
     store: (port) =>
       during(AmqpWire.connect(port), async (wire) => {
         await wire.declare("kept");
+        await until(() => isWritten(port, "kept"), "the queue to be in a file");
       }),
     stored: (port) =>
       during(AmqpWire.connect(port), async (wire) => {
@@ -110,6 +115,20 @@ export const hands: Record<BrokerName, Hands> = {
     timeout: 180_000,
   },
 };
+
+/** RabbitMQ 3.10 says that a queue is there before it has written so: killed then, it comes back without it. */
+function isWritten(port: number, text: string): boolean {
+  const { id } = listInstances().find(({ ports }) => ports[0]?.includes(port))!;
+  const folder = folderOf(id);
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((each) => each.isFile());
+  return files.some((each) => {
+    try {
+      return readFileSync(join(each.parentPath, each.name)).includes(text);
+    } catch {
+      return false; // it went meanwhile
+    }
+  });
+}
 
 export const portOf = ({ servers: [server] }: Broker): number => server?.port ?? 0;
 
