@@ -62,7 +62,7 @@ export async function forgetPrefix(url: string, prefix: string): Promise<void> {
     await definitions.start();
     const delays = new Delays(session, definitions);
     const groups = new Groups(session, definitions, new Streams(session, definitions), new QueueLanes(session, delays));
-    await Promise.all(definitions.groups.map((definition) => groups.remove(definition)));
+    await Promise.all(definitions.groups.map(({ spec }) => groups.delete(spec.group)));
     for (const stream of definitions.streams.keys())
       await session.ask(async (channel) => {
         await channel.deleteExchange(names.stream(stream));

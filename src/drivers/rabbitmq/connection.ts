@@ -17,7 +17,7 @@ import { capabilitiesOf } from "./capabilities.ts";
 import { Definitions } from "./definitions.ts";
 import { Delays } from "./delayed.ts";
 import { DirectConsumer } from "./direct-consumer.ts";
-import { closedError, isMissing } from "./errors.ts";
+import { classify, closedError, isMissing } from "./errors.ts";
 import { GroupCounts } from "./group-counts.ts";
 import { Groups } from "./groups.ts";
 import { Landing } from "./landing.ts";
@@ -180,6 +180,20 @@ export class RabbitMqConnection implements DriverConnection {
     }
     await this.#landing.start();
     await presence.start();
+    if (manage === "create") for (const what of definitions.remains) void this.#clear(what);
+  }
+
+  /** Of what was deleted, and who did it died before all of it was gone. */
+  async #clear(what: string): Promise<void> {
+    try {
+      await this.#shared.definitions.clear(what);
+    } catch (error) {
+      // whoever connects next tries again
+      if (!this.#closing)
+        this.#session.context.warn(`rabbitmq: what was left of the ${what} is not removed yet`, {
+          code: classify(error).code,
+        });
+    }
   }
 
   async #consume(source: Source, sink: Sink, window: Window): Promise<Consumption> {

@@ -29,6 +29,12 @@ export interface GroupDefinition {
   readonly lanes: Readonly<Record<string, GroupLane>>;
 }
 
+/** What a stream or a group that was deleted has at the server, until somebody has removed it. */
+export interface Remains {
+  readonly exchanges: readonly string[];
+  readonly queues: readonly string[];
+}
+
 export const isReady = ({ lanes }: GroupDefinition): boolean => Object.values(lanes).every(({ ready }) => ready);
 
 /** How far the copying of the past is, of one stream for one group. */
@@ -48,6 +54,7 @@ export type DefinitionRecord =
       readonly rev: number;
       readonly by: string;
       readonly def: StoredStream | null;
+      readonly left?: Remains;
     }
   | {
       readonly t: "g";
@@ -55,9 +62,12 @@ export type DefinitionRecord =
       readonly rev: number;
       readonly by: string;
       readonly def: GroupDefinition | null;
+      readonly left?: Remains;
     }
   | { readonly t: "r"; readonly n: string; readonly id: string; readonly stream: string; readonly replay: Replay }
   | { readonly t: "k"; readonly n: string; readonly id: string; readonly stream: string; readonly p: number }
+  /** What was left of the stream or group that `of` deleted is removed. */
+  | { readonly t: "x"; readonly n: string; readonly of: string }
   /** It is there. */
   | { readonly t: "m"; readonly n: string }
   | {
@@ -87,6 +97,8 @@ export class DefinitionFold {
   layout = 0;
   streamsRev = 0;
 
+  /** By `stream` or `group` and its name: who deleted it, and what is to be removed yet. */
+  readonly remains: Map<string, Remains & { readonly of: string }> = new Map();
   /** What was made once. */
   readonly made: Set<string> = new Set();
   /** Who makes something now. */
@@ -103,14 +115,20 @@ export class DefinitionFold {
         this.streamsRev += 1;
         if (record.def === null) this.streams.delete(record.n);
         else this.streams.set(record.n, record.def);
+        this.#leave(`stream ${record.n}`, record);
         return "streams";
       case "g": {
         const known = this.groups.get(record.n);
         if (record.rev !== (known?.rev ?? 0)) return undefined;
         if (known?.definition !== undefined && known.definition.id !== record.def?.id) this.#forget(known.definition);
         this.groups.set(record.n, { definition: record.def ?? undefined, rev: record.rev + 1 });
+        this.#leave(`group ${record.n}`, record);
         return "group";
       }
+      case "x":
+        if (this.remains.get(record.n)?.of !== record.of) return undefined;
+        this.remains.delete(record.n);
+        return "claim";
       case "r":
         this.#replays.set(`${record.id} ${record.stream}`, record.replay);
         return "replay";
@@ -144,6 +162,16 @@ export class DefinitionFold {
 
   isCaughtUp(id: string, stream: string, partition: number): boolean {
     return this.#caughtUp.get(`${id} ${stream}`)?.has(partition) === true;
+  }
+
+  /** What an earlier one of the name left is removed with it. */
+  #leave(what: string, { by, left }: { readonly by: string; readonly left?: Remains }): void {
+    if (left === undefined) return;
+    const before = this.remains.get(what);
+    const both = (which: keyof Remains): readonly string[] => [
+      ...new Set([...(before?.[which] ?? []), ...left[which]]),
+    ];
+    this.remains.set(what, { of: by, exchanges: both("exchanges"), queues: both("queues") });
   }
 
   #forget({ id, lanes }: GroupDefinition): void {

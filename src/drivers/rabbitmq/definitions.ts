@@ -4,6 +4,7 @@ import {
   type DefinitionRecord,
   type GroupDefinition,
   type Known,
+  type Remains,
   type Replay,
 } from "./definition-fold.ts";
 import { FoldedLog } from "./folded-log.ts";
@@ -96,12 +97,41 @@ export class Definitions {
   }
 
   /** False: another change was first. */
-  putStream(name: string, def: StoredStream | null, rev: number): Promise<boolean> {
+  putStream(name: string, def: StoredStream, rev: number): Promise<boolean> {
     return this.#put((by) => ({ t: "s", n: name, rev, by, def }));
   }
 
-  putGroup(name: string, def: GroupDefinition | null, rev: number): Promise<boolean> {
+  /** What it has at the server is `left` for `clear`. */
+  deleteStream(name: string, left: Remains, rev: number): Promise<boolean> {
+    return this.#put((by) => ({ t: "s", n: name, rev, by, def: null, left }));
+  }
+
+  putGroup(name: string, def: GroupDefinition, rev: number): Promise<boolean> {
     return this.#put((by) => ({ t: "g", n: name, rev, by, def }));
+  }
+
+  /** What it has at the server is `left` for `clear`. */
+  deleteGroup(name: string, left: Remains, rev: number): Promise<boolean> {
+    return this.#put((by) => ({ t: "g", n: name, rev, by, def: null, left }));
+  }
+
+  /** What streams and groups that were deleted have at the server yet, by `stream` or `group` and the name. */
+  get remains(): readonly string[] {
+    return [...this.#fold.remains.keys()];
+  }
+
+  /** Removes what is left of a stream or a group that was deleted; whoever comes by goes on where another one died. */
+  async clear(what: string): Promise<void> {
+    if (!this.#fold.remains.has(what)) return;
+    await this.exclusively(what, async () => {
+      const left = this.#fold.remains.get(what);
+      if (left === undefined) return; // another one was faster
+      await this.#session.ask(async (channel) => {
+        for (const each of left.exchanges) await channel.deleteExchange(each); // nothing comes to the queues any more
+      });
+      await this.#session.askEach(left.queues, (channel, queue) => channel.deleteQueue(queue));
+      await this.#log.write({ t: "x", n: what, of: left.of } satisfies DefinitionRecord);
+    });
   }
 
   async putReplay(group: string, id: string, stream: string, replay: Replay): Promise<void> {

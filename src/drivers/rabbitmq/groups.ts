@@ -39,6 +39,7 @@ export class Groups {
     const { manage } = this.#session.context;
     for (;;) {
       await definitions.current();
+      if (manage === "create") await definitions.clear(`group ${wanted.group}`); // of a former one of the name
       const { definition, rev } = definitions.group(wanted.group);
       if (manage !== "create" && definition === undefined)
         throw new DriverError(
@@ -101,25 +102,21 @@ export class Groups {
     }
   }
 
+  /** A crash on the way leaves it to the next one who connects, or makes a group of that name. */
   async delete(group: string): Promise<boolean> {
     const definitions = this.#definitions;
     for (;;) {
       await definitions.current();
       const { definition, rev } = definitions.group(group);
-      if (definition === undefined) return false;
-      if (!(await definitions.putGroup(group, null, rev))) continue;
-      await this.remove(definition);
+      if (definition === undefined) {
+        await definitions.clear(`group ${group}`);
+        return false;
+      }
+      const left = objectsOf(this.#session, this.#lanes, definition);
+      if (!(await definitions.deleteGroup(group, left, rev))) continue;
+      await definitions.clear(`group ${group}`);
       return true;
     }
-  }
-
-  /** Everything that it has at the server. */
-  async remove(definition: GroupDefinition): Promise<void> {
-    const { queues, exchanges } = objectsOf(this.#session, this.#lanes, definition);
-    await this.#session.ask(async (channel) => {
-      for (const each of exchanges) await channel.deleteExchange(each); // nothing comes to the queues any more
-    });
-    await this.#session.askEach(queues, (channel, queue) => channel.deleteQueue(queue));
   }
 
   /** What is missing, and how it would be made. */

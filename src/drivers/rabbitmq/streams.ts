@@ -23,6 +23,7 @@ export class Streams {
     const definitions = this.#definitions;
     for (;;) {
       await definitions.current();
+      if (!dryRun) await definitions.clear(`stream ${options.name}`); // of a former one of the name
       const { streams, streamsRev } = definitions;
       const stored = streams.get(options.name);
       const read = new Set(definitions.groups.flatMap(({ lanes }) => Object.keys(lanes)));
@@ -143,21 +144,21 @@ export class Streams {
     }
   }
 
-  /** False: there was none. */
+  /** False: there was none. A crash on the way leaves it to the next one who connects, or makes a stream of that name. */
   async delete(name: string, groups: (stream: string) => readonly string[]): Promise<boolean> {
     const definitions = this.#definitions;
+    const what = `stream ${name}`;
     for (;;) {
       await definitions.current();
-      const stream = definitions.streams.get(name);
-      if (stream === undefined) return false;
-      if (await definitions.putStream(name, null, definitions.streamsRev)) break;
-    }
-    await this.#session.ask(async (channel) => {
+      if (!definitions.streams.has(name)) {
+        await definitions.clear(what);
+        return false;
+      }
       const log = this.#session.names.stream(name);
-      await channel.deleteExchange(log);
-      await channel.deleteQueue(log);
-      for (const queue of groups(name)) await channel.deleteQueue(queue);
-    });
+      const left = { exchanges: [log], queues: [log, ...groups(name)] };
+      if (await definitions.deleteStream(name, left, definitions.streamsRev)) break;
+    }
+    await definitions.clear(what);
     return true;
   }
 }
