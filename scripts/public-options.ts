@@ -35,7 +35,10 @@ function doc(file: SourceFile, node: Node): { meaning: string; byDefault: string
     .replaceAll(/\s+/g, " ")
     .trim();
   const [meaning = "", byDefault = ""] = prose.split(/ ?@default /);
-  return { meaning: (meaning.split(/(?:^| )@\w+/)[0] ?? "").trim(), byDefault: (byDefault.split(/ @\w+/)[0] ?? "").trim() };
+  return {
+    meaning: (meaning.split(/(?:^| )@\w+/)[0] ?? "").trim(),
+    byDefault: (byDefault.split(/ @\w+/)[0] ?? "").trim(),
+  };
 }
 
 /** The members of `{ … }`, `readonly { … }[]`, `{ … } | false | undefined`; undefined for any other type. */
