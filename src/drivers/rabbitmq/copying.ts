@@ -25,7 +25,7 @@ export class Copying {
   readonly #readers: LogReader[] = [];
   readonly #history = new Set<number>();
   readonly #queues = new Map<number, Promise<unknown>>();
-  /** Of the log behind the first marker, not seen live yet. */
+  /** Of the log behind the first marker, not seen live yet: of a long past what the one reader is ahead of the other. */
   readonly #held = new Map<number, AmqpDelivery>();
   /** Markers that were read: where they stand in the log, and whether they were read live. */
   readonly #inLog = new Map<string, number>();
@@ -127,8 +127,8 @@ export class Copying {
       if (m !== undefined) this.#inLog.set(m, offset);
       const isMatch = m === undefined && matches(message);
       if (m === this.#job.m0) this.#begun = true;
-      this.#seam.log(m ?? (isMatch && this.#begun ? logIds.of(message) : ""), offset, isMatch);
-      if (isMatch && this.#begun) this.#held.set(offset, message);
+      const isMissing = this.#seam.log(m ?? (isMatch && this.#begun ? logIds.of(message) : ""), offset, isMatch);
+      if (isMissing) this.#held.set(offset, message);
       if (isMatch && !this.#begun) this.#put(message, ordered, maxAgeMs, () => reader.release(message));
       else reader.release(message);
       if (!this.#begun) this.#offset = offset;
@@ -136,7 +136,7 @@ export class Copying {
     });
     const live = this.#reader(names.seam(group, stream), (reader, message) => {
       const m = markOf(message);
-      this.#seam.live(m ?? liveIds.of(message));
+      for (const offset of this.#seam.live(m ?? liveIds.of(message))) this.#held.delete(offset);
       if (m !== undefined) this.#inSeam.add(m);
       reader.release(message);
       this.#wake?.();

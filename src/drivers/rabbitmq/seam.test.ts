@@ -99,4 +99,18 @@ describe("a seam", () => {
     seam.live("c");
     expect(seam.take()).toEqual([2]);
   });
+
+  it("says what has to be held, and what no longer", () => {
+    const seam = new Seam("M0", "M1");
+    seam.live("b");
+    expect(seam.log("M0", 0, false)).toBe(false);
+    expect([seam.log("a", 1, true), seam.log("b", 2, true), seam.log("c", 3, false), seam.log("a", 4, true)]).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ]);
+    expect([seam.live("a"), seam.live("a"), seam.live("d")]).toEqual([[1, 4], [], []]);
+    expect(seam.take()).toEqual([]);
+  });
 });

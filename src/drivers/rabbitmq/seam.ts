@@ -24,24 +24,29 @@ export class Seam {
     return this.#logDone && this.#liveDone;
   }
 
-  /** A record of the log, in its order. */
-  log(id: string, offset: number, matches: boolean): void {
+  /** A record of the log, in its order. True: it was not seen live, and may have to be copied. */
+  log(id: string, offset: number, matches: boolean): boolean {
     if (id === this.#first) this.#begun = true;
     else if (id === this.#last) this.#logDone = true;
     else if (this.#begun && matches && !this.#live.has(id)) {
       const offsets = this.#missing.get(id);
       if (offsets === undefined) this.#missing.set(id, [offset]);
       else offsets.push(offset);
+      return true;
     }
+    return false;
   }
 
-  /** A message of the seam queue. */
-  live(id: string): void {
+  /** A message of the seam queue. The offsets that are not to be copied by it. */
+  live(id: string): readonly number[] {
     if (id === this.#last) this.#liveDone = true;
     else if (id !== this.#first) {
+      const seen = this.#missing.get(id) ?? [];
       this.#live.add(id);
       this.#missing.delete(id);
+      return seen;
     }
+    return [];
   }
 
   /**
