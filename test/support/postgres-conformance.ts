@@ -8,14 +8,23 @@ import { testBroker } from "./test-broker.ts";
 const leaseMs = 1_500;
 let worlds = 0;
 
+export interface PostgresConformance {
+  readonly release?: "15" | "18";
+  /** The port of what stands before the server. */
+  readonly through?: (port: number, user: string) => Promise<number>;
+}
+
 /** The suite on one release of the server; each world is a schema of its own. */
-export async function postgresConformance(name: string, release?: "15" | "18"): Promise<void> {
+export async function postgresConformance(name: string, options: PostgresConformance = {}): Promise<void> {
+  const { release, through } = options;
   const broker = await testBroker("postgres" satisfies BrokerName, {
     own: true,
     ...(release !== undefined && { release }),
   });
   if (broker === undefined) return void describe.skipIf(true)(`${name} conformance`, () => undefined);
   const { port } = broker.servers[0]!;
+  const url = new URL(broker.url);
+  if (through !== undefined) url.port = String(await through(port, url.username));
   testDriver(
     { describe, it },
     {
@@ -28,7 +37,7 @@ export async function postgresConformance(name: string, release?: "15" | "18"): 
         const schema = `world_${(worlds += 1)}`;
         await postgresCommand(port, `CREATE SCHEMA ${schema}`);
         return {
-          config: () => ({ driver: postgres({ url: broker.url, schema, leaseMs }) }),
+          config: () => ({ driver: postgres({ url: String(url), schema, leaseMs }) }),
           restart: async () => {
             await broker.kill();
             await broker.start();
