@@ -127,10 +127,12 @@ export class GroupLane implements Committed {
   #changes = 0;
   #sent = 0;
   #known = 0;
+  /** Of the definition that the last commit went by. */
+  #sentRevision = 0;
 
   /** There is something to commit. */
   get changed(): boolean {
-    return this.#sent < this.#changes;
+    return this.#sent < this.#changes || this.#sentRevision !== this.#host.revision;
   }
 
   /** The broker has all that changed. */
@@ -341,6 +343,7 @@ export class GroupLane implements Committed {
     if (text === undefined) throw new RangeError("notes that were let in don't fit");
     const sent = this.#changes;
     this.#sent = sent;
+    this.#sentRevision = this.#host.revision;
     return {
       offset,
       text,

@@ -164,7 +164,7 @@ export class Ownership {
   }
 
   #taken(lane: GroupLane): void {
-    const { isOpen, loop, membership, arrived } = this.#options;
+    const { isOpen, loop, committer, membership, arrived } = this.#options;
     this.#taking.delete(lane.ref);
     if (!isOpen() || this.#unwanted.delete(lane.ref)) {
       lane.end();
@@ -175,6 +175,8 @@ export class Ownership {
     const window = this.#windows.get(lane.ref);
     if (window !== undefined) lane.credit.window = window;
     if (lane.reading !== undefined) loop.add(lane.reading);
+    // the definition may have changed under the commit that took it: whoever changed it waits for the next one
+    if (lane.changed) committer.soon(lane, 0);
     this.#options.taken(lane);
     arrived();
   }
