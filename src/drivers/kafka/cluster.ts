@@ -177,12 +177,17 @@ export class Cluster {
   /** As much of a topic's id as is kept: of one that was made again under its name it is another. */
   async topicId(topic: string): Promise<string> {
     return await this.retried(async () => {
-      this.topology.watch(topic);
-      if (this.topology.place(topic) === undefined) await this.topology.refresh();
-      const id = this.topology.place(topic)?.id.slice(0, 8);
+      const id = await this.topicIdNow(topic);
       if (id === undefined) throw new NoAnswer(`there is no topic ${topic}, or nobody leads it`, false);
       return id;
     });
+  }
+
+  /** The same; undefined: there is none now, as far as is known. */
+  async topicIdNow(topic: string): Promise<string | undefined> {
+    this.topology.watch(topic);
+    if (this.topology.place(topic) === undefined) await this.topology.refresh();
+    return this.topology.place(topic)?.id.slice(0, 8);
   }
 
   /** The same; empty: the brokers say that there is none, and nobody makes it. */

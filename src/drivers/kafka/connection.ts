@@ -15,7 +15,7 @@ import { capabilities } from "./capabilities.ts";
 import { newest } from "./cluster.ts";
 import type { ClientModule } from "./client.ts";
 import { Groups } from "./coordinator.ts";
-import { Definitions } from "./definitions.ts";
+import { Definitions, missing } from "./definitions.ts";
 import { Delays } from "./delays.ts";
 import { DirectLane } from "./direct-lane.ts";
 import { GroupMember, type Work } from "./group-member.ts";
@@ -45,6 +45,8 @@ export class KafkaConnection implements DriverConnection {
   readonly #direct: DirectLane;
   readonly #keeper: Keeper;
   readonly #open = new Set<Consumption>();
+  /** Of which group of that name it was a member last. */
+  readonly #firsts = new Map<string, number>();
   #closed = false;
 
   constructor(session: Session) {
@@ -167,10 +169,12 @@ export class KafkaConnection implements DriverConnection {
   ): Promise<Consumption> {
     const { control, names } = this.#session;
     await control.current();
-    if (resume !== undefined) await this.#definitions.resume(group, resume);
-    const entry = this.#definitions.get(group);
-    if (entry === undefined) throw new DriverError("BUS_NOT_FOUND", `kafka: there is no group "${group}"`);
+    if (this.#definitions.get(group) === undefined) throw missing(group);
     const queued = await this.#shared.queues.make(group);
+    if (resume !== undefined) await this.#definitions.resume(group, resume, this.#firsts.get(group));
+    const entry = this.#definitions.get(group);
+    if (entry === undefined) throw missing(group);
+    this.#firsts.set(group, entry.first);
     const work: Work = {
       group,
       lanes: () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { GroupSpec } from "../../driver.ts";
-import { ControlFold, type ControlRecord, type FullStream } from "./control-fold.ts";
+import { ControlFold, type ControlRecord, type FullStream, sinceOf } from "./control-fold.ts";
 
 const stream = (name: string, maxAgeMs = 1): FullStream => ({
   ...{ name, topics: [`${name}.>`], partitions: 2, maxAgeMs, maxBytes: 1, maxMessages: undefined },
@@ -39,15 +39,46 @@ describe("the control log's fold", () => {
     expect(fold.groups.get("g")).toMatchObject({ revision: 5, first: 5, since: 5, queue });
   });
 
+  it("puts back the partitions that a record lets begin earlier, and no other ones", () => {
+    const fold = new ControlFold();
+    const back = (expect_: number, offsets: readonly number[], topicId = "id"): ControlRecord => ({
+      ...{ is: "group", expect: expect_, spec: spec("g"), starts: { events: { topicId, offsets } } },
+    });
+    const since = (partition: number): number => sinceOf(fold.groups.get("g")!, "events", partition);
+    fold.apply(made("g"), 1); // at 3 and 4
+    fold.apply(back(1, [3, 2]), 2);
+    expect([since(0), since(1), fold.groups.get("g")?.since]).toEqual([1, 2, 1]);
+    fold.apply(back(2, [1, 2]), 3);
+    expect([since(0), since(1)]).toEqual([3, 2]);
+    fold.apply(back(3, [0, 0], "another"), 4);
+    expect([since(0), since(1)]).toEqual([3, 2]);
+    fold.apply(made("g", 4, true), 5);
+    expect([since(0), since(1)]).toEqual([5, 5]);
+  });
+
+  it("knows of a group that was made again where the former one stood, until a reset", () => {
+    const fold = new ControlFold();
+    fold.apply(made("g"), 1);
+    const places = { events: { topicId: "id", offsets: [9, 9] } };
+    fold.apply({ is: "no-group", expect: 1, name: "g", queue: undefined, places }, 2);
+    fold.apply(made("g"), 3);
+    fold.apply(made("g", 3), 4);
+    expect(fold.groups.get("g")?.former).toEqual({ first: 1, places });
+    fold.apply(made("g", 4, true), 5);
+    expect(fold.groups.get("g")?.former).toBeUndefined();
+  });
+
   it("is the same from a snapshot and what came after it", () => {
     const records: ControlRecord[] = [
       { is: "layout", version: 1 },
       { is: "stream", expect: 0, options: stream("a") },
       made("g"),
       { is: "delays" },
-      { is: "no-group", expect: 3, name: "g", queue: { topicId: "t", offsets: [1] } },
+      { is: "no-group", expect: 3, name: "g", queue: { topicId: "t", offsets: [1] }, places: {} },
       made("g"),
       made("h"),
+      { is: "group", expect: 7, spec: spec("h"), starts: { events: { topicId: "id", offsets: [0, 4] } } },
+      { is: "no-group", expect: 6, name: "g", queue: undefined, places: {} },
     ];
     const whole = new ControlFold();
     for (const [at, record] of records.entries()) whole.apply(record, at + 1);

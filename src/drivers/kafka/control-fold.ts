@@ -26,8 +26,17 @@ export interface GroupEntry {
   readonly spec: GroupSpec;
   /** Where each stream begins; of one that is not there, all of it is read. */
   readonly starts: Readonly<Record<string, TopicStart>>;
+  /** Of a stream's partitions that were put back to begin earlier: by which record. What was committed before it counts for nothing. */
+  readonly again: Readonly<Record<string, readonly number[]>>;
   /** Where its queue begins: what is below was a former group's of that name. */
   readonly queue: TopicStart | undefined;
+  readonly former: FormerGroup | undefined;
+}
+
+/** Of one that was deleted: where it stood, for those of its members who make it again. */
+export interface FormerGroup {
+  readonly first: number;
+  readonly places: Readonly<Record<string, TopicStart>>;
 }
 
 /** The first offset of each partition. */
@@ -41,6 +50,10 @@ export interface TopicStart {
 export const startIn = (start: TopicStart | undefined, topicId: string, partition: number): number =>
   start?.topicId === topicId ? (start.offsets[partition] ?? 0) : 0;
 
+/** What was committed of a stream's partition by an earlier revision counts for nothing. */
+export const sinceOf = ({ since, again }: GroupEntry, stream: string, partition: number): number =>
+  Math.max(since, again[stream]?.[partition] ?? 0);
+
 export type ControlRecord =
   | { readonly is: "layout"; readonly version: number }
   | { readonly is: "stream"; readonly expect: number; readonly options: FullStream }
@@ -53,7 +66,13 @@ export type ControlRecord =
       /** Its streams begin anew there. */
       readonly anew?: boolean;
     }
-  | { readonly is: "no-group"; readonly expect: number; readonly name: string; readonly queue: TopicStart | undefined }
+  | {
+      readonly is: "no-group";
+      readonly expect: number;
+      readonly name: string;
+      readonly queue: TopicStart | undefined;
+      readonly places?: FormerGroup["places"];
+    }
   | { readonly is: "delays" }
   | { readonly is: "snapshot"; readonly upTo: number; readonly state: Snapshot };
 
@@ -64,6 +83,7 @@ export interface Snapshot {
   readonly delays: boolean;
   /** Where the queues of groups end that are no more. */
   readonly queues: readonly (readonly [group: string, queue: TopicStart])[];
+  readonly former: readonly (readonly [group: string, former: FormerGroup])[];
 }
 
 /**
@@ -74,6 +94,7 @@ export class ControlFold {
   readonly streams: Map<string, StreamEntry> = new Map();
   readonly groups: Map<string, GroupEntry> = new Map();
   readonly #queues = new Map<string, TopicStart>();
+  readonly #former = new Map<string, FormerGroup>();
   version: number | undefined = undefined;
   delays = false;
 
@@ -99,16 +120,24 @@ export class ControlFold {
         if ((stood?.revision ?? 0) !== record.expect) return undefined;
         const { spec, starts, anew = false } = record;
         const since = stood === undefined || anew ? offset : stood.since;
+        const again = since === offset ? {} : putBack(stood!, starts, offset);
         const queue = stood === undefined ? this.#queues.get(name) : stood.queue;
-        this.groups.set(name, { revision: offset, first: stood?.first ?? offset, since, spec, starts, queue });
+        const former = stood === undefined ? this.#former.get(name) : anew ? undefined : stood.former;
+        const first = stood?.first ?? offset;
+        this.groups.set(name, { revision: offset, first, since, spec, starts, again, queue, former });
         this.#queues.delete(name);
+        this.#former.delete(name);
         return { what: "group", name };
       }
-      case "no-group":
-        if (this.groups.get(record.name)?.revision !== record.expect) return undefined;
-        this.groups.delete(record.name);
-        if (record.queue !== undefined) this.#queues.set(record.name, record.queue);
-        return { what: "group", name: record.name };
+      case "no-group": {
+        const { expect, name, queue, places } = record;
+        const stood = this.groups.get(name);
+        if (stood?.revision !== expect) return undefined;
+        this.groups.delete(name);
+        if (queue !== undefined) this.#queues.set(name, queue);
+        if (places !== undefined) this.#former.set(name, { first: stood.first, places });
+        return { what: "group", name };
+      }
       case "delays":
         if (this.delays) return undefined;
         this.delays = true;
@@ -121,11 +150,11 @@ export class ControlFold {
   snapshot(): Snapshot {
     const { version, delays } = this;
     const [streams, groups] = [[...this.streams.values()], [...this.groups.values()]];
-    return { version, delays, streams, groups, queues: [...this.#queues] };
+    return { version, delays, streams, groups, queues: [...this.#queues], former: [...this.#former] };
   }
 
   /** Only before anything else was applied: what a snapshot says is not said by records any more. */
-  restore({ version, streams, groups, delays, queues }: Snapshot): void {
+  restore({ version, streams, groups, delays, queues, former }: Snapshot): void {
     this.version = version;
     this.delays = delays;
     this.streams.clear();
@@ -134,5 +163,20 @@ export class ControlFold {
     for (const each of groups) this.groups.set(each.spec.group, each);
     this.#queues.clear();
     for (const [group, queue] of queues) this.#queues.set(group, queue);
+    this.#former.clear();
+    for (const [group, each] of former) this.#former.set(group, each);
   }
+}
+
+/** Which partitions begin earlier than they did. */
+function putBack({ starts, again }: GroupEntry, next: GroupEntry["starts"], revision: number): GroupEntry["again"] {
+  const all = { ...again };
+  for (const [stream, { topicId, offsets }] of Object.entries(next)) {
+    const before = starts[stream];
+    if (before?.topicId !== topicId) continue;
+    const isEarlier = offsets.map((offset, partition) => offset < (before.offsets[partition] ?? 0));
+    if (isEarlier.includes(true))
+      all[stream] = isEarlier.map((each, partition) => (each ? revision : (again[stream]?.[partition] ?? 0)));
+  }
+  return all;
 }

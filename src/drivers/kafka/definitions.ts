@@ -2,6 +2,7 @@ import type { GroupSpec, StartAt } from "../../driver.ts";
 import { changedSpec, grownSpec, newSpec, refuseOther } from "../../internal/group-spec.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { type ControlRecord, type GroupEntry, startIn, type TopicStart } from "./control-fold.ts";
+import { allPlaces } from "./group-places.ts";
 import { parseLedger } from "./ledger-text.ts";
 import { refOf } from "./names.ts";
 import type { Shared } from "./shared.ts";
@@ -43,8 +44,7 @@ export class Definitions {
     });
     if (session.context.manage === "create") await queues.make(spec.group);
     const entry = this.get(spec.group);
-    if (entry === undefined)
-      throw new DriverError("BUS_CONFLICT", "kafka: the group was deleted meanwhile", { retryable: true });
+    if (entry === undefined) throw deletedMeanwhile();
     if (changed && before !== undefined) await this.#inForce(before, entry);
     return entry.spec;
   }
@@ -84,9 +84,11 @@ export class Definitions {
     const members = (await groups.describe(names.group(group)))?.members.map(({ memberId }) => memberId) ?? [];
     await letters.purge(group);
     const queue = await queues.end(group);
-    const deleted = await control.change(({ groups: defined }) => {
+    const deleted = await control.change(async ({ groups: defined }): Promise<ControlRecord | undefined> => {
       const stored = defined.get(group);
-      return stored === undefined ? undefined : { is: "no-group", expect: stored.revision, name: group, queue };
+      if (stored === undefined) return undefined;
+      const kept = stored.spec.live ? {} : { places: await allPlaces(stored, this.#shared) };
+      return { is: "no-group", expect: stored.revision, name: group, queue, ...kept };
     });
     // also what a crash in the middle left
     await groups.delete(names.group(group), members);
@@ -100,30 +102,33 @@ export class Definitions {
     if (entry?.spec.live === true && (await this.#isDeserted(group))) await this.delete(group);
   }
 
-  /** Of a group that was made again and that nobody joined yet: goes on where it was when it was lost. */
-  async resume(group: string, positions: ReadonlyMap<string, string>): Promise<void> {
-    const { session, groups } = this.#shared;
-    if (positions.size === 0) return;
-    const { control, names } = session;
-    const committed = await groups.committed(names.group(group));
-    await control.change(async ({ groups: defined, streams }): Promise<ControlRecord | undefined> => {
-      const stored = defined.get(group);
-      if (stored === undefined) return undefined;
+  /**
+   * Of a group that was made again, by one who was a member of the one that was `first` then: goes on where that stood, also
+   * where somebody who did not know of it has begun later.
+   */
+  async resume(group: string, positions: ReadonlyMap<string, string>, first: number | undefined): Promise<void> {
+    const { cluster, control, names } = this.#shared.session;
+    let made: number | undefined;
+    await control.change(async ({ groups, streams }): Promise<ControlRecord | undefined> => {
+      const stored = groups.get(group);
+      made = stored?.first;
+      if (stored === undefined || stored.first === first) return undefined;
       const starts: Record<string, TopicStart> = { ...stored.starts };
+      const former = stored.former?.first === first ? stored.former?.places : undefined;
       let moved = false;
       for (const { stream } of stored.spec.reads) {
         const partitions = streams.get(stream)?.options.partitions ?? 0;
-        const topic = names.stream(stream);
         if (partitions === 0) continue;
-        const id = await session.cluster.topicId(topic);
+        const id = await cluster.topicId(names.stream(stream));
         const begun = stored.starts[stream];
+        const stood = former?.[stream]?.topicId === id ? former[stream]?.offsets : undefined;
         const now = Array.from({ length: partitions }, (_, partition) => startIn(begun, id, partition));
         const next = now.map((start, partition) => {
-          const position = positions.get(refOf(stream, partition));
-          const found = committed.get(topic)?.get(partition);
-          const kept = found === undefined ? undefined : parseLedger(found.offset, found.text, id);
-          if (position === undefined || (kept !== undefined && kept.revision >= stored.since)) return start;
-          return Math.min(start, offsetAfter(position, refOf(stream, partition)));
+          const ref = refOf(stream, partition);
+          const position = positions.get(ref);
+          // what it heard last itself may be from when the partition was its own
+          const own = position === undefined ? start : offsetAfter(position, ref);
+          return Math.min(start, stood?.[partition] ?? own);
         });
         if (next.every((each, at) => each === now[at])) continue;
         starts[stream] = { topicId: id, offsets: next };
@@ -131,6 +136,7 @@ export class Definitions {
       }
       return moved ? { is: "group", expect: stored.revision, spec: stored.spec, starts } : undefined;
     });
+    if (made === undefined || this.get(group)?.first !== made) throw deletedMeanwhile();
   }
 
   async #isDeserted(group: string): Promise<boolean> {
@@ -188,4 +194,7 @@ export class Definitions {
   }
 }
 
-const missing = (group: string): DriverError => new DriverError("BUS_NOT_FOUND", `kafka: there is no group "${group}"`);
+export const missing = (group: string): DriverError =>
+  new DriverError("BUS_NOT_FOUND", `kafka: there is no group "${group}"`);
+const deletedMeanwhile = (): DriverError =>
+  new DriverError("BUS_CONFLICT", "kafka: the group was deleted meanwhile", { retryable: true });

@@ -103,7 +103,9 @@ export class Delays {
       since: 0,
       spec: { group: delaysGroup, reads: [], from: { at: "oldest" }, order: "none", live: false },
       starts: {},
+      again: {},
       queue: undefined,
+      former: undefined,
     };
     const work: Work = {
       group: delaysGroup,

@@ -42,12 +42,12 @@ class Fetched {
 function laneAt(floor: number, suspect = floor): { readonly lane: GroupLane; readonly fetched: Fetched } {
   const filter = new TopicFilter(["wanted"]);
   const host: LaneHost = {
-    ...{ revision: 5, filter: () => filter, now: () => 0, ticks: () => 0 },
+    ...{ revision: 5, since: () => 1, filter: () => filter, now: () => 0, ticks: () => 0 },
     ...{ floor: () => undefined, covered: () => undefined, refused: () => true },
   };
   const at = { ref: "events/0", lane: "events", topic: "t", partition: 0 };
   const place = { lane: "stream", partition: "events/0", topic: "events" } as const;
-  const lane = new GroupLane(host, at, "id", place, { floor, entry: undefined, suspect }, undefined);
+  const lane = new GroupLane(host, at, "id", place, { floor, entry: undefined, suspect, since: 1 }, undefined);
   const fetched = new Fetched();
   lane.reading = fetched as unknown as Reading;
   return { lane, fetched };

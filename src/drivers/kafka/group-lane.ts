@@ -17,6 +17,8 @@ const mostNoted = 3_900;
 /** What a lane goes by that is the whole group's. */
 export interface LaneHost {
   readonly revision: number;
+  /** What was committed of it by an earlier revision counts for nothing. */
+  since(lane: GroupLane): number;
   filter(lane: GroupLane): TopicFilter;
   now(): number;
   ticks(): number;
@@ -33,6 +35,7 @@ export interface LaneStart {
   readonly floor: number;
   readonly entry: LedgerEntry | undefined;
   readonly suspect: number;
+  readonly since: number;
   /** What is noted of messages, in full: beside an offset may stand its place only. */
   readonly notes?: ReadonlyMap<number, Headers>;
 }
@@ -54,6 +57,7 @@ export class GroupLane implements Committed {
   readonly hand: Map<number, KafkaMessage> = new Map();
   readonly notes: Map<number, LedgerNote> = new Map();
   reading: Reading | undefined = undefined;
+  readonly #since: number;
   readonly #host: LaneHost;
   readonly topicId: string;
   #ledger: Ledger;
@@ -88,6 +92,7 @@ export class GroupLane implements Committed {
     this.#ledger = new Ledger(start.floor, start.entry?.ranges);
     this.#mark = new MarkAhead(start.floor, host.ticks());
     this.#suspect = start.suspect;
+    this.#since = start.since;
     this.#noted = start.notes ?? new Map();
     this.#dueOf = dueOf;
     this.#seen = start.floor;
@@ -127,10 +132,12 @@ export class GroupLane implements Committed {
   #changes = 0;
   #sent = 0;
   #known = 0;
+  /** Of the definition that the last commit went by. */
+  #sentRevision = 0;
 
   /** There is something to commit. */
   get changed(): boolean {
-    return this.#sent < this.#changes;
+    return this.#sent < this.#changes || this.#sentRevision !== this.#host.revision;
   }
 
   /** The broker has all that changed. */
@@ -333,14 +340,20 @@ export class GroupLane implements Committed {
     return this.state === "over" || this.#host.refused(this, errorCode);
   }
 
+  /** It begins earlier than when it was taken: what is settled since counts for nothing. */
+  get wasPutBack(): boolean {
+    return this.#host.since(this) !== this.#since;
+  }
+
   commit(): Commit | undefined {
-    if (this.state === "over") return undefined;
+    if (this.state === "over" || this.wasPutBack) return undefined;
     const handed = this.#handed();
     const offset = this.floor;
     const text = this.#text(handed);
     if (text === undefined) throw new RangeError("notes that were let in don't fit");
     const sent = this.#changes;
     this.#sent = sent;
+    this.#sentRevision = this.#host.revision;
     return {
       offset,
       text,

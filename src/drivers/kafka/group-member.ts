@@ -2,7 +2,7 @@ import type { Consumption, InMessage, Note, Settlement, Sink, Window } from "../
 import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { Committer } from "./committer.ts";
-import type { GroupEntry } from "./control-fold.ts";
+import { type GroupEntry, sinceOf } from "./control-fold.ts";
 import { Coordinator } from "./coordinator.ts";
 import { FetchLoop } from "./fetch-loop.ts";
 import type { DueOf, GroupLane, LaneHost } from "./group-lane.ts";
@@ -130,6 +130,10 @@ export class GroupMember implements Consumption, LaneHost {
     return this.#entry.revision;
   }
 
+  since({ place, lane, partition }: GroupLane): number {
+    return place.lane === "queue" ? this.#entry.first : sinceOf(this.#entry, lane, partition);
+  }
+
   filter({ lane }: GroupLane): TopicFilter {
     let filter = this.#filters.get(lane);
     if (filter === undefined) {
@@ -149,8 +153,7 @@ export class GroupMember implements Consumption, LaneHost {
   }
 
   floor(lane: GroupLane): void {
-    if (this.#state !== "closed" && lane.place.lane === "stream" && lane.floor > 0)
-      this.#sink.floor(lane.ref, String(lane.floor - 1));
+    if (this.#state !== "closed" && lane.place.lane === "stream") this.#sink.floor(lane.ref, String(lane.floor - 1));
   }
 
   covered(): void {
@@ -268,8 +271,7 @@ export class GroupMember implements Consumption, LaneHost {
     this.#entry = entry;
     this.#filters.clear();
     this.#sink.spec(entry.spec);
-    for (const lane of this.#ownership.lanes) this.#committer.soon(lane, 0);
-    this.#ownership.look();
+    this.#ownership.redefined();
     this.#pump();
   }
 

@@ -1,7 +1,7 @@
 import type { GroupState, Member } from "../../driver.ts";
 import type { Shares } from "./assignor.ts";
 import { newest, oldest } from "./cluster.ts";
-import { type GroupEntry, startIn } from "./control-fold.ts";
+import { type GroupEntry, sinceOf, startIn } from "./control-fold.ts";
 import { readHeaders } from "./headers.ts";
 import { parseLedger } from "./ledger-text.ts";
 import { parseRef, queueLane } from "./names.ts";
@@ -22,11 +22,10 @@ export async function groupState(
   const { spec } = entry;
   const lanes = spec.reads.flatMap(({ stream }) => {
     const partitions = control.fold.streams.get(stream)?.options.partitions;
-    return partitions === undefined ? [] : [{ topic: names.stream(stream), stream, partitions, since: entry.since }];
+    return partitions === undefined ? [] : [{ topic: names.stream(stream), stream, partitions }];
   });
   const queued = await queues.look(spec.group);
-  if (queued > 0)
-    lanes.push({ topic: names.queue(spec.group), stream: queueLane, partitions: queued, since: entry.first });
+  if (queued > 0) lanes.push({ topic: names.queue(spec.group), stream: queueLane, partitions: queued });
   const committed = await groups.committed(names.group(spec.group));
   const places = lanes.flatMap((lane) =>
     Array.from({ length: lane.partitions }, (_, partition) => ({ ...lane, partition })),
@@ -37,11 +36,12 @@ export async function groupState(
   const filters = new Map(spec.reads.map(({ stream, patterns }) => [names.stream(stream), new TopicFilter(patterns)]));
   let [waiting, inFlight, scheduled] = [0, 0, 0];
   let oldestAt = Number.POSITIVE_INFINITY;
-  for (const [index, { topic, stream, partition, since }] of places.entries()) {
+  for (const [index, { topic, stream, partition }] of places.entries()) {
     const end = ends[index] ?? 0;
     const id = await cluster.topicId(topic);
     const place = committed.get(topic)?.get(partition);
     const parsed = place === undefined ? undefined : parseLedger(place.offset, place.text, id);
+    const since = stream === queueLane ? entry.first : sinceOf(entry, stream, partition);
     const kept = parsed !== undefined && parsed.revision >= since ? parsed : undefined;
     const begin = Math.max(
       firsts[index] ?? 0,

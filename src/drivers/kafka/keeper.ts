@@ -1,7 +1,7 @@
 import { newest, oldest } from "./cluster.ts";
-import { type FullStream, type GroupEntry, startIn } from "./control-fold.ts";
+import type { FullStream, GroupEntry } from "./control-fold.ts";
 import type { Groups } from "./coordinator.ts";
-import { parseLedger } from "./ledger-text.ts";
+import { groupPlaces } from "./group-places.ts";
 import type { Session } from "./session.ts";
 
 const shortestMs = 500;
@@ -107,15 +107,8 @@ export class Keeper {
       if (!entry.spec.reads.some(({ stream }) => stream === name)) continue;
       if (!evenIdle && (await this.#isIdle(entry, idleGroupMs, clock.ticks()))) continue;
       const committed = (await this.#groups.committed(names.group(entry.spec.group))).get(topic);
-      floors = floors.map((floor, partition) => {
-        const found = committed?.get(partition);
-        const kept = found === undefined ? undefined : parseLedger(found.offset, found.text, id);
-        const own =
-          kept === undefined || kept.revision < entry.since
-            ? startIn(entry.starts[name], id, partition)
-            : found!.offset;
-        return Math.min(floor, own);
-      });
+      const places = groupPlaces(entry, { stream: name, topicId: id, partitions }, committed);
+      floors = floors.map((floor, partition) => Math.min(floor, places[partition] ?? 0));
     }
     return floors;
   }

@@ -106,6 +106,16 @@ export class Ownership {
     }
   }
 
+  /** There is another definition: everybody is to know that it is gone by, and what begins earlier is read again from there. */
+  redefined(): void {
+    for (const lane of [...this.#owned.values()]) {
+      if (!lane.wasPutBack) this.#options.committer.soon(lane, 0);
+      else if (lane.state === "draining") this.#giveAway(lane);
+      else this.#drop(lane);
+    }
+    this.look();
+  }
+
   drainAll(): void {
     for (const lane of this.#owned.values()) this.#drain(lane);
   }
@@ -164,7 +174,7 @@ export class Ownership {
   }
 
   #taken(lane: GroupLane): void {
-    const { isOpen, loop, membership, arrived } = this.#options;
+    const { isOpen, loop, committer, membership, arrived } = this.#options;
     this.#taking.delete(lane.ref);
     if (!isOpen() || this.#unwanted.delete(lane.ref)) {
       lane.end();
@@ -175,6 +185,8 @@ export class Ownership {
     const window = this.#windows.get(lane.ref);
     if (window !== undefined) lane.credit.window = window;
     if (lane.reading !== undefined) loop.add(lane.reading);
+    // the definition may have changed under the commit that took it: whoever changed it waits for the next one
+    if (lane.changed) committer.soon(lane, 0);
     this.#options.taken(lane);
     arrived();
   }
@@ -203,7 +215,7 @@ export class Ownership {
     });
     const done = await Promise.all(lanes.map(async (lane) => life === this.#life && (await committer.now(lane))));
     return lanes.flatMap((lane, at) => {
-      if (life === this.#life && done[at] === true) this.#taken(lane);
+      if (life === this.#life && done[at] === true && !lane.wasPutBack) this.#taken(lane);
       else lane.end();
       return lane.state === "over" && !this.#given.has(lane.ref) ? [lane.ref] : [];
     });
@@ -278,7 +290,7 @@ export class Ownership {
   }
 
   async #giveUp(lane: GroupLane): Promise<void> {
-    const { committer, membership } = this.#options;
+    const { committer } = this.#options;
     this.#giving.add(lane);
     let done = true;
     while (done && lane.isDrained() && (!lane.isKnown || !lane.isFinal)) {
@@ -288,9 +300,13 @@ export class Ownership {
     this.#giving.delete(lane);
     if (!done || this.#owned.get(lane.ref) !== lane) return;
     if (!lane.isDrained()) return lane.finish(undefined); // one whose time came meanwhile is in a handler's hands
+    this.#giveAway(lane);
+  }
+
+  #giveAway(lane: GroupLane): void {
     this.#given.add(lane.ref);
     this.#drop(lane);
-    membership.round();
+    this.#options.membership.round();
   }
 
   #drop(lane: GroupLane): void {

@@ -1,7 +1,7 @@
 import type { Headers } from "../../driver.ts";
 import { newest } from "./cluster.ts";
 import type { Committed, Committer } from "./committer.ts";
-import { type GroupEntry, startIn } from "./control-fold.ts";
+import { type GroupEntry, sinceOf, startIn } from "./control-fold.ts";
 import type { FetchLoop } from "./fetch-loop.ts";
 import { GroupLane, type LaneHost } from "./group-lane.ts";
 import type { Work } from "./group-member.ts";
@@ -53,7 +53,7 @@ export async function takeOver(options: TakeoverOptions): Promise<readonly Group
       const kind = work.kindOf(lane);
       const found = committed.get(topic)?.get(partition);
       const parsed = found === undefined ? undefined : parseLedger(found.offset, found.text, topicId);
-      const since = kind === "queue" ? entry.first : entry.since;
+      const since = kind === "queue" ? entry.first : sinceOf(entry, lane, partition);
       const end = ends[index] ?? 0;
       const valid = parsed !== undefined && parsed.revision >= since ? parsed : undefined;
       const isCut = valid !== undefined && found!.offset > end; // what was settled above it was another log's
@@ -62,14 +62,17 @@ export async function takeOver(options: TakeoverOptions): Promise<readonly Group
       const notes = await headersOf(before, shared);
       const start = startIn(kind === "queue" ? entry.queue : entry.starts[lane], topicId, partition);
       const floor = isCut ? end : before === undefined ? start : found!.offset;
-      const suspect = before === undefined ? floor : Math.max(before.suspect, Math.min(before.handed, end));
+      // who began at a later place may have had all that is there
+      const isAgain = kind === "stream" && since > entry.since;
+      const handed = before === undefined ? (isAgain ? end : floor) : Math.min(before.handed, end);
+      const suspect = Math.max(before?.suspect ?? floor, handed);
       const place = { lane: kind, partition: ref, topic: lane };
       const made = new GroupLane(
         host,
         at,
         topicId,
         place,
-        { floor, entry: before, suspect, notes },
+        { floor, entry: before, suspect, notes, since },
         kind === "queue" ? work.dueOf : undefined,
       );
       const cutOften = control.fold.streams.get(lane)?.options.maxMessages !== undefined;
