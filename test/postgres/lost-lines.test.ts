@@ -99,6 +99,73 @@ describe.skipIf(broker === undefined)("what the server does for a line that is l
     expect(call).toEqual(["8"]);
   });
 
+  it.each(["none", "group"] as const)(
+    "is compared again when comparing fails, though the line stands (order: %s)",
+    async (order) => {
+      const schema = await freshSchema(port);
+      const { connection } = await connectPostgres({ url: broker!.url, schema });
+      await connection.ensureStream(events);
+      await connection.ensureGroup(groupSpec("g", { order }));
+      const { sink } = await joinGroup(connection, "g");
+      publish(connection, ["1"]);
+      await until(() => sink.messages.length === 1, "the first");
+      await postgresCommand(
+        port,
+        `SET search_path = ${schema}; UPDATE omnibus_member SET session = session + 5;
+         CREATE SEQUENCE tried;
+         CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN PERFORM nextval('${schema}.tried'); RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$;
+         CREATE TRIGGER fail BEFORE UPDATE OF session ON omnibus_member FOR EACH ROW EXECUTE FUNCTION fail()`,
+      );
+      publish(connection, ["2"]);
+      const tried = async (): Promise<boolean> =>
+        (await postgresCommand(port, `SELECT is_called FROM ${schema}.tried`))[0]?.[0] === "t";
+      await until(tried, "it to be compared, in vain");
+      await postgresCommand(port, `DROP TRIGGER fail ON ${schema}.omnibus_member`);
+      await until(() => sink.texts.includes("2"), "the second");
+    },
+  );
+
+  it("leaves a seat that it took without hearing of it", async () => {
+    const schema = await freshSchema(port);
+    const { proxy, url } = await lines();
+    const { connection } = await connectPostgres({ url, schema, ...hasty });
+    await connection.ensureStream(events);
+    await connection.ensureGroup(groupSpec("g", { order: "group" }));
+    const other = await session(schema);
+    await other.query("BEGIN");
+    await other.query("LOCK TABLE omnibus_member IN ACCESS EXCLUSIVE MODE");
+    const lost = joinGroup(connection, "g").then(
+      () => "joined",
+      () => "lost",
+    );
+    const waits = async (): Promise<boolean> =>
+      (
+        await postgresCommand(
+          port,
+          `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ '_1_seat"[(]'`,
+        )
+      ).length > 0;
+    await until(waits, "the question to wait");
+    proxy.cut("omnibus_1_seat");
+    expect(await lost).toBe("lost");
+    await other.query("COMMIT"); // the server goes on with it
+    const seats = async (): Promise<number> =>
+      (await postgresCommand(port, `SELECT 1 FROM ${schema}.omnibus_member`)).length;
+    const joined: TestConsumption[] = [];
+    await until(
+      () =>
+        joinGroup(connection, "g").then(
+          (one) => joined.push(one) > 0,
+          () => false,
+        ),
+      "it to join",
+    );
+    await until(async () => (await seats()) === 1, "the seat that nobody has to be left", 15_000);
+    publish(connection, ["1"]);
+    await until(() => joined[0]!.sink.texts.length === 1, "the message");
+  });
+
   it("ends with it, even behind a lock", async () => {
     const schema = await freshSchema(port);
     const { connection } = await connectPostgres({ url: broker!.url, schema, ...hasty });

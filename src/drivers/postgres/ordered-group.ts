@@ -271,7 +271,7 @@ export class OrderedGroup implements Consumption, GroupMember {
     if (seat !== this.seat) return; // what it was for is others' by now
     const answer = turned(rows, turn, this.#view);
     if (answer.unseated) return await this.#context.seats.evicted();
-    if (answer.old) return line === this.session ? await this.resync() : undefined;
+    if (answer.old) return line === this.session ? await this.#context.seats.compare(this) : undefined;
     if (answer.version === undefined) return this.end(groupDeleted());
     this.#seenRoster = answer.roster;
     this.#settled(batch, answer.stale);

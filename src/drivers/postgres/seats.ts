@@ -1,4 +1,5 @@
 import { DriverError } from "../../internal/driver-error.ts";
+import { isLost } from "./classify.ts";
 import { nowMs } from "./functions/append.ts";
 import { NotSent } from "./link.ts";
 import type { Session } from "./session.ts";
@@ -12,7 +13,7 @@ export interface GroupMember {
   session: number;
   /** Something was published to this stream, or (undefined) anything may have moved. */
   wake(stream: number | undefined): void;
-  /** Connected again, by the same process: what the server has of us is compared with what we have. */
+  /** What the server has of us is compared with what we have, never twice at once (`Seats.compare`). */
   resync(): Promise<void>;
   /** Others took us for dead: nothing that was delivered is ours any more, and this is our new seat. */
   lostSeat(seat: number, version: number): void;
@@ -21,6 +22,7 @@ export interface GroupMember {
 
 const againMs = 250;
 const longestBeatMs = 1_000;
+const unknownBeats = 30;
 
 /**
  * The row of this process, whose lease is renewed every third, and the seats of its members. When others took it for dead both are
@@ -34,6 +36,12 @@ export class Seats {
   #timer: Disposable | undefined;
   #routing: string | undefined;
   #restored: (() => void)[] = [];
+  /** What we were told that we have. */
+  readonly #taken = new Set<number>();
+  #taking = 0;
+  /** Beats in which we look for what we were not told: a question whose answer was lost may still wait at the server. */
+  #looks = 0;
+  readonly #comparing = new Map<GroupMember, Promise<void>>();
 
   constructor(session: Session) {
     this.#session = session;
@@ -63,12 +71,25 @@ export class Seats {
   }
 
   async take(group: number): Promise<{ readonly seat: number; readonly version: number }> {
+    this.#taking += 1;
+    try {
+      return await this.#take(group);
+    } catch (error) {
+      if (isLost(error)) this.#looks = unknownBeats;
+      throw error;
+    } finally {
+      this.#taking -= 1;
+    }
+  }
+
+  async #take(group: number): Promise<{ readonly seat: number; readonly version: number }> {
     for (let tries = 0; ; tries += 1) {
       const [row] = await this.#session.worker.query("SELECT * FROM {1:seat}($1, $2)", [
         String(group),
         String(this.#process),
       ]);
       if (row !== undefined) {
+        this.#taken.add(numberOf(row[0]));
         this.#session.announce("g", group);
         return { seat: numberOf(row[0]), version: numberOf(row[1]) };
       }
@@ -76,6 +97,16 @@ export class Seats {
       if (there === undefined) throw new DriverError("BUS_NOT_FOUND", "postgres: the group was deleted");
       if (tries > 3) throw new NotSent();
       await this.evicted();
+    }
+  }
+
+  /** For one whose server says that its session is an old one. */
+  async compare(member: GroupMember): Promise<void> {
+    try {
+      await this.#resync(member);
+    } catch (error) {
+      if (isLost(error)) return; // after the next reconnect
+      this.#session.later(againMs, () => void (this.members.has(member) && this.compare(member)));
     }
   }
 
@@ -88,7 +119,13 @@ export class Seats {
 
   async leave(member: GroupMember): Promise<void> {
     this.members.delete(member);
-    await this.#session.worker.query("SELECT {1:leave}($1, false)", [String(member.seat)]);
+    this.#taken.delete(member.seat);
+    try {
+      await this.#session.worker.query("SELECT {1:leave}($1, false)", [String(member.seat)]);
+    } catch (error) {
+      if (isLost(error)) this.#looks = unknownBeats;
+      throw error;
+    }
     this.#session.announce("g", member.group);
   }
 
@@ -127,13 +164,17 @@ export class Seats {
 
   async #rejoin(): Promise<void> {
     await this.#join();
+    this.#taken.clear();
     for (const member of this.members) {
       const [row] = await this.#session.worker.query("SELECT * FROM {1:seat}($1, $2)", [
         String(member.group),
         String(this.#process),
       ]);
       if (row === undefined) member.end(new DriverError("BUS_NOT_FOUND", "postgres: the group was deleted"));
-      else member.lostSeat(numberOf(row[0]), numberOf(row[1]));
+      else {
+        this.#taken.add(numberOf(row[0]));
+        member.lostSeat(numberOf(row[0]), numberOf(row[1]));
+      }
       this.#session.announce("g", member.group);
     }
     for (const listener of this.#restored) listener();
@@ -160,6 +201,7 @@ export class Seats {
     const [routing, , dead] = row;
     if (this.#routing !== undefined && this.#routing !== routing) this.#session.context.changed();
     this.#routing = routing ?? undefined;
+    if (this.#looks > 0) await this.#leaveUnknown();
     for (const process of dead?.slice(1, -1).split(",") ?? []) if (process !== "") await this.#bury(process);
   }
 
@@ -170,6 +212,30 @@ export class Seats {
     this.#session.announce("d");
   }
 
+  /** A seat that was taken by a question whose answer was lost would have its share, and nobody work on it. */
+  async #leaveUnknown(): Promise<void> {
+    this.#looks -= 1;
+    if (this.#taking > 0) return;
+    const rows = await this.#session.worker.query("SELECT id, grp FROM {member} WHERE process = $1", [
+      String(this.#process),
+    ]);
+    if (this.#taking > 0) return; // it may be what is just being taken
+    for (const [seat, group] of rows) {
+      if (this.#taken.has(numberOf(seat))) continue;
+      await this.#session.worker.query("SELECT {1:leave}($1, false)", [String(seat)]);
+      this.#session.announce("g", numberOf(group));
+    }
+  }
+
+  /** What is claimed while another one compares, it would take for unknown. */
+  async #resync(member: GroupMember): Promise<void> {
+    for (let other = this.#comparing.get(member); other !== undefined; other = this.#comparing.get(member))
+      await other.catch(() => undefined); // whoever asked for it is told
+    const comparing = member.resync().finally(() => this.#comparing.delete(member));
+    this.#comparing.set(member, comparing);
+    await comparing;
+  }
+
   async #back(): Promise<void> {
     try {
       const [there] = await this.#session.worker.query("SELECT * FROM {1:beat}($1, $2)", [
@@ -177,7 +243,7 @@ export class Seats {
         String(this.#session.options.leaseMs),
       ]);
       if (there === undefined) return await this.evicted();
-      for (const member of this.members) await member.resync();
+      for (const member of this.members) await this.#resync(member);
       for (const listener of this.#restored) listener();
     } catch {
       if (this.#session.isUp) this.#session.later(againMs, () => void this.#back()); // lost again: after the next

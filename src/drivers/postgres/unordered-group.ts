@@ -258,7 +258,8 @@ export class UnorderedGroup implements Consumption, GroupMember {
     const values = settleValues(batch, seat, line, this.group, session.context.member.id, lasting);
     const rows = await session.worker.query(`SELECT * FROM {1:settle}(${marks(values.length)})`, values);
     if (seat !== this.seat) return; // what it was for is others' by now
-    if (Number(rows[0]?.[0]) === settleKinds.old) return line === this.session ? await this.resync() : undefined;
+    if (Number(rows[0]?.[0]) === settleKinds.old)
+      return line === this.session ? await this.#context.seats.compare(this) : undefined;
     this.#writing = undefined;
     for (const run of batch.claims) if (run.left === 0) this.#runs.delete(run.id);
     let returned = false;
@@ -336,7 +337,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
     if (claimed.unseated) return await this.#context.seats.evicted();
     if (claimed.old) {
       this.#news = this.#check = true;
-      return line === this.session ? await this.resync() : undefined;
+      return line === this.session ? await this.#context.seats.compare(this) : undefined;
     }
     if (claimed.version === undefined) return this.end(groupDeleted());
     for (const run of claimed.runs) {
