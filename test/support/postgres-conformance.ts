@@ -24,6 +24,7 @@ export async function postgresConformance(name: string, options: PostgresConform
   if (broker === undefined) return void describe.skipIf(true)(`${name} conformance`, () => undefined);
   const { port } = broker.servers[0]!;
   const url = new URL(broker.url);
+  const listen = through === undefined; // a pooler is known after two seconds: test/postgres/pooler.test.ts
   if (through !== undefined) url.port = String(await through(port, url.username));
   testDriver(
     { describe, it },
@@ -37,7 +38,7 @@ export async function postgresConformance(name: string, options: PostgresConform
         const schema = `world_${(worlds += 1)}`;
         await postgresCommand(port, `CREATE SCHEMA ${schema}`);
         return {
-          config: () => ({ driver: postgres({ url: String(url), schema, leaseMs }) }),
+          config: () => ({ driver: postgres({ url: String(url), schema, leaseMs, listen }) }),
           restart: async () => {
             await broker.kill();
             await broker.start();
