@@ -11,11 +11,12 @@ import { type RecoveryBroker, type RecoveryUnderTest, runRecoveryMember } from "
 const leaseMs = 6_000;
 // a silent line is lost after an answer that does not come
 const requestTimeoutMs = 2_000;
+export const recoveryOptions = { sessionTimeoutMs: leaseMs, requestTimeoutMs, heartbeatMs: 300 } as const;
 const config: RecoveryUnderTest["config"] = (url) => ({
-  driver: kafka({ brokers: url, sessionTimeoutMs: leaseMs, requestTimeoutMs, heartbeatMs: 300 }),
+  driver: kafka({ ...recoveryOptions, brokers: url }),
 });
 
-const recoverable = (broker: Broker): RecoveryBroker => ({
+export const recoverable = (broker: Broker): RecoveryBroker => ({
   url: broker.url,
   start: () => broker.start(),
   restart: () => broker.restart(),

@@ -28,3 +28,20 @@ it("a time behind all records is the end as it was before the question: what com
   });
   expect(await cluster.offsets([{ topic: "t", partition: 0, at: 1_700_000_000_000 }])).toEqual([5]);
 });
+
+it("whoever sends us to a broker that is away is not the one who is asked next", async () => {
+  const hosts = ["first", "second", "third"].map((host, at) => ({ host, port: at + 1 }));
+  const away = new Set<string>();
+  const cluster = new Cluster({
+    ...{ module: {} as ClientModule, clock: systemClock, bootstrap: hosts, requestTimeoutMs: 1_000 },
+    open: ({ host }) =>
+      away.has(host) ? Promise.reject(new Error("refused")) : Promise.resolve({ isUp: true, host } as unknown as Link),
+  });
+  const asked = async (): Promise<unknown> => ((await cluster.any()) as unknown as { readonly host: string }).host;
+  expect([await asked(), await asked()]).toEqual(["first", "first"]);
+  away.add("third");
+  await expect(cluster.links().to(hosts[2]!)).rejects.toThrow("refused");
+  expect([await asked(), await asked()]).toEqual(["second", "second"]);
+  await expect(cluster.links().to(hosts[2]!)).rejects.toThrow("refused");
+  expect([await asked(), await asked()]).toEqual(["first", "first"]); // the third is passed by
+});

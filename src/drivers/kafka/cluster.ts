@@ -59,7 +59,15 @@ export class Cluster {
 
   /** Connections of a duty of their own, closed with all others. */
   links(): Links {
-    const links = new Links(this.#options.open, this.clock);
+    const open = async (host: Host, signal: AbortSignal): Promise<Link> => {
+      try {
+        return await this.#options.open(host, signal);
+      } catch (error) {
+        this.#turn += 1; // who sent us there may not have heard yet that it is away: another one is asked next
+        throw error;
+      }
+    };
+    const links = new Links(open, this.clock);
     this.#duties.push(links);
     return links;
   }
@@ -73,13 +81,15 @@ export class Cluster {
 
   /** To whichever broker answers. */
   async any(links: Links = this.#any): Promise<Link> {
+    const [hosts, from] = [this.#hosts, this.#turn];
     let last: unknown;
-    for (let tries = 0; tries < this.#hosts.length; tries += 1) {
+    for (let turn = from; turn < from + hosts.length; turn += 1) {
       try {
-        return await links.to(this.#hosts[this.#turn % this.#hosts.length]!);
+        const link = await links.to(hosts[turn % hosts.length]!);
+        if (turn > from) this.#turn = turn;
+        return link;
       } catch (error) {
         last = error;
-        this.#turn += 1;
       }
     }
     throw last;
@@ -330,7 +340,8 @@ export async function partly<Answer>(answer: Promise<Answer>): Promise<Answer> {
 
 const passing = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "UNKNOWN_TOPIC_ID", "NOT_LEADER_OR_FOLLOWER"]);
 
-function passes(error: unknown): boolean {
+/** What is wrong may be right a moment later. */
+export function passes(error: unknown): boolean {
   const { code, retryable } = classify(error);
   if (passing.has(apiIdOf(error) ?? "")) return true;
   return retryable && (code === "BUS_CONNECTION" || code === "BUS_TIMEOUT");

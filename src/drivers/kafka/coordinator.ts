@@ -1,5 +1,5 @@
 import type { Cluster } from "./cluster.ts";
-import { partly } from "./cluster.ts";
+import { partly, passes } from "./cluster.ts";
 import type { DescribedGroup, KafkaApi } from "./client.ts";
 import { apiIdOf, NoAnswer } from "./errors.ts";
 import type { Host, Link } from "./link.ts";
@@ -35,8 +35,13 @@ export class Coordinator {
   }
 
   async link(duty: "command" | "join"): Promise<Link> {
-    this.#host ??= await findCoordinator(this.#cluster, this.#group);
-    return await (duty === "join" ? this.#join : this.#command).to(this.#host);
+    const host = (this.#host ??= await findCoordinator(this.#cluster, this.#group));
+    try {
+      return await (duty === "join" ? this.#join : this.#command).to(host);
+    } catch (error) {
+      if (this.#host === host) this.#host = undefined;
+      throw error;
+    }
   }
 
   moved(): void {
@@ -85,7 +90,7 @@ export class Groups {
         return await link.ask(message, args, requestTimeoutMs);
       } catch (error) {
         const apiId = apiIdOf(error);
-        if (!elsewhere.has(apiId ?? "") && !(error instanceof NoAnswer)) throw error;
+        if (!elsewhere.has(apiId ?? "") && !passes(error)) throw error;
         this.#hosts.delete(group);
         if (clock.ticks() + pauseMs > until) throw error;
         await this.#cluster.pause(pauseMs);

@@ -135,7 +135,7 @@ export class Membership {
         else {
           if (isElsewhere(apiId) || error instanceof NoAnswer) this.#options.coordinatorMoved();
           failures += 1;
-          const longest = Math.min(longestPauseMs, shortestPauseMs * 2 ** failures);
+          const longest = Math.min(longestPauseMs, heartbeatMs, shortestPauseMs * 2 ** failures);
           await this.#pause(longest * (0.5 + clock.random() / 2));
         }
       }
