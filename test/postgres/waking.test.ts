@@ -24,6 +24,16 @@ describe.skipIf(broker === undefined)("what another process publishes", () => {
   });
 });
 
+describe.skipIf(broker === undefined)("a stream that another process makes", () => {
+  it("is known where nothing is heard, also when it was made right after we connected", async () => {
+    const schema = await freshSchema(port);
+    const options = { url: broker!.url, schema, listen: false };
+    const [one, other] = [await connectPostgres(options), await connectPostgres(options)];
+    await one.connection.ensureStream(events);
+    await until(() => other.changes > 0, "it to be told", 5_000);
+  });
+});
+
 describe.skipIf(broker === undefined)("a window smaller than the backlog", () => {
   it.each(["none", "group"] as const)(
     "is filled as it empties, partition by partition, without a poll (order: %s)",

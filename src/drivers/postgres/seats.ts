@@ -58,6 +58,8 @@ export class Seats {
 
   async start(): Promise<void> {
     await this.#join();
+    const [row] = await this.#session.worker.query("SELECT value FROM {meta} WHERE key = 'routing'", []);
+    this.#routing = row?.[0] ?? undefined; // before the bus reads its routes: what changes from now on is told
     this.#beatLater();
   }
 
@@ -199,7 +201,7 @@ export class Seats {
     ]);
     if (row === undefined) return await this.evicted();
     const [routing, , dead] = row;
-    if (this.#routing !== undefined && this.#routing !== routing) this.#session.context.changed();
+    if (this.#routing !== (routing ?? undefined)) this.#session.context.changed();
     this.#routing = routing ?? undefined;
     if (this.#looks > 0) await this.#leaveUnknown();
     for (const process of dead?.slice(1, -1).split(",") ?? []) if (process !== "") await this.#bury(process);
