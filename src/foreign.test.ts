@@ -50,6 +50,12 @@ describe("decodeForeign", () => {
     expect(idOf({ partition: long, position: "1" })).not.toBe(idOf({ partition: long, position: "2" }));
   });
 
+  it("keeps the id that was made when the message came first", () => {
+    const copy = { partition: "=queue/3", position: "17", placeId: "events/3@1234" };
+    expect(decode({ data: 1 }, copy).id).toBe("events/3@1234");
+    expect(decode({ data: 1, id: "m-1" }, copy).id).toBe("m-1");
+  });
+
   it("wraps what a format throws, and lets its own reason pass", () => {
     const throwing = (cause: unknown): ForeignFormat => ({
       name: "legacy",

@@ -14,13 +14,15 @@ import { undecodable } from "./undecodable.ts";
 export type ForeignMessage = EncodedMessage & {
   readonly position?: string | undefined;
   readonly partition?: string | undefined;
+  /** Of one that came before, from another place: the id that was made for it then. */
+  readonly placeId?: string | undefined;
 };
 
 const priorities: ReadonlySet<unknown> = new Set<Priority>(["low", "normal", "high", "critical"]);
 
 /**
- * The envelope of another system's message. What the format does not say is made up: the id from the message's place, so that
- * a second delivery has the same one (from the body where there is no place), the type from the topic's last token, the
+ * The envelope of another system's message. What the format does not say is made up: the id from the message's first place, so
+ * that a second delivery has the same one (from the body where there is no place), the type from the topic's last token, the
  * source from the format's name, the time from `now`. Throws BUS_UNDECODABLE; what the format threw is the cause.
  */
 export function decodeForeign(format: ForeignFormat, message: ForeignMessage, now: number): Envelope {
@@ -41,7 +43,7 @@ export function decodeForeign(format: ForeignFormat, message: ForeignMessage, no
   if (time !== undefined && (!(time instanceof Date) || Number.isNaN(time.getTime())))
     throw undecodable(`time: it must be a valid Date ${which}`);
   return {
-    id: text("id", event.id) ?? placeOf(message),
+    id: text("id", event.id ?? message.placeId) ?? placeOf(message),
     type: text("type", event.type) ?? topic.slice(topic.lastIndexOf(".") + 1),
     version: 1,
     topic: checkedTopic(topic),
@@ -103,7 +105,8 @@ function checkedTopic(topic: string): string {
   }
 }
 
-function placeOf({ topic, partition, position, body }: ForeignMessage): string {
+/** An id that is the same wherever the message is delivered from the same place. */
+export function placeOf({ topic, partition, position, body }: ForeignMessage): string {
   const place = position === undefined ? undefined : `${partition ?? topic}@${position}`;
   if (place !== undefined && attributeProblem(place) === undefined) return place;
   const { createHash } = process.getBuiltinModule("node:crypto"); // rarely needed, and it takes 4 ms to load

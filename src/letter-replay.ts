@@ -12,7 +12,7 @@ import { asked, asMessage, headerOf } from "./stored-letter.ts";
 import type { Broker } from "./supervisor.ts";
 import { header, headerPrefix } from "./wire-names.ts";
 
-const kept: ReadonlySet<string> = new Set([header.firstFailedAt, header.history, header.handlersDone]);
+const kept: ReadonlySet<string> = new Set([header.firstFailedAt, header.history, header.handlersDone, header.placeId]);
 
 /** Sends letters back to the queues of their groups. */
 export class LetterReplay {

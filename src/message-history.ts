@@ -1,4 +1,5 @@
 import type { InMessage } from "./driver.ts";
+import { placeOf } from "./foreign.ts";
 import { header } from "./wire-names.ts";
 import { reasonOf, redact } from "./wrap-error.ts";
 import type { Work } from "./work.ts";
@@ -44,9 +45,23 @@ export function historyHeaders(work: Work): [string, string][] {
     headers.push([header.handlersFailed, writeNames(work.givenUp)]);
   if (work.firstFailedAt !== undefined) headers.push([header.firstFailedAt, String(work.firstFailedAt)]);
   if (work.history.length > 0) headers.push([header.history, JSON.stringify(work.history)]);
+  const placeId = placeIdOf(work);
+  if (placeId !== undefined) headers.push([header.placeId, encodeURIComponent(placeId)]);
   const only = noteOf(work.message, header.handlersOnly);
   if (only !== undefined) headers.push([header.handlersOnly, only]);
   return headers;
+}
+
+/** The id that was made for a foreign message when it came first. */
+export function notedPlaceId(message: Pick<InMessage, "note" | "header" | "lane">): string | undefined {
+  const noted = noteOf(message, header.placeId);
+  return noted === undefined ? undefined : [...(readNames(noted) ?? [])][0];
+}
+
+function placeIdOf({ message, envelope }: Work): string | undefined {
+  const noted = notedPlaceId(message);
+  if (noted !== undefined || envelope === undefined || message.value !== undefined) return noted;
+  return envelope.id === placeOf(message) ? envelope.id : undefined;
 }
 
 export function noteFailure(work: Work, error: unknown, now: number): void {

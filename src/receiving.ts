@@ -4,8 +4,9 @@ import type { InMessage } from "./driver.ts";
 import type { Envelope } from "./envelope.ts";
 import { BusError, isBusError } from "./errors.ts";
 import type { BusEvent, EventDefinition } from "./event.ts";
-import { decodeForeign } from "./foreign.ts";
+import { decodeForeign, type ForeignMessage } from "./foreign.ts";
 import { matchesPattern } from "./internal/topic-trie.ts";
+import { notedPlaceId } from "./message-history.ts";
 import { ReceivedEvent } from "./received-event.ts";
 import { check } from "./schema-check.ts";
 import { lift } from "./upcast.ts";
@@ -17,7 +18,7 @@ export function open(core: Core, message: InMessage): Envelope {
   for (const foreign of wire.foreign) {
     if (!matchesPattern(foreign.topics, message.topic)) continue;
     try {
-      return decodeForeign(foreign.format, message, core.clock.now());
+      return decodeForeign(foreign.format, placed(message), core.clock.now());
     } catch (error) {
       if (isBusError(error)) throw error;
       throw new BusError("BUS_UNDECODABLE", `reading a message of "${message.topic}" as "${foreign.format.name}"`, {
@@ -26,6 +27,14 @@ export function open(core: Core, message: InMessage): Envelope {
     }
   }
   return decodeEnvelope(message, { maxDecompressedBytes: Math.max(maxMessageBytes * 16, 16 * 1_048_576) });
+}
+
+/** A copy has another place than what it is a copy of. */
+function placed(message: InMessage): ForeignMessage {
+  const placeId = notedPlaceId(message);
+  if (placeId === undefined) return message;
+  const { topic, body, key } = message;
+  return { topic, body, key, placeId, header: (name) => message.header(name), headers: () => message.headers() };
 }
 
 /** The event as the handlers of this definition get it: lifted to its version, validated, transformed. */

@@ -29,6 +29,8 @@ export const header = {
   /** When the first attempt failed (ms since the epoch), and the errors so far as JSON: `[{at, error}]`. */
   firstFailedAt: "omnibus-first-failed-at",
   history: "omnibus-history",
+  /** The id, percent-encoded, that was made for a foreign message from the place that it had first. */
+  placeId: "omnibus-place-id",
   /** A dead letter's. */
   letterEventId: "omnibus-letter-event-id",
   letterStream: "omnibus-letter-stream",

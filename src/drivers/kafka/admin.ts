@@ -1,5 +1,6 @@
 import type { DriverAdmin, GroupSpec, GroupState, Member, StartAt, StoredMessage, StreamInfo } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { notOurs } from "./attach.ts";
 import { newest, oldest } from "./cluster.ts";
 import { waitingDelays } from "./waiting-delays.ts";
 import type { FullStream } from "./control-fold.ts";
@@ -27,11 +28,12 @@ export class KafkaAdmin implements DriverAdmin {
 
   async streams(): Promise<readonly StreamInfo[]> {
     const { session } = this.#shared;
-    const { streams, groups } = await session.control.current();
+    const { groups } = await session.control.current();
     await this.#keeper.expire();
-    const sizes = await this.#sizes([...streams.keys()]);
+    const there = await this.#shared.streams.there();
+    const sizes = await this.#sizes(there.map(({ name }) => name));
     return await Promise.all(
-      [...streams.values()].map(async ({ options }) => {
+      there.map(async (options) => {
         const readers = [...groups.values()].filter(({ spec }) =>
           spec.reads.some(({ stream }) => stream === options.name),
         );
@@ -50,7 +52,8 @@ export class KafkaAdmin implements DriverAdmin {
   async trim(name: string, before: StartAt): Promise<number> {
     const { cluster, names } = this.#shared.session;
     const stream = await this.#stream(name);
-    const { partitions } = stream;
+    const { partitions, attached } = stream;
+    if (attached !== undefined) throw notOurs(name, attached.topic, "trim");
     const topic = names.stream(name);
     const [firsts, ends] = [
       await this.#offsets(name, partitions, oldest),

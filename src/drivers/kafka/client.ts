@@ -133,6 +133,8 @@ export interface DescribedGroup {
   readonly errorCode: number;
   readonly groupId: string;
   readonly groupState: string;
+  readonly protocolType: string;
+  readonly protocolData: string;
   readonly members: readonly {
     readonly memberId: string;
     readonly memberMetadata: Buffer;
@@ -271,6 +273,10 @@ export interface ClientModule {
   readonly describeGroupsV5: Message<
     [groups: readonly string[], authorized: boolean],
     { readonly groups: readonly DescribedGroup[] }
+  >;
+  readonly consumerGroupDescribeV0: Message<
+    [groups: readonly string[], authorizedOperations: boolean],
+    { readonly groups: readonly { readonly members: readonly unknown[] }[] }
   >;
   readonly deleteGroupsV2: Message<[groups: readonly string[]], unknown>;
   readonly incrementalAlterConfigsV1: Message<

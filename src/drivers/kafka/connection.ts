@@ -93,6 +93,7 @@ export class KafkaConnection implements DriverConnection {
         `kafka: there is no topic ${names.control}: kafka-topics.sh --create --topic ${names.control} --partitions 1 --config cleanup.policy=delete --config retention.ms=-1 --config message.timestamp.type=LogAppendTime`,
       );
     await control.open(manage === "create");
+    this.#shared.streams.check();
     control.listen((what, name) => this.#changed(what, name));
     for (const name of control.fold.streams.keys()) cluster.topology.watch(names.stream(name));
     this.#shared.delays.start(this.#shared);
@@ -105,8 +106,7 @@ export class KafkaConnection implements DriverConnection {
     const { manage } = this.#session.context;
     if (manage === "off") return "unchanged";
     if (manage === "verify") {
-      if (!(await this.#session.control.current()).streams.has(options.name))
-        throw new DriverError("BUS_NOT_FOUND", `kafka: there is no stream "${options.name}"`);
+      await this.#shared.streams.verify(options);
       return "unchanged";
     }
     return await this.#shared.streams.ensure(options, dryRun);

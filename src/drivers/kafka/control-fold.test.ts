@@ -68,6 +68,24 @@ describe("the control log's fold", () => {
     expect(fold.groups.get("g")?.former).toBeUndefined();
   });
 
+  it("takes the first of two streams of one topic, and of two groups of one id, which stays its own", () => {
+    const fold = new ControlFold();
+    const attached = { topic: "t", eventTopic: "t" };
+    expect(fold.apply({ is: "stream", expect: 0, options: { ...stream("a"), attached } }, 1)).toBeDefined();
+    expect(fold.apply({ is: "stream", expect: 0, options: { ...stream("b"), attached } }, 2)).toBeUndefined();
+    expect(fold.apply({ is: "stream", expect: 1, options: { ...stream("a", 9), attached } }, 3)).toBeDefined();
+    expect(fold.apply({ ...made("g"), id: "theirs" } as ControlRecord, 4)).toBeDefined();
+    expect(fold.apply({ ...made("h"), id: "theirs" } as ControlRecord, 5)).toBeUndefined();
+    expect(fold.apply({ ...made("g", 4), id: "another" } as ControlRecord, 6)).toBeDefined();
+    expect(fold.apply(made("g", 6, true), 7)).toBeDefined();
+    const later = new ControlFold();
+    later.restore(JSON.parse(JSON.stringify(fold.snapshot())) as ReturnType<ControlFold["snapshot"]>);
+    for (const each of [fold, later]) {
+      expect(each.groups.get("g")?.id).toBe("theirs");
+      expect(each.streams.get("a")?.options.attached).toEqual(attached);
+    }
+  });
+
   it("is the same from a snapshot and what came after it", () => {
     const records: ControlRecord[] = [
       { is: "layout", version: 1 },

@@ -1,4 +1,5 @@
 import type { GroupSpec } from "../../driver.ts";
+import type { AttachedTopic } from "./attach.ts";
 
 export interface FullStream {
   readonly name: string;
@@ -10,6 +11,8 @@ export interface FullStream {
   readonly whenFull: "reject" | "drop-oldest";
   readonly idleGroupMs: number;
   readonly replicas: number;
+  /** Somebody else's topic, which is neither changed nor deleted. */
+  readonly attached?: AttachedTopic | undefined;
 }
 
 export interface StreamEntry {
@@ -24,6 +27,8 @@ export interface GroupEntry {
   /** The same of its streams: a reset makes them begin anew. */
   readonly since: number;
   readonly spec: GroupSpec;
+  /** Its name at Kafka, if it has one of its own: it goes on where others leave off. */
+  readonly id?: string | undefined;
   /** Where each stream begins; of one that is not there, all of it is read. */
   readonly starts: Readonly<Record<string, TopicStart>>;
   /** Of a stream's partitions that were put back to begin earlier: by which record. What was committed before it counts for nothing. */
@@ -44,6 +49,8 @@ export interface TopicStart {
   /** Another topic of that name has other offsets. */
   readonly topicId: string;
   readonly offsets: readonly number[];
+  /** What another client had committed by then of a group that has a name of its own: it counts for nothing. */
+  readonly stood?: readonly (number | null)[] | undefined;
 }
 
 /** Another topic that came to have the name is read from its oldest. */
@@ -62,6 +69,8 @@ export type ControlRecord =
       readonly is: "group";
       readonly expect: number;
       readonly spec: GroupSpec;
+      /** Of one that is new. */
+      readonly id?: string | undefined;
       readonly starts: GroupEntry["starts"];
       /** Its streams begin anew there. */
       readonly anew?: boolean;
@@ -100,6 +109,7 @@ export class ControlFold {
 
   /** What changed: `streams`, `delays`, or `group` with its name. Undefined: it does not count. Offsets begin with 1 here. */
   apply(record: ControlRecord, offset: number): { readonly what: string; readonly name: string } | undefined {
+    if (this.#isTaken(record)) return undefined;
     switch (record.is) {
       case "layout":
         this.version ??= record.version;
@@ -119,12 +129,13 @@ export class ControlFold {
         const stood = this.groups.get(name);
         if ((stood?.revision ?? 0) !== record.expect) return undefined;
         const { spec, starts, anew = false } = record;
+        const id = stood === undefined ? record.id : stood.id;
         const since = stood === undefined || anew ? offset : stood.since;
         const again = since === offset ? {} : putBack(stood!, starts, offset);
         const queue = stood === undefined ? this.#queues.get(name) : stood.queue;
         const former = stood === undefined ? this.#former.get(name) : anew ? undefined : stood.former;
         const first = stood?.first ?? offset;
-        this.groups.set(name, { revision: offset, first, since, spec, starts, again, queue, former });
+        this.groups.set(name, { revision: offset, first, since, spec, id, starts, again, queue, former });
         this.#queues.delete(name);
         this.#former.delete(name);
         return { what: "group", name };
@@ -145,6 +156,18 @@ export class ControlFold {
       case "snapshot":
         return undefined; // it says what was folded
     }
+  }
+
+  /** Another stream has the topic that it names, or another group the id. */
+  #isTaken(record: ControlRecord): boolean {
+    if (record.is === "stream") {
+      const { name, attached } = record.options;
+      return [...this.streams.values()].some(
+        ({ options }) => attached !== undefined && options.attached?.topic === attached.topic && options.name !== name,
+      );
+    }
+    if (record.is !== "group" || record.id === undefined) return false;
+    return [...this.groups.values()].some(({ id, spec }) => id === record.id && spec.group !== record.spec.group);
   }
 
   snapshot(): Snapshot {

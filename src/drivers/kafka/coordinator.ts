@@ -122,11 +122,26 @@ export class Groups {
     return found === undefined || found.groupState === "Dead" || found.groupState === "" ? undefined : found;
   }
 
+  /** Whether it has members of Kafka's newer protocol, of which `describe` says nothing. */
+  async hasNewMembers(group: string): Promise<boolean> {
+    try {
+      const { groups } = await this.ask(group, this.#cluster.module.consumerGroupDescribeV0, [[group], false]);
+      return groups.some(({ members }) => members.length > 0);
+    } catch (error) {
+      if (apiIdOf(error) === undefined) throw error;
+      return false; // it is none of these, or nobody may ask
+    }
+  }
+
+  async putOut(group: string, memberIds: readonly string[]): Promise<void> {
+    const members = memberIds.map((memberId) => ({ memberId, reason: "the group is deleted" }));
+    if (members.length > 0) await partly(this.ask(group, this.#cluster.module.leaveGroupV5, [group, members]));
+  }
+
   /** These members are put out. */
   async delete(group: string, memberIds: readonly string[]): Promise<void> {
     const { module } = this.#cluster;
-    const members = memberIds.map((memberId) => ({ memberId, reason: "the group is deleted" }));
-    if (members.length > 0) await partly(this.ask(group, module.leaveGroupV5, [group, members]));
+    await this.putOut(group, memberIds);
     try {
       await this.ask(group, module.deleteGroupsV2, [[group]]);
     } catch (error) {

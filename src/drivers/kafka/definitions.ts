@@ -1,6 +1,7 @@
 import type { GroupSpec, StartAt } from "../../driver.ts";
 import { changedSpec, grownSpec, newSpec, refuseOther } from "../../internal/group-spec.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { checkId, isOurs, refuseOthers, resumeOf, stoodIn } from "./attached-group.ts";
 import { type ControlRecord, type GroupEntry, startIn, type TopicStart } from "./control-fold.ts";
 import { allPlaces } from "./group-places.ts";
 import { parseLedger } from "./ledger-text.ts";
@@ -24,13 +25,17 @@ export class Definitions {
 
   async ensure(spec: GroupSpec): Promise<GroupSpec> {
     const { session, queues } = this.#shared;
-    const { control } = session;
+    const { control, names } = session;
     await control.current();
+    const wanted = session.options.groupIds.get(spec.group);
+    const id = wanted ?? this.get(spec.group)?.id;
+    if (id !== undefined) await refuseOthers(spec.group, id, this.#shared.groups);
     const isEmptyLive = spec.live && (await this.#isDeserted(spec.group));
     let before: GroupEntry | undefined;
     const changed = await control.change(async ({ groups }): Promise<ControlRecord | undefined> => {
       const stored = groups.get(spec.group);
       before = stored;
+      checkId(spec, wanted, groups, names);
       if (stored !== undefined && !(isEmptyLive && stored.spec.live)) {
         refuseOther(stored.spec, spec);
         const grown = grownSpec(stored.spec, spec);
@@ -39,8 +44,8 @@ export class Definitions {
         return { is: "group", expect: stored.revision, spec: grown, starts };
       }
       const made = newSpec(spec);
-      const starts = await this.#starts(made, made.from);
-      return { is: "group", expect: stored?.revision ?? 0, spec: made, starts, anew: true };
+      const starts = await this.#starts(made, made.from, wanted, true);
+      return { is: "group", expect: stored?.revision ?? 0, spec: made, id: wanted, starts, anew: true };
     });
     if (session.context.manage === "create") await queues.make(spec.group);
     const entry = this.get(spec.group);
@@ -71,7 +76,7 @@ export class Definitions {
     await session.control.change(async ({ groups }) => {
       const stored = groups.get(group);
       if (stored === undefined) throw missing(group);
-      const starts = await this.#starts(stored.spec, to);
+      const starts = await this.#starts(stored.spec, to, stored.id);
       return { is: "group", expect: stored.revision, spec: stored.spec, starts, anew: true };
     });
   }
@@ -81,7 +86,11 @@ export class Definitions {
     const { control, names } = session;
     await control.current();
     // whoever makes it again at once must not lose what is its own
-    const members = (await groups.describe(names.group(group)))?.members.map(({ memberId }) => memberId) ?? [];
+    const { id } = this.get(group) ?? {};
+    const name = id ?? names.group(group);
+    const found = await groups.describe(name);
+    const isOther = id !== undefined && found !== undefined && !isOurs(found);
+    const members = isOther ? [] : (found?.members.map(({ memberId }) => memberId) ?? []);
     await letters.purge(group);
     const queue = await queues.end(group);
     const deleted = await control.change(async ({ groups: defined }): Promise<ControlRecord | undefined> => {
@@ -91,7 +100,8 @@ export class Definitions {
       return { is: "no-group", expect: stored.revision, name: group, queue, ...kept };
     });
     // also what a crash in the middle left
-    await groups.delete(names.group(group), members);
+    if (id === undefined) await groups.delete(name, members);
+    else await groups.putOut(name, members); // what it has committed is not ours alone
     if (this.get(group) === undefined) await queues.delete(group);
     return deleted;
   }
@@ -131,7 +141,7 @@ export class Definitions {
           return Math.min(start, stood?.[partition] ?? own);
         });
         if (next.every((each, at) => each === now[at])) continue;
-        starts[stream] = { topicId: id, offsets: next };
+        starts[stream] = { ...begun, topicId: id, offsets: next };
         moved = true;
       }
       return moved ? { is: "group", expect: stored.revision, spec: stored.spec, starts } : undefined;
@@ -145,14 +155,24 @@ export class Definitions {
     return found === undefined || found.members.length === 0;
   }
 
-  async #starts(spec: GroupSpec, from: StartAt): Promise<GroupEntry["starts"]> {
-    const { session } = this.#shared;
+  /** `id`: of a group that has a name of its own at Kafka, which may go on where it stands there. */
+  async #starts(spec: GroupSpec, from: StartAt, id?: string, goesOn = false): Promise<GroupEntry["starts"]> {
+    const { session, groups } = this.#shared;
+    const committed = id === undefined ? undefined : await groups.committed(id);
     const starts: Record<string, TopicStart> = {};
     for (const { stream } of spec.reads) {
       const partitions = session.control.fold.streams.get(stream)?.options.partitions;
       if (partitions === undefined) continue;
-      const offsets = await startOffsets(session, stream, partitions, from);
-      starts[stream] = { topicId: await session.cluster.topicId(session.names.stream(stream)), offsets };
+      const topic = session.names.stream(stream);
+      const there = committed?.get(topic);
+      const offsets = await startOffsets(
+        session,
+        stream,
+        partitions,
+        from,
+        goesOn ? resumeOf(stream, there) : undefined,
+      );
+      starts[stream] = { topicId: await session.cluster.topicId(topic), offsets, ...stoodIn(there, partitions) };
     }
     return starts;
   }
@@ -161,7 +181,7 @@ export class Definitions {
   async #newStarts(stored: GroupEntry, next: GroupSpec): Promise<GroupEntry["starts"]> {
     const known = new Set(stored.spec.reads.map(({ stream }) => stream));
     const added = { ...next, reads: next.reads.filter(({ stream }) => !known.has(stream)) };
-    return await this.#starts(added, stored.spec.from);
+    return await this.#starts(added, stored.spec.from, stored.id, true);
   }
 
   /** Until everybody who owns a part of what was read before goes by it, or nobody does. */

@@ -138,7 +138,7 @@ export class Delays {
     );
     this.#member = member;
     this.#opening = false;
-    await member.start();
+    await member.start().catch(() => undefined); // it was told that it ended
     if (this.#closed) await member.close(AbortSignal.abort());
   }
 

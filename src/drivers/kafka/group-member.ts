@@ -1,9 +1,11 @@
 import type { Consumption, InMessage, Note, Settlement, Sink, Window } from "../../driver.ts";
 import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { inconsistent } from "./attached-group.ts";
 import { Committer } from "./committer.ts";
 import { type GroupEntry, sinceOf } from "./control-fold.ts";
 import { Coordinator } from "./coordinator.ts";
+import { classify } from "./errors.ts";
 import { FetchLoop } from "./fetch-loop.ts";
 import type { DueOf, GroupLane, LaneHost } from "./group-lane.ts";
 import { Membership } from "./membership.ts";
@@ -57,6 +59,7 @@ export class GroupMember implements Consumption, LaneHost {
   #timer: Disposable | undefined;
   #look: Disposable | undefined;
   #looks = 0;
+  #refusal: { readonly error: unknown } | undefined;
   readonly #joined = Promise.withResolvers<void>();
 
   constructor(shared: Shared, work: Work, entry: GroupEntry, sink: Sink, window: Window, left: () => void) {
@@ -90,7 +93,11 @@ export class GroupMember implements Consumption, LaneHost {
         this.#ownership.shared(part, shares);
       },
       lost: () => this.#ownership.lost(),
-      refused: (error) => this.#ended(error),
+      refused: (error) => {
+        const isOthers = classify(error).code === "BUS_CONFLICT";
+        this.#refusal = { error: isOthers ? inconsistent(work.group, group, error) : error };
+        this.#ended(this.#refusal.error);
+      },
     });
     this.#committer = new Committer({
       ...{ module, clock, group, requestTimeoutMs },
@@ -111,7 +118,7 @@ export class GroupMember implements Consumption, LaneHost {
     this.#listening = session.control.listen((what, of) => this.#changed(what, of));
   }
 
-  /** Resolves when it is a member, or it takes too long to wait for. */
+  /** Resolves when it is a member, or it takes too long to wait for. Rejects when it can't be one. */
   async start(): Promise<void> {
     this.#membership.start();
     this.#lookLater();
@@ -122,6 +129,7 @@ export class GroupMember implements Consumption, LaneHost {
     } finally {
       timer[Symbol.dispose]();
     }
+    if (this.#refusal !== undefined) throw this.#refusal.error;
   }
 
   // ── What a lane goes by ──

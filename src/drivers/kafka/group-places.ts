@@ -1,4 +1,5 @@
-import { type GroupEntry, sinceOf, startIn, type TopicStart } from "./control-fold.ts";
+import { begunIn } from "./attached-group.ts";
+import { type GroupEntry, sinceOf, type TopicStart } from "./control-fold.ts";
 import type { Committed } from "./coordinator.ts";
 import { parseLedger } from "./ledger-text.ts";
 import type { Shared } from "./shared.ts";
@@ -13,7 +14,7 @@ export function groupPlaces(
     const found = committed?.get(partition);
     const kept = found === undefined ? undefined : parseLedger(found.offset, found.text, topicId);
     if (kept !== undefined && kept.revision >= sinceOf(entry, stream, partition)) return found!.offset;
-    return startIn(entry.starts[stream], topicId, partition);
+    return begunIn(entry, entry.starts[stream], topicId, partition, found);
   });
 }
 

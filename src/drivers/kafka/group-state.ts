@@ -1,10 +1,14 @@
 import type { GroupState, Member } from "../../driver.ts";
 import type { Shares } from "./assignor.ts";
 import { newest, oldest } from "./cluster.ts";
+import { placeIn } from "./attach.ts";
+import { begunIn } from "./attached-group.ts";
 import { type GroupEntry, sinceOf, startIn } from "./control-fold.ts";
 import { readHeaders } from "./headers.ts";
 import { parseLedger } from "./ledger-text.ts";
+import { foreignTopic } from "./message.ts";
 import { parseRef, queueLane } from "./names.ts";
+import type { FetchedRecord } from "./record-batch.ts";
 import type { RecordReader } from "./record-reader.ts";
 import type { Shared } from "./shared.ts";
 import { TopicFilter } from "./topic-filter.ts";
@@ -46,7 +50,9 @@ export async function groupState(
     const begin = Math.max(
       firsts[index] ?? 0,
       kept === undefined
-        ? startIn(stream === queueLane ? entry.queue : entry.starts[stream], id, partition)
+        ? stream === queueLane
+          ? startIn(entry.queue, id, partition)
+          : begunIn(entry, entry.starts[stream], id, partition, place)
         : place!.offset,
     );
     const done = (kept?.ranges ?? []).reduce((sum, [from, to]) => sum + to - from, 0);
@@ -58,12 +64,13 @@ export async function groupState(
     scheduled += timed;
     if (open - held - timed <= 0) continue;
     const filter = filters.get(topic);
+    const read = placeIn(control.fold.streams.get(stream)?.options, "stream", "", stream);
     const isDone = (offset: number): boolean =>
       kept?.ranges.some(([from, to]) => from <= offset && offset < to) === true;
     const found = await wanted(
       reader,
       { topic, partition, begin, end },
-      (each) => filter?.matches(each) !== false,
+      (record) => filter?.matches(readHeaders(record).topic ?? foreignTopic(record, read)) !== false,
       isDone,
     );
     oldestAt = Math.min(oldestAt, found.oldestAt);
@@ -84,7 +91,7 @@ const mostRead = 5_000;
 async function wanted(
   reader: RecordReader,
   { topic, partition, begin, end }: { topic: string; partition: number; begin: number; end: number },
-  isWanted: (topic: string) => boolean,
+  isWanted: (record: FetchedRecord) => boolean,
   isDone: (offset: number) => boolean,
 ): Promise<{ readonly unwanted: number; readonly oldestAt: number }> {
   let unwanted = 0;
@@ -94,7 +101,7 @@ async function wanted(
     if (records.length === 0) break;
     for (const record of records) {
       if (record.offset >= end || isDone(record.offset)) continue;
-      if (isWanted(readHeaders(record).topic ?? "")) oldestAt = Math.min(oldestAt, record.time);
+      if (isWanted(record)) oldestAt = Math.min(oldestAt, record.time);
       else unwanted += 1;
     }
     next = records.at(-1)!.offset + 1;

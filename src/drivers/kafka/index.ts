@@ -1,2 +1,2 @@
 export { kafka } from "./kafka.ts";
-export type { KafkaOptions, KafkaTlsOptions } from "./kafka-options.ts";
+export type { KafkaAttachment, KafkaOptions, KafkaTlsOptions } from "./kafka-options.ts";

@@ -41,6 +41,18 @@ export interface KafkaOptions {
   readonly queuePartitions?: number | undefined;
   /** Copies of what the driver keeps for itself. @default as many as there are brokers, 3 at most */
   readonly replicas?: number | undefined;
+  /** Streams that are topics of somebody else's, or of a name of your own: the stream's name → its topic and groups. @default none */
+  readonly attach?: Readonly<Record<string, KafkaAttachment>> | undefined;
+}
+
+/** A topic that is there already. It is neither made, changed nor deleted, and has as many partitions as it has. */
+export interface KafkaAttachment {
+  /** The topic as Kafka has it. */
+  readonly topic: string;
+  /** The header of others' messages that has their event's topic; written, too. @default none: the stream's first topic without a wildcard, else the name of the topic if the stream captures it, else the stream's name */
+  readonly topicHeader?: string | undefined;
+  /** Groups that are at Kafka under a name of their own: our name → theirs, for good. They go on where they stand. @default `<prefix>.<group>` */
+  readonly groups?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface KafkaTlsOptions {

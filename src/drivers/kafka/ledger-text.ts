@@ -56,6 +56,9 @@ export function ledgerText(floor: number, entry: LedgerEntry, longest: number = 
   return start + ranges + end;
 }
 
+/** Any version of ours wrote it. */
+export const isLedger = (text: string | null): boolean => /^\d+\|/.test(text ?? "");
+
 /** Undefined: not ours, of another version, or of another topic of that name. */
 export function parseLedger(floor: number, text: string | null, topicId: string): LedgerEntry | undefined {
   const fields = (text ?? "").split("|");

@@ -1,11 +1,12 @@
 import type { Clock } from "../../clock.ts";
 import { type Claimant, partOf, share, type Shares } from "./assignor.ts";
 import type { ClientModule, JoinAnswer } from "./client.ts";
+import { DriverError } from "../../internal/driver-error.ts";
 import { apiIdOf, NoAnswer } from "./errors.ts";
 import type { Link } from "./link.ts";
 import { SessionClock } from "./session-clock.ts";
 
-const protocol = "omnibus-1";
+export const protocol = "omnibus-1";
 const shortestPauseMs = 50;
 const longestPauseMs = 1_000;
 
@@ -52,6 +53,9 @@ const isRefusal = (apiId: string | undefined): boolean =>
   apiId === "GROUP_MAX_SIZE_REACHED";
 const isElsewhere = (apiId: string | undefined): boolean =>
   apiId === "NOT_COORDINATOR" || apiId === "COORDINATOR_NOT_AVAILABLE";
+
+/** With members of Kafka's newer protocol, which lets those of the classic one in, the broker shares the partitions: not by what we say. */
+const othersRule = new DriverError("BUS_CONFLICT", "kafka: the broker shares the group's partitions by itself");
 
 /**
  * A member of a classic group. Rounds go by while it works: it claims what it holds, and gives up what is to move in its own time,
@@ -127,7 +131,7 @@ export class Membership {
         if (this.#ended) return;
         const apiId = apiIdOf(error);
         if (isLoss(apiId)) this.#lose();
-        else if (isRefusal(apiId)) {
+        else if (isRefusal(apiId) || error === othersRule) {
           this.#ended = true;
           this.#options.refused?.(error);
           return;
@@ -187,6 +191,7 @@ export class Membership {
       this.#confirm(sentAt);
       this.#claimed = this.#generation;
       const text = module.decodeConsumerProtocolAssignment(assignment).userData.toString();
+      if (text === "") throw othersRule;
       const { owners, targets } = JSON.parse(text) as Record<"owners" | "targets", [string, string][]>;
       const shares = { owners: new Map(owners), targets: new Map(targets) };
       this.#options.shared(partOf(shares, this.#memberId, this.#options.held()), shares);

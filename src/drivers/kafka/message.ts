@@ -9,6 +9,8 @@ export interface Place {
   readonly partition: string | undefined;
   /** Of what nobody of ours wrote. */
   readonly topic: string;
+  /** Where that may say it otherwise. */
+  readonly topicHeader?: string | undefined;
 }
 
 const none: Headers = [];
@@ -39,7 +41,7 @@ export class KafkaMessage implements InMessage {
     this.record = record;
     this.place = place;
     this.#read = readHeaders(record);
-    this.topic = this.#read.topic ?? place.topic;
+    this.topic = this.#read.topic ?? foreignTopic(record, place);
     this.more = this.#read.more;
     this.body = record.value ?? noBody;
     if (place.lane !== "queue") return;
@@ -104,6 +106,16 @@ export class KafkaMessage implements InMessage {
   addNotes(headers: Headers): void {
     if (headers.length > 0) this.notes = merged(this.notes, headers);
   }
+}
+
+/** The event topic of what nobody of ours wrote. */
+export function foreignTopic(
+  { headers }: FetchedRecord,
+  { topic, topicHeader }: Pick<Place, "topic" | "topicHeader">,
+): string {
+  const named =
+    topicHeader === undefined ? undefined : headers.findLast(([name]) => name.equals(Buffer.from(topicHeader)));
+  return named?.[1]?.toString() || topic;
 }
 
 export const merged = (before: Headers, after: Headers): Headers => [

@@ -13,12 +13,20 @@ export const queueLane = "=queue";
 /** The group of all processes that moves what is due later. */
 export const delaysGroup = "=delays";
 
+/** What others called it; undefined: it is called as ours are. */
+export interface GivenNames {
+  topic?(stream: string): string | undefined;
+  group?(group: string): string | undefined;
+}
+
 /** What things are called at the broker. */
 export class Names {
   readonly prefix: string;
+  readonly #given: GivenNames;
 
-  constructor(prefix: string) {
+  constructor(prefix: string, given: GivenNames = {}) {
     this.prefix = prefix;
+    this.#given = given;
   }
 
   get control(): string {
@@ -46,7 +54,19 @@ export class Names {
   }
 
   stream(name: string): string {
+    return this.#given.topic?.(name) ?? this.ownStream(name);
+  }
+
+  /** Of a stream that is not attached. */
+  ownStream(name: string): string {
     return this.#topic(`s.${escaped(name)}`);
+  }
+
+  /** Whether a topic is one of those that the driver makes. */
+  isOwn(topic: string): boolean {
+    const { control, letters, direct, inboxes, notes, delays } = this;
+    if ([control, letters, direct, inboxes, notes, delays].includes(topic)) return true;
+    return topic.startsWith(this.ownStream("")) || topic.startsWith(this.queue(""));
   }
 
   queue(group: string): string {
@@ -55,6 +75,15 @@ export class Names {
 
   /** As Kafka's own tools show it. */
   group(name: string): string {
+    return this.#given.group?.(name) ?? this.#group(name);
+  }
+
+  /** Whether another group of the bus is, or may come to be, called so. */
+  isOfAnother(group: string, id: string): boolean {
+    return id.startsWith(this.#group("")) && id !== this.#group(group);
+  }
+
+  #group(name: string): string {
     return `${this.prefix}.${name}`;
   }
 

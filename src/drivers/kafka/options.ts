@@ -11,6 +11,7 @@ import {
   text,
   type Shape,
 } from "../../internal/option-problem.ts";
+import { type Attachment, attachments, groupIds } from "./attach-options.ts";
 import type { KafkaOptions, KafkaTlsOptions } from "./kafka-options.ts";
 import type { ProbeLogin } from "./probe.ts";
 import type { ProduceSettings } from "./produce.ts";
@@ -38,6 +39,9 @@ export interface ResolvedOptions {
   readonly maxWaitMs: number;
   readonly queuePartitions: number;
   readonly replicas: number | undefined;
+  readonly attach: ReadonlyMap<string, Attachment>;
+  /** Of groups that have a name of their own at Kafka. */
+  readonly groupIds: ReadonlyMap<string, string>;
 }
 
 const shape: Shape = {
@@ -62,6 +66,7 @@ const shape: Shape = {
   maxWaitMs: integer(1, 60_000),
   queuePartitions: integer(1, 1_024),
   replicas: integer(1, 32),
+  attach: record,
 };
 const tlsShape: Shape = { caFile: text, certFile: text, keyFile: text, passphrase: text, serverName: text };
 
@@ -107,6 +112,8 @@ export function resolveOptions(options: KafkaOptions): ResolvedOptions {
     maxWaitMs: given.maxWaitMs ?? 500,
     queuePartitions: given.queuePartitions ?? 16,
     replicas: given.replicas,
+    attach: attachments(given.attach),
+    groupIds: groupIds(given.attach),
   };
 }
 

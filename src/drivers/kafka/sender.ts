@@ -1,4 +1,4 @@
-import type { OutMessage } from "../../driver.ts";
+import type { Headers, OutMessage } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Delays } from "./delays.ts";
 import type { More } from "./headers.ts";
@@ -77,7 +77,9 @@ export class Sender {
         ),
       );
     const partition = message.hash % partitions;
-    if (entry.options.maxMessages === undefined) return this.#put(message, topic, names.stream(stream), partition);
+    const header = entry.options.attached?.topicHeader;
+    if (entry.options.maxMessages === undefined)
+      return this.#put(message, topic, names.stream(stream), partition, header);
     this.#room.admit(entry.options, {
       go: () => {
         this.#put(message, topic, names.stream(stream), partition);
@@ -100,7 +102,8 @@ export class Sender {
     );
   }
 
-  #put(message: OutMessage, topic: string, name: string, partition: number): void {
+  /** `topicHeader`: where others look for the topic. */
+  #put(message: OutMessage, topic: string, name: string, partition: number, topicHeader?: string): void {
     const { producer, clock } = this.#session;
     const { notBefore, expiresAt, replyTo, key } = message;
     const due = notBefore !== undefined && notBefore > clock.now() ? notBefore : undefined;
@@ -112,6 +115,7 @@ export class Sender {
             ...(expiresAt === undefined ? {} : { expires: expiresAt }),
             ...(replyTo === undefined ? {} : { reply: replyTo }),
           };
+    const all = topicHeader === undefined ? message.headers : withTopic(message.headers, topicHeader, topic);
     const record = {
       key: key === undefined ? undefined : Buffer.from(key.toWellFormed()),
       value: message.body,
@@ -125,13 +129,16 @@ export class Sender {
       },
     };
     if (due !== undefined && !(message.to.kind === "queue" && this.#delays.isHeld(due))) {
-      const headers = this.#session.headers(topic, { ...beside, target: [name, partition] }, message.headers);
+      const headers = this.#session.headers(topic, { ...beside, target: [name, partition] }, all);
       return this.#delays.put(
         due,
         this.#session.parcel({ ...record, headers }, { ...told, stored: () => message.stored() }),
       );
     }
-    const headers = this.#session.headers(topic, beside, message.headers);
+    const headers = this.#session.headers(topic, beside, all);
     producer.add(name, partition, this.#session.parcel({ ...record, headers }, told));
   }
 }
+
+const withTopic = (headers: Headers, name: string, topic: string): Headers =>
+  headers.some(([each]) => each === name) ? headers : [...headers, [name, topic]];

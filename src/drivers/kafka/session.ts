@@ -56,7 +56,10 @@ export class Session {
     this.module = module;
     this.context = context;
     this.options = options;
-    this.names = new Names(context.prefix);
+    this.names = new Names(context.prefix, {
+      topic: (stream) => this.control.fold.streams.get(stream)?.options.attached?.topic,
+      group: (group) => this.control.fold.groups.get(group)?.id,
+    });
     this.brokers = metadata.brokers.length;
     this.clusterId = metadata.clusterId ?? "";
     const { clock } = context;

@@ -1,5 +1,7 @@
 import type { StreamOptions } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import type { Attachment } from "./attach-options.ts";
+import { attachmentOf, refuseChanging } from "./attach.ts";
 import type { FullStream, StreamEntry } from "./control-fold.ts";
 
 const sevenDaysMs = 604_800_000;
@@ -9,12 +11,21 @@ const mostPartitions = 4_096;
 const leastSegment = 2_097_152;
 const mostSegment = 268_435_456;
 const dayMs = 86_400_000;
+/** What others keep is theirs to say. */
+const unlimited = Number.MAX_SAFE_INTEGER;
+
+/** What the options of the driver say of a stream, and how many partitions the topic has that it is attached to. */
+export interface Theirs {
+  readonly wanted: Attachment | undefined;
+  readonly partitions: number | undefined;
+}
 
 /** What a stream should become; what the options don't say stays as it is. Throws on what can't be. */
 export function planStream(
   options: StreamOptions,
   streams: ReadonlyMap<string, StreamEntry>,
   brokers: number,
+  theirs: Theirs = { wanted: undefined, partitions: undefined },
 ): { readonly outcome: "created" | "unchanged" | "updated"; readonly next: FullStream } {
   const stored = streams.get(options.name)?.options;
   const { name, topics, whenFull = stored?.whenFull, replicas = stored?.replicas } = options;
@@ -25,7 +36,10 @@ export function planStream(
       "BUS_UNSUPPORTED",
       `stream option (${name}, replicas): there are ${brokers} brokers, and no more copies than that`,
     );
-  const partitions = options.partitions ?? stored?.partitions ?? defaultPartitions;
+  const attached = attachmentOf(options, theirs.wanted, streams);
+  if (attached !== undefined) refuseChanging(options, attached);
+  const there = attached === undefined ? undefined : theirs.partitions;
+  const partitions = options.partitions ?? stored?.partitions ?? there ?? defaultPartitions;
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > mostPartitions)
     throw new DriverError(
       "BUS_INVALID_OPTION",
@@ -36,6 +50,11 @@ export function planStream(
       "BUS_CONFLICT",
       `stream (${name}): it has ${stored.partitions} partitions and can't have ${partitions}`,
     );
+  if (stored === undefined && there !== undefined && there !== partitions)
+    throw new DriverError(
+      "BUS_CONFLICT",
+      `stream (${name}): the topic "${attached!.topic}" has ${there} partitions, and not ${partitions}`,
+    );
   for (const { options: other } of streams.values()) {
     const same = other.name === name ? undefined : other.topics.find((topic) => topics.includes(topic));
     if (same !== undefined)
@@ -45,12 +64,13 @@ export function planStream(
     name,
     topics: stored !== undefined && sameTopics(topics, stored.topics) ? stored.topics : topics,
     partitions,
-    maxAgeMs: options.maxAgeMs ?? stored?.maxAgeMs ?? sevenDaysMs,
-    maxBytes: options.maxBytes ?? stored?.maxBytes ?? oneGiB,
+    maxAgeMs: options.maxAgeMs ?? stored?.maxAgeMs ?? (attached === undefined ? sevenDaysMs : unlimited),
+    maxBytes: options.maxBytes ?? stored?.maxBytes ?? (attached === undefined ? oneGiB : unlimited),
     maxMessages: options.maxMessages ?? stored?.maxMessages,
     whenFull: whenFull ?? "reject",
     idleGroupMs: options.idleGroupMs ?? stored?.idleGroupMs ?? sevenDaysMs,
     replicas: replicas ?? 1,
+    ...(attached === undefined ? {} : { attached }),
   };
   if (stored === undefined) return { outcome: "created", next };
   return { outcome: plain(next) === plain(stored) ? "unchanged" : "updated", next };
@@ -69,6 +89,7 @@ const plain = (options: FullStream): string =>
     options.whenFull,
     options.idleGroupMs,
     options.replicas,
+    options.attached?.eventTopic,
   ]);
 
 /** Only whole segments go: an eighth of what is to be kept each, and larger than any message. */

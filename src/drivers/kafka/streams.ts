@@ -1,8 +1,11 @@
 import type { StreamOptions } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { attachmentOf, notOurs } from "./attach.ts";
 import type { FullStream, StreamEntry } from "./control-fold.ts";
 import { type Session, topicOf } from "./session.ts";
-import { planStream, streamConfig } from "./stream-plan.ts";
+import { planStream, streamConfig, type Theirs } from "./stream-plan.ts";
+
+const looks = 5;
 
 /** Streams: a Kafka topic each, and a record in the control log by which it is one. */
 export class Streams {
@@ -16,17 +19,45 @@ export class Streams {
     return this.#session.control.fold.streams.get(name);
   }
 
+  /** Throws where what is known of a stream is not what the options say. */
+  check(): void {
+    const { control, options } = this.#session;
+    const { streams } = control.fold;
+    for (const [name, wanted] of options.attach) {
+      const entry = streams.get(name);
+      if (entry !== undefined) attachmentOf(entry.options, wanted, streams);
+    }
+  }
+
+  /** Throws where it is not there, or attached in another way. */
+  async verify(options: StreamOptions): Promise<void> {
+    const { streams } = await this.#session.control.current();
+    if (!streams.has(options.name))
+      throw new DriverError("BUS_NOT_FOUND", `kafka: there is no stream "${options.name}"`);
+    await this.#theirs(options, streams);
+  }
+
+  /** All but those whose topic is another's and is no more. */
+  async there(): Promise<readonly FullStream[]> {
+    const { control, cluster } = this.#session;
+    const all = [...control.fold.streams.values()].map(({ options }) => options);
+    if (all.every(({ attached }) => attached === undefined)) return all;
+    await cluster.retried(() => cluster.topology.refresh());
+    return all.filter(({ attached }) => attached === undefined || !cluster.topology.isMissing(attached.topic));
+  }
+
   async ensure(options: StreamOptions, dryRun: boolean): Promise<"created" | "unchanged" | "updated"> {
     const { control, brokers } = this.#session;
     const current = await control.current();
-    const plan = planStream(options, current.streams, brokers);
+    const theirs = await this.#theirs(options, current.streams);
+    const plan = planStream(options, current.streams, brokers, theirs);
     let { outcome } = plan;
     if (dryRun || outcome === "unchanged") {
       if (!dryRun) await this.#make(plan.next, false);
       return outcome;
     }
     await control.change(async ({ streams }) => {
-      const { next, outcome: now } = planStream(options, streams, brokers);
+      const { next, outcome: now } = planStream(options, streams, brokers, theirs);
       outcome = now;
       if (now === "unchanged") return undefined;
       await this.#make(next, now === "created");
@@ -36,9 +67,28 @@ export class Streams {
     return outcome;
   }
 
+  /** Of one that is attached, or is to be: its topic has to be there. */
+  async #theirs(options: StreamOptions, streams: ReadonlyMap<string, StreamEntry>): Promise<Theirs> {
+    const { cluster, names, options: driver } = this.#session;
+    const { name } = options;
+    const wanted = driver.attach.get(name);
+    const topic = attachmentOf(options, wanted, streams)?.topic;
+    if (topic === undefined) return { wanted, partitions: undefined };
+    if (names.isOwn(topic)) throw notOurs(name, topic, "attach: it is one that the driver makes for itself");
+    const { topology } = cluster;
+    topology.watch(topic);
+    // a broker may not know yet what was made a moment ago, and know less partitions than there are
+    for (let left = looks; left > 0 && (left === looks || topology.place(topic) === undefined); left -= 1)
+      await cluster.retried(() => topology.refresh());
+    const partitions = topology.place(topic)?.partitions;
+    if (partitions === undefined)
+      throw new DriverError("BUS_NOT_FOUND", `kafka: stream "${name}", which is the topic "${topic}", does not exist`);
+    return { wanted, partitions };
+  }
+
   readonly #healing = new Map<string, Promise<void>>();
 
-  /** Its topic was deleted behind our back: it is made again, empty. */
+  /** Its topic was deleted behind our back: it is made again, empty, if it is ours. */
   heal(name: string): Promise<void> {
     const options = this.get(name)?.options;
     const { cluster, names, context } = this.#session;
@@ -59,9 +109,9 @@ export class Streams {
 
   async #make(options: FullStream, isNew: boolean): Promise<void> {
     const { cluster, names, context } = this.#session;
-    const { name, partitions, replicas } = options;
-    const topic = names.stream(name);
-    if (cluster.topology.leader(topic, partitions - 1) === undefined) {
+    const { name, partitions, replicas, attached } = options;
+    const topic = attached?.topic ?? names.ownStream(name);
+    if (attached === undefined && cluster.topology.leader(topic, partitions - 1) === undefined) {
       const config = { ...streamConfig(options), ...(replicas > 2 ? { "min.insync.replicas": "2" } : {}) };
       await cluster.createTopics([topicOf(topic, partitions, replicas, config)]);
     }
@@ -75,25 +125,28 @@ export class Streams {
   }
 
   async #alter(options: FullStream): Promise<void> {
+    if (options.attached !== undefined) return;
     const { cluster, names, module } = this.#session;
     const configs = Object.entries(streamConfig(options)).map(([name, value]) => ({
       name,
       configOperation: 0 as const,
       value,
     }));
-    const resource = { resourceType: 2 as const, resourceName: names.stream(options.name), configs };
+    const resource = { resourceType: 2 as const, resourceName: names.ownStream(options.name), configs };
     await cluster.ask(module.incrementalAlterConfigsV1, [[resource], false]);
   }
 
   /** Out of the control log first: a topic without a route is deleted by the next call. */
   async delete(name: string): Promise<boolean> {
-    const { control, cluster, names } = this.#session;
+    const { control, cluster, names, options } = this.#session;
+    const attached = options.attach.get(name);
+    if (attached !== undefined) throw notOurs(name, attached.topic, 'delete: leave it out of "attach" first');
     await control.current();
     const deleted = await control.change(({ streams }) => {
       const entry = streams.get(name);
       return entry === undefined ? undefined : { is: "no-stream", expect: entry.revision, name };
     });
-    const topic = names.stream(name);
+    const topic = names.ownStream(name); // never one that is attached, also where it is by now
     const there = await cluster.deleteTopics([topic]);
     if (there) await this.#untilGone(topic);
     return deleted;

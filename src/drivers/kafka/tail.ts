@@ -2,6 +2,7 @@ import type { Consumption, InMessage, Sink, Source, Window } from "../../driver.
 import { AckOnly } from "../../internal/ack-only.ts";
 import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { placeIn } from "./attach.ts";
 import { KafkaMessage, type Place } from "./message.ts";
 import { refOf } from "./names.ts";
 import { Reading } from "./reading.ts";
@@ -50,11 +51,12 @@ export class Tail extends AckOnly implements Consumption {
       wake: () => session.loop.wake(),
       gone: (errorCode: number) => this.#doubt(errorCode),
     };
+    const entry = session.control.fold.streams.get(stream);
     this.#parts = starts.map((start, partition) => {
-      const place: Place = { lane: "stream", partition: refOf(stream, partition), topic: stream };
+      const place = placeIn(entry?.options, "stream", refOf(stream, partition), stream);
       return new TailPart(new Reading(session, this.#topic, partition, start, listener), place);
     });
-    const { revision } = session.control.fold.streams.get(stream) ?? { revision: 0 };
+    const { revision } = entry ?? { revision: 0 };
     this.#listening = session.control.listen((what, name) => {
       if (what !== "streams" || (name !== stream && name !== "")) return;
       if (session.control.fold.streams.has(stream) && revision !== 0) return;

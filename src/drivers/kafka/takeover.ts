@@ -1,6 +1,8 @@
 import type { Headers } from "../../driver.ts";
 import { newest } from "./cluster.ts";
 import type { Committed, Committer } from "./committer.ts";
+import { placeIn } from "./attach.ts";
+import { begunIn } from "./attached-group.ts";
 import { type GroupEntry, sinceOf, startIn } from "./control-fold.ts";
 import type { FetchLoop } from "./fetch-loop.ts";
 import { GroupLane, type LaneHost } from "./group-lane.ts";
@@ -60,13 +62,16 @@ export async function takeOver(options: TakeoverOptions): Promise<readonly Group
       if (isCut) options.said(cutOff);
       const before = isCut ? undefined : valid;
       const notes = await headersOf(before, shared);
-      const start = startIn(kind === "queue" ? entry.queue : entry.starts[lane], topicId, partition);
+      const start =
+        kind === "queue"
+          ? startIn(entry.queue, topicId, partition)
+          : begunIn(entry, entry.starts[lane], topicId, partition, found);
       const floor = isCut ? end : before === undefined ? start : found!.offset;
       // who began at a later place may have had all that is there
       const isAgain = kind === "stream" && since > entry.since;
       const handed = before === undefined ? (isAgain ? end : floor) : Math.min(before.handed, end);
       const suspect = Math.max(before?.suspect ?? floor, handed);
-      const place = { lane: kind, partition: ref, topic: lane };
+      const place = placeIn(control.fold.streams.get(lane)?.options, kind, ref, lane);
       const made = new GroupLane(
         host,
         at,
