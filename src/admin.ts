@@ -66,7 +66,7 @@ export interface GroupInfo {
 export interface ScheduledEvent {
   /** The event's id, as its receipt has it. */
   readonly id: string;
-  /** When it is due. */
+  /** When it is due, by the broker's clock where it has one. */
   readonly at: Date;
   readonly topic: string;
 }
