@@ -359,7 +359,7 @@ export interface DriverAdmin {
 
 /** One that is published for later, without what it carries. */
 export interface ScheduledMessage {
-  /** The event's. */
+  /** The event's; in a state store the stored message's. */
   readonly id: string;
   readonly topic: string;
   readonly notBefore: number;
@@ -408,11 +408,13 @@ export interface StateStore {
     prefix: string,
     signal: AbortSignal,
   ): AsyncIterable<{ readonly key: string; readonly revision: string; readonly value: Uint8Array | undefined }>;
-  /** Messages due later; the core moves what is due under a lease, any process may. */
+  /** Messages due later; the core moves what is due under a lease, any process may. One that has an id already takes its place. */
   schedule(messages: readonly StoredMessage[]): Promise<void>;
   due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]>;
-  scheduled(after: string | undefined, limit: number): Promise<readonly StoredMessage[]>;
-  unschedule(ids: readonly string[]): Promise<readonly string[]>;
+  /** What `due` has given to nobody yet: soonest first, those behind the position `after`, fewer than `limit` only at the end. */
+  scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]>;
+  /** The ids that went. `untaken`: only what `due` never gave to anybody, since that may be published by now. */
+  unschedule(ids: readonly string[], untaken?: boolean): Promise<readonly string[]>;
   /** Later events of a halted key, in order. */
   park(list: string, messages: readonly StoredMessage[]): Promise<void>;
   unpark(list: string, limit: number): Promise<readonly StoredMessage[]>;
