@@ -236,6 +236,23 @@ describe("an event that waits in the state store", () => {
     expect(await connection.admin.groups()).toMatchObject([{ waiting: 1, scheduled: 1 }]);
   });
 
+  it("is cancelled by another process wherever it was to go", async () => {
+    const world = new World();
+    const [one, two] = [await world.process(), await world.process()];
+    const ids = ["one", "g/one", "q/g/one"]; // none is taken for another's
+    for (const id of ids) {
+      await world.later(one, id);
+      await world.later(one, id, { to: toQueue("g") });
+    }
+    expect((await two.admin.scheduled!(undefined, 9)).map(({ id }) => id)).toEqual(ids.flatMap((id) => [id, id]));
+    expect(await two.admin.cancelScheduled!(["one", "none"])).toEqual(["one"]);
+    expect((await two.admin.scheduled!(undefined, 9)).map(({ id }) => id)).toEqual(
+      ids.slice(1).flatMap((id) => [id, id]),
+    );
+    expect(await two.admin.cancelScheduled!(ids)).toEqual(ids.slice(1));
+    expect(await two.admin.scheduled!(undefined, 9)).toEqual([]);
+  });
+
   it("fails alone when the store refuses it", async () => {
     const world = new World();
     const connection = await world.process({
