@@ -35,6 +35,8 @@ export class ScheduleMover {
   readonly #timers = new Set<Disposable>();
   /** Taken, and on their way, by their ids in the store. */
   readonly #inHand = new Set<string>();
+  /** Of these, what waits for its next try. */
+  readonly #failed = new Set<string>();
   /** Published, or for nobody any more, and to be removed. */
   readonly #done = new Set<string>();
   #looking = false;
@@ -62,6 +64,7 @@ export class ScheduleMover {
     this.#closed = true;
     this.#alarm.clear();
     for (const timer of this.#timers) timer[Symbol.dispose]();
+    for (const id of this.#failed) this.#inHand.delete(id); // another has it when its lease is over
     if (signal.aborted || this.#isIdle) return;
     await new Promise<void>((resolve) => {
       this.#idle.push(resolve);
@@ -123,19 +126,22 @@ export class ScheduleMover {
       headers: message.headers.filter(([name]) => name !== header.scheduledPriority),
       value: undefined,
       stored: () => this.#end(message.id),
-      failed: (_, error) => void this.#failed(message, until, error),
+      failed: (_, error) => void this.#tryAgain(message, until, error),
     };
   }
 
   /** Tried again as long as nobody else may take it; then whoever takes it next. */
-  async #failed(message: StoredMessage, until: number, error: unknown): Promise<void> {
+  async #tryAgain(message: StoredMessage, until: number, error: unknown): Promise<void> {
     if (await this.#isForNobody(message, error)) {
       this.#context.warn("dropped what was published for later: its stream was deleted", { topic: message.topic });
       return this.#end(message.id);
     }
     if (!this.#closed && this.#context.clock.ticks() + againMs < until - lastTryMs) {
-      this.#after(againMs, () => this.#connection.send([this.#out(message, until)]));
-      return;
+      this.#failed.add(message.id);
+      return this.#after(againMs, () => {
+        this.#failed.delete(message.id);
+        this.#connection.send([this.#out(message, until)]);
+      });
     }
     this.#inHand.delete(message.id);
     this.#tellIdle();

@@ -304,6 +304,12 @@ describe("an event that waits in the state store", () => {
     await closing;
     const other = await world.process();
     expect(await other.state!.due(world.clock.now() + 1e9, 10, 0)).toEqual([]);
+    const failing = await world.process({
+      broker: () => ({ send: (batch) => batch.forEach((message) => message.failed("no", new Error("no"))) }),
+    });
+    await world.later(failing, "three");
+    await world.pass(1_100);
+    await failing.close(new AbortController().signal); // what waits for its next try is left to others
     const stuck = await world.process({ broker: () => ({ send: () => undefined }) });
     await world.later(stuck, "two");
     await world.pass(1_100);

@@ -180,6 +180,7 @@ export class StreamLog {
 
   /** Nothing comes any more; what waits for space or for its time is refused or forgotten. */
   delete(): void {
+    for (const { call } of this.scheduled) call.cancel();
     this.scheduled.clear();
     this.refuseParked(new DriverError("BUS_NOT_FOUND", `${this.#kind} (${this.name}): was deleted`));
   }
