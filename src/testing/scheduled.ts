@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import type { Bus, ScheduledEvent } from "../index.ts";
-import type { Lab } from "./lab.ts";
 import { rejection } from "./rejection.ts";
 import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
@@ -8,12 +7,29 @@ import { until } from "./until.ts";
 
 const hourMs = 3_600_000;
 
-/** Everything of this test that a bus lists, page by page. */
-async function listed(bus: Bus, lab: Lab, limit = 100): Promise<readonly ScheduledEvent[]> {
+/**
+ * Does what has to be done before a time, later and with new names when the time came first: a busy machine is not a broker that
+ * cancels too late.
+ */
+async function inTime<Result>(delayMs: number, work: (at: Date, round: number) => Promise<Result>): Promise<Result> {
+  for (let [delay, round] = [delayMs, 0]; ; delay *= 3, round += 1) {
+    const at = new Date(Date.now() + delay);
+    const outcome = await work(at, round).then(
+      (result) => ({ result }),
+      (error: unknown) => ({ error }),
+    );
+    if (Date.now() >= at.getTime() && round < 3) continue;
+    if ("error" in outcome) throw outcome.error;
+    return outcome.result;
+  }
+}
+
+/** Everything on these topics that a bus lists, page by page. */
+async function listed(bus: Bus, topic: string, limit = 100): Promise<readonly ScheduledEvent[]> {
   const found: ScheduledEvent[] = [];
   let cursor: string | undefined;
   do {
-    const page = await bus.scheduled.list({ topic: lab.topic(">"), limit, cursor });
+    const page = await bus.scheduled.list({ topic, limit, cursor });
     assert.ok(page.items.length <= limit, `${page.items.length} of at most ${limit}`);
     found.push(...page.items);
     ({ cursor } = page);
@@ -53,7 +69,7 @@ export function scheduledTests({ test }: Suite): void {
       await bus.publish(one, { n: -1 }); // at once, so not in the list
       await bus.publish(one, { n: -2 }, { at: new Date(Date.now() - hourMs) });
       for (const limit of [7, messages, 10_000]) {
-        const all = await listed(operator, lab, limit);
+        const all = await listed(operator, lab.topic(">"), limit);
         assert.deepEqual(all.map(lineOf).toSorted(), wanted.toSorted(), `in pages of ${limit}`);
         const times = all.map((event) => event.at.getTime());
         assert.deepEqual(
@@ -89,25 +105,27 @@ export function scheduledTests({ test }: Suite): void {
     },
     async (lab, { delayMs }) => {
       const [bus, operator] = [await lab.bus(), await lab.bus()];
-      const item = lab.event();
-      const runs = new Runs();
-      await bus.subscribe(item, runs.handler(), { group: lab.group() });
-      const receipts = await Promise.all(upTo(6).map((n) => bus.publish(item, { n }, { delayMs })));
-      const toGroup = await bus.send(lab.group(), item, { n: 6 }, { delayMs });
-      const cancelled = [receipts[1]!.id, receipts[4]!.id, toGroup.id];
-      for (const id of cancelled) {
-        assert.equal(await operator.scheduled.cancel(id), true);
-        assert.equal(await operator.scheduled.cancel(id), false, "a second time it is not there");
-        assert.equal(await bus.scheduled.cancel(id), false);
-      }
+      const { item, runs, ids } = await inTime(delayMs, async (at, round) => {
+        const [item, group] = [lab.event(`item${round}`), lab.group(`group${round}`)];
+        const runs = new Runs();
+        await bus.subscribe(item, runs.handler(), { group });
+        const receipts = await Promise.all(upTo(6).map((n) => bus.publish(item, { n }, { at })));
+        const ids = [...receipts, await bus.send(group, item, { n: 6 }, { at })].map(({ id }) => id);
+        for (const n of [1, 4, 6]) {
+          assert.equal(await operator.scheduled.cancel(ids[n]!), true);
+          assert.equal(await operator.scheduled.cancel(ids[n]!), false, "a second time it is not there");
+          assert.equal(await bus.scheduled.cancel(ids[n]!), false);
+        }
+        const left = idsOf(await listed(operator, item.pattern));
+        assert.deepEqual(left.toSorted(), [0, 2, 3, 5].map((n) => ids[n]!).toSorted());
+        return { item, runs, ids };
+      });
       assert.equal(await operator.scheduled.cancel("nobody-published-this"), false);
-      const left = idsOf(await listed(operator, lab)); // the time may have come meanwhile
-      assert.ok(cancelled.every((id) => !left.includes(id)));
       await runs.until(4);
       await runs.silence(lab.quietMs);
       runs.assertOnce([0, 2, 3, 5]);
-      await until(async () => (await listed(operator, lab)).length === 0, "an empty list");
-      for (const { id } of receipts) assert.equal(await operator.scheduled.cancel(id), false, "too late, or gone");
+      await until(async () => (await listed(operator, item.pattern)).length === 0, "an empty list");
+      for (const id of ids) assert.equal(await operator.scheduled.cancel(id), false, "too late, or gone");
     },
   );
 
@@ -115,20 +133,23 @@ export function scheduledTests({ test }: Suite): void {
     { name: "takes back everything that waits under one id", needs: ["schedules", "groups"], short: { delayMs: 600 } },
     async (lab, { delayMs }) => {
       const bus = await lab.bus();
-      const item = lab.event();
-      const runs = new Runs();
-      await bus.subscribe(item, runs.handler(), { group: lab.group() });
-      const at = new Date(Date.now() + delayMs);
-      for (const id of [lab.group("kept"), lab.group("cancelled")]) {
-        await bus.publish(item, { n: 1 }, { at, id });
-        await bus.send(lab.group(), item, { n: 2 }, { at, id });
-      }
-      assert.equal((await listed(bus, lab)).length, 4);
-      assert.equal(await bus.scheduled.cancel(lab.group("cancelled")), true);
-      assert.deepEqual(idsOf(await listed(bus, lab)), [lab.group("kept"), lab.group("kept")]);
+      const { runs, kept } = await inTime(delayMs, async (at, round) => {
+        const [item, group] = [lab.event(`item${round}`), lab.group(`group${round}`)];
+        const [kept, cancelled] = [`kept-${group}`, `cancelled-${group}`];
+        const runs = new Runs();
+        await bus.subscribe(item, runs.handler(), { group });
+        for (const id of [kept, cancelled]) {
+          await bus.publish(item, { n: 1 }, { at, id });
+          await bus.send(group, item, { n: 2 }, { at, id });
+        }
+        assert.equal((await listed(bus, item.pattern)).length, 4);
+        assert.equal(await bus.scheduled.cancel(cancelled), true);
+        assert.deepEqual(idsOf(await listed(bus, item.pattern)), [kept, kept]);
+        return { runs, kept };
+      });
       await until(() => new Set(runs.all.map(({ n }) => n)).size === 2, "both of the other");
       await runs.silence(lab.quietMs);
-      assert.deepEqual(new Set(runs.all.map(({ event }) => event.id)), new Set([lab.group("kept")]));
+      assert.deepEqual(new Set(runs.all.map(({ event }) => event.id)), new Set([kept]));
     },
   );
 
@@ -176,16 +197,19 @@ export function scheduledTests({ test }: Suite): void {
       short: { delayMs: 1_000 },
     },
     async (lab, { delayMs }) => {
-      const item = lab.event();
       const first = await lab.bus();
-      const receipts: string[] = [];
-      for (const n of upTo(3)) receipts.push((await first.publish(item, { n }, { delayMs: delayMs + n })).id);
-      assert.equal(await first.scheduled.cancel(receipts[1]!), true);
+      const { item, cancelled } = await inTime(delayMs, async (at, round) => {
+        const item = lab.event(`item${round}`);
+        const publish = async (n: number): Promise<string> => (await first.publish(item, { n }, { at })).id;
+        const [, cancelled] = [await publish(0), await publish(1), await publish(2)];
+        assert.equal(await first.scheduled.cancel(cancelled), true);
+        return { item, cancelled };
+      });
       await first.close();
       const second = await lab.bus();
       const runs = new Runs();
       await second.subscribe(item, runs.handler(), { group: lab.group() });
-      assert.equal(await second.scheduled.cancel(receipts[1]!), false);
+      assert.equal(await second.scheduled.cancel(cancelled), false);
       await runs.until(2);
       await runs.silence(lab.quietMs);
       runs.assertOnce([0, 2]);
@@ -205,7 +229,7 @@ export function scheduledTests({ test }: Suite): void {
     );
     const { id } = await bus.publish(item, { n: 1 });
     await until(async () => (await bus.groups.info(lab.group())).scheduled === 1, "the retry to wait");
-    assert.deepEqual(await listed(bus, lab), []);
+    assert.deepEqual(await listed(bus, item.pattern), []);
     assert.equal(await bus.scheduled.cancel(id), false);
     assert.equal((await bus.groups.info(lab.group())).waiting, 1);
     await subscription.unsubscribe();

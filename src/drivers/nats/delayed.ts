@@ -35,7 +35,7 @@ interface Kept {
 
 const keptHeader = "Omnibus-Delayed";
 const dueHeader = "Omnibus-Due";
-/** Whoever has one it is moved by is the only one to take it back from: it may be published by now. */
+/** Marks what a process is about to publish: from then on nobody takes it back. */
 const takenHeader = "Omnibus-Taken";
 const taken = "1";
 /** As long as what a later write of the entry needs besides, so that what fits once fits twice. */

@@ -61,9 +61,11 @@ while #found < 2 * limit do
   for i = 1, #some, 2 do
     if #found < 2 * limit and (tonumber(some[i + 1]) > time or above(some[i], after)) then
       local frame = call('HGET', B .. ':t:m', some[i])
-      if bytes > 0 and bytes + #frame > 1048576 then return found end
-      bytes = bytes + #frame
-      found[#found + 1], found[#found + 2] = some[i + 1], frame
+      if frame then
+        if bytes > 0 and bytes + #frame > 1048576 then return found end
+        bytes = bytes + #frame
+        found[#found + 1], found[#found + 2] = some[i + 1], frame
+      end
     end
   end
 end
