@@ -1,4 +1,4 @@
--- The tables and functions of prefix "omnibus", layout 1, in the schema "public".
+-- The tables and functions of prefix "omnibus", layout 2, in the schema "public".
 -- Run it as the user who is to own them; docs/postgres-design.md says what each is for.
 BEGIN;
 CREATE TABLE "public"."omnibus_meta" (key text COLLATE "C" PRIMARY KEY, value text NOT NULL);
@@ -15,7 +15,7 @@ CREATE TABLE "public"."omnibus_log" (
     PRIMARY KEY (stream, partition, seq), CONSTRAINT "omnibus_log_once" UNIQUE (stream, broker));
 CREATE TABLE "public"."omnibus_delayed" (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, due bigint NOT NULL, stream int NOT NULL, partition smallint NOT NULL,
-    
+    event text COLLATE "C",
   expires bigint, broker bytea, topic text COLLATE "C" NOT NULL, key text COLLATE "C", headers text, body bytea NOT NULL, CONSTRAINT "omnibus_delayed_once" UNIQUE (stream, broker)) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE "public"."omnibus_grp" (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE, reads text NOT NULL,
@@ -68,6 +68,7 @@ ALTER TABLE "public"."omnibus_log" ALTER body SET STORAGE EXTERNAL;
 ALTER TABLE "public"."omnibus_delayed" ALTER body SET STORAGE EXTERNAL;
 ALTER TABLE "public"."omnibus_log" SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX "omnibus_delayed_due" ON "public"."omnibus_delayed" (due, id);
+CREATE INDEX "omnibus_delayed_event" ON "public"."omnibus_delayed" (event);
 CREATE INDEX "omnibus_member_grp" ON "public"."omnibus_member" (grp);
 CREATE INDEX "omnibus_member_process" ON "public"."omnibus_member" (process);
 CREATE INDEX "omnibus_place_member" ON "public"."omnibus_place" (member);
@@ -887,5 +888,5 @@ BEGIN
   END IF;
   DELETE FROM "public"."omnibus_direct" WHERE expires <= now_ms OR consumer NOT IN (SELECT id FROM "public"."omnibus_listener");
 END $tidy$;
-INSERT INTO "public"."omnibus_meta" VALUES ('layout', '1'), ('id', gen_random_uuid()::text), ('routing', '1'), ('direct', '1');
+INSERT INTO "public"."omnibus_meta" VALUES ('layout', '2'), ('id', gen_random_uuid()::text), ('routing', '1'), ('direct', '1');
 COMMIT;

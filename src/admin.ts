@@ -62,6 +62,37 @@ export interface GroupInfo {
   readonly oldestWaitingMs: number | undefined;
 }
 
+/** An event that was published with `delayMs` or `at`, and is not delivered yet. */
+export interface ScheduledEvent {
+  /** The event's id, as its receipt has it. */
+  readonly id: string;
+  /** When it is due, by the broker's clock where it has one. */
+  readonly at: Date;
+  readonly topic: string;
+}
+
+export interface ScheduledQuery {
+  /** A pattern. @default all */
+  readonly topic?: string | undefined;
+  /** Events of one page. @default 100 */
+  readonly limit?: number | undefined;
+  /** From the page before. @default the one that is due first */
+  readonly cursor?: string | undefined;
+}
+
+/** `bus.scheduled`: what is published for later, sends to groups included. Retries are not among it. */
+export interface Scheduled {
+  /** By due time, the next one first. */
+  list(
+    query?: ScheduledQuery,
+  ): Promise<{ readonly items: readonly ScheduledEvent[]; readonly cursor: string | undefined }>;
+  /**
+   * True: it was waiting, and will never be delivered, to nobody. False: there is none of this id, or it is too late. The id is
+   * not free again: a publish with it may be taken for a second one of the same event, and dropped.
+   */
+  cancel(id: string): Promise<boolean>;
+}
+
 /** A message that a group gave up on, and why. */
 export interface DeadLetter {
   /** What `get`, `replay` and `discard` take: the group and the event's id. */

@@ -1,3 +1,5 @@
+import { attachedAdmin } from "./attached-admin.ts";
+import { AttachedSchedule, type Later } from "./attached-schedule.ts";
 import type {
   Capabilities,
   ConnectContext,
@@ -56,7 +58,7 @@ export class AttachedState implements Driver {
       open.push(store);
       if (store.state === undefined)
         throw invalidOption(`"state": the driver "${this.#store.driver.name}" has no state store`);
-      return new AttachedConnection(connection, store, this.#store);
+      return new AttachedConnection(connection, store, this.#store, context);
     } catch (error) {
       await Promise.allSettled(open.map((connection) => connection.close(AbortSignal.abort())));
       throw error;
@@ -79,35 +81,47 @@ export class AttachedState implements Driver {
   }
 }
 
-const attached = (capabilities: Capabilities): Capabilities => ({ ...capabilities, state: "attached" });
+/** What the broker holds back for a time it can't list, so what is published for later waits in the store. */
+const attached = (capabilities: Capabilities): Capabilities => ({
+  ...capabilities,
+  delay: "moved",
+  schedules: "attached",
+  state: "attached",
+});
 
 class AttachedConnection implements DriverConnection {
   readonly capabilities: Capabilities;
   readonly state: StateStore;
-  readonly send: (batch: readonly OutMessage[]) => void;
+  /** What waits in the store is bytes. */
+  readonly unencoded: boolean = false;
+  readonly admin: DriverAdmin;
+  readonly #schedule: AttachedSchedule;
   readonly #connection: DriverConnection;
   readonly #store: DriverConnection;
   readonly #from: StoreDriver;
 
-  constructor(connection: DriverConnection, store: DriverConnection, from: StoreDriver) {
+  constructor(connection: DriverConnection, store: DriverConnection, from: StoreDriver, context: ConnectContext) {
     this.#connection = connection;
     this.#store = store;
     this.#from = from;
     this.capabilities = attached(connection.capabilities);
     this.state = new WrappedStore(store.state!, from.driver);
-    this.send = connection.send.bind(connection);
+    this.#schedule = new AttachedSchedule(connection, this.state, context);
+    this.admin = attachedAdmin(connection.admin, this.#schedule);
   }
 
   get client(): unknown {
     return this.#connection.client;
   }
 
-  get unencoded(): boolean {
-    return this.#connection.unencoded;
-  }
-
-  get admin(): DriverAdmin {
-    return this.#connection.admin;
+  send(batch: readonly OutMessage[]): void {
+    const now: OutMessage[] = [];
+    const later: Later[] = [];
+    for (const message of batch)
+      if (this.#schedule.takes(message)) later.push(message);
+      else now.push(message);
+    if (now.length > 0) this.#connection.send(now);
+    if (later.length > 0) void this.#schedule.add(later);
   }
 
   ensureStream(stream: StreamOptions, dryRun?: boolean): Promise<"created" | "unchanged" | "updated"> {
@@ -148,6 +162,7 @@ class AttachedConnection implements DriverConnection {
   }
 
   async close(signal: AbortSignal): Promise<void> {
+    await this.#schedule.close(signal);
     try {
       await this.#connection.close(signal);
     } finally {

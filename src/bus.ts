@@ -1,4 +1,4 @@
-import type { DeadLetters, GroupAdmin, StreamAdmin } from "./admin.ts";
+import type { DeadLetters, GroupAdmin, Scheduled, StreamAdmin } from "./admin.ts";
 import type { Capabilities } from "./driver.ts";
 import type { BusEvent, EventDefinition, EventOf, InputOf, Outgoing, PublishOptions } from "./event.ts";
 import type {
@@ -167,6 +167,7 @@ export interface Bus extends AsyncDisposable {
   readonly streams: StreamAdmin;
   readonly groups: GroupAdmin;
   readonly deadLetters: DeadLetters;
+  readonly scheduled: Scheduled;
 
   /** Asks the broker and every subscription now; never says up of one that would receive nothing. */
   health(options?: {

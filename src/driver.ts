@@ -30,7 +30,9 @@ export interface Capabilities {
   readonly retry: "in-place" | "copy";
   /** `OutMessage.notBefore`: honoured by the driver, moved by the core through the state store, or refused. */
   readonly delay: "native" | "moved" | "none";
-  /** Key-value, listing and cancelling schedules, parked keys. */
+  /** Listing and cancelling what was published for later: by the driver, in the attached state store, or refused. */
+  readonly schedules: "native" | "attached" | "none";
+  /** Key-value, parked keys. */
   readonly state: "native" | "attached" | "none";
   /** `client`: a group reads the whole stream; counts of waiting are upper bounds. */
   readonly filter: "native" | "client";
@@ -346,6 +348,23 @@ export interface DriverAdmin {
   claimLetters(ids: readonly string[], token: string, leaseMs: number): Promise<readonly string[]>;
   /** Only those still claimed by `token`. The ids that went. */
   removeLetters(ids: readonly string[], token: string): Promise<readonly string[]>;
+  /**
+   * What `send` took with a `notBefore` and no reader can have yet, queues included: soonest first, those behind the position
+   * `after`, fewer than `limit` only at the end. No retries, releases or direct messages.
+   */
+  scheduled?(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]>;
+  /** Takes back, by the ids of their events. The ids of which something went, that no reader will ever have. */
+  cancelScheduled?(ids: readonly string[]): Promise<readonly string[]>;
+}
+
+/** One that is published for later, without what it carries. */
+export interface ScheduledMessage {
+  /** The event's; in a state store the stored message's. */
+  readonly id: string;
+  readonly topic: string;
+  readonly notBefore: number;
+  /** Its place in the list, which stands though it went. */
+  readonly position: string;
 }
 
 export interface GroupState {
@@ -389,11 +408,13 @@ export interface StateStore {
     prefix: string,
     signal: AbortSignal,
   ): AsyncIterable<{ readonly key: string; readonly revision: string; readonly value: Uint8Array | undefined }>;
-  /** Messages due later; the core moves what is due under a lease, any process may. */
+  /** Messages due later; the core moves what is due under a lease, any process may. One that has an id already takes its place. */
   schedule(messages: readonly StoredMessage[]): Promise<void>;
   due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]>;
-  scheduled(after: string | undefined, limit: number): Promise<readonly StoredMessage[]>;
-  unschedule(ids: readonly string[]): Promise<readonly string[]>;
+  /** What `due` has given to nobody yet: soonest first, those behind the position `after`, fewer than `limit` only at the end. */
+  scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]>;
+  /** The ids that went. `untaken`: only what `due` never gave to anybody, since that may be published by now. */
+  unschedule(ids: readonly string[], untaken?: boolean): Promise<readonly string[]>;
   /** Later events of a halted key, in order. */
   park(list: string, messages: readonly StoredMessage[]): Promise<void>;
   unpark(list: string, limit: number): Promise<readonly StoredMessage[]>;

@@ -5,6 +5,9 @@ export type {
   GroupAdmin,
   GroupInfo,
   ReplayOptions,
+  Scheduled,
+  ScheduledEvent,
+  ScheduledQuery,
   StreamAdmin,
 } from "./admin.ts";
 export type { ActiveDriver, Bus, RequestContext, RequestOptions, RespondOptions, Scope } from "./bus.ts";

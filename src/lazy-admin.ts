@@ -1,4 +1,4 @@
-import type { DeadLetters, GroupAdmin, StreamAdmin } from "./admin.ts";
+import type { DeadLetters, GroupAdmin, Scheduled, StreamAdmin } from "./admin.ts";
 import type { KeyValue } from "./key-value.ts";
 
 /** Administration is loaded when it is first asked for: a service that only publishes and handles never does. */
@@ -34,6 +34,14 @@ export function lazyGroups(load: () => Promise<GroupAdmin>): GroupAdmin {
     reset: async (group, from) => (await admin()).reset(group, from),
     recover: async (group, options) => (await admin()).recover(group, options),
     delete: async (group) => (await admin()).delete(group),
+  };
+}
+
+export function lazyScheduled(load: () => Promise<Scheduled>): Scheduled {
+  const admin = once(load);
+  return {
+    list: async (query) => (await admin()).list(query),
+    cancel: async (id) => (await admin()).cancel(id),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { DeadLetters, GroupAdmin, StreamAdmin } from "./admin.ts";
+import type { DeadLetters, GroupAdmin, Scheduled, StreamAdmin } from "./admin.ts";
 import type { ActiveDriver, Bus, RequestContext, RequestOptions, RespondOptions, Scope } from "./bus.ts";
 import { withScope } from "./context.ts";
 import { closed } from "./connector.ts";
@@ -34,7 +34,7 @@ import {
 } from "./option-check.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { KeyValue, KeyValueOptions } from "./key-value.ts";
-import { lazyDeadLetters, lazyGroups, lazyKeyValue, lazyStreams } from "./lazy-admin.ts";
+import { lazyDeadLetters, lazyGroups, lazyKeyValue, lazyScheduled, lazyStreams } from "./lazy-admin.ts";
 import type { Pulls } from "./pulls.ts";
 import type { PublishOutcome, Receipt } from "./receipt.ts";
 import type {
@@ -54,6 +54,7 @@ export class MessageBus implements Bus {
   readonly streams: StreamAdmin;
   readonly groups: GroupAdmin;
   readonly deadLetters: DeadLetters;
+  readonly scheduled: Scheduled;
   readonly #core: Core;
   readonly #parts: Lifecycle;
   #pulls: Promise<Pulls> | undefined;
@@ -74,6 +75,7 @@ export class MessageBus implements Bus {
     this.deadLetters = lazyDeadLetters(
       async () => new (await import("./dead-letters.ts")).BusDeadLetters(core, parts, parts.publisher, parts.outbound),
     );
+    this.scheduled = lazyScheduled(async () => new (await import("./bus-scheduled.ts")).BusScheduled(parts));
     const { signal } = core.options;
     const abort = (): void => void this.close();
     signal?.addEventListener("abort", abort, { once: true });

@@ -234,7 +234,7 @@ export class Publisher {
     if (options !== undefined && (options.delayMs !== undefined || options.at !== undefined)) {
       const due = options.at?.getTime() ?? this.#core.clock.now() + options.delayMs!;
       if (due > this.#core.clock.now()) notBefore = due;
-      if (notBefore !== undefined && active?.capabilities.delay !== "native")
+      if (notBefore !== undefined && (active === undefined || active.capabilities.delay === "none"))
         throw new BusError(
           "BUS_UNSUPPORTED",
           `publishing "${envelope.topic}" later: the driver "${this.#link.driverName}" has no delays`,

@@ -43,6 +43,8 @@ export const header = {
   failedAt: "omnibus-failed-at",
   /** How often the letter was replayed. */
   replays: "omnibus-replays",
+  /** In a state store only: the priority of what is published for later, unless it is normal. */
+  scheduledPriority: "omnibus-scheduled-priority",
   /** A request's: how many ms its requester waits. */
   waitsMs: "omnibus-waits-ms",
   /** A reply's: the id of the request. */

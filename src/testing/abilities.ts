@@ -9,6 +9,7 @@ import type { Suite } from "./suite.ts";
 const ranks: { readonly [Name in keyof Capabilities]?: readonly Capabilities[Name][] } = {
   publishOrder: ["prefix", "best-effort"],
   delay: ["native", "moved", "none"],
+  schedules: ["native", "attached", "none"],
   state: ["native", "attached", "none"],
   filter: ["native", "client"],
   fencing: ["all", "ordered", "none"],

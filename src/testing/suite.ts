@@ -11,6 +11,7 @@ export type Need =
   | "publish order"
   | "publish retry"
   | "delay"
+  | "schedules"
   | "dedupe"
   | "no-responder"
   | "fencing"
@@ -70,6 +71,8 @@ export function lack(need: Need, { capabilities, unsupported, restart, ownDriver
       return capabilities.losses === "said" ? declares("losses") : undefined;
     case "delay":
       return capabilities.delay === "none" ? declares("delay") : undefined;
+    case "schedules":
+      return capabilities.schedules === "none" ? declares("schedules") : undefined;
     case "state":
       return capabilities.state === "none" ? declares("state") : undefined;
     case "dedupe":

@@ -21,6 +21,7 @@ import { payloadTests } from "./payload.ts";
 import { publishTests } from "./publish.ts";
 import { recoveryTests } from "./recovery.ts";
 import { replayTests } from "./replay.ts";
+import { scheduledTests } from "./scheduled.ts";
 import { requestTests } from "./request.ts";
 import { retryTests } from "./retry.ts";
 import { statisticsTests } from "./statistics.ts";
@@ -34,6 +35,7 @@ export const topics: Readonly<Record<string, (suite: Suite) => void>> = {
   publishing: publishTests,
   "what is published": payloadTests,
   delay: delayTests,
+  scheduled: scheduledTests,
   groups: groupTests,
   "the life of a group": groupLifeTests,
   membership: membershipTests,

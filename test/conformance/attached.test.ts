@@ -3,19 +3,29 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { DriverEnd } from "../../src/testing/driver-end.ts";
+import { delayTests } from "../../src/testing/delay.ts";
+import { groupInfoTests } from "../../src/testing/group-info.ts";
 import { keyValueTests } from "../../src/testing/key-value.ts";
 import type { Lab } from "../../src/testing/lab.ts";
+import { scheduledTests } from "../../src/testing/scheduled.ts";
 import { lack, type Parameters, type TestSpec } from "../../src/testing/suite.ts";
 import { type DriverUnderTest, runTest } from "../../src/testing/test-driver.ts";
+import type { Capabilities, Driver } from "../../src/driver.ts";
 import { kafka } from "../../src/drivers/kafka/index.ts";
+import { rabbitmq } from "../../src/drivers/rabbitmq/index.ts";
 import { lacking } from "../support/lacking-driver.ts";
 import { forgetTopics, freshPrefix } from "../support/kafka-session.ts";
+import { forgetPrefix, freshPrefix as freshRabbitPrefix } from "../support/rabbitmq-session.ts";
 import { testBroker } from "../support/test-broker.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "omnibus-attached-"));
 afterAll(() => rm(folder, { recursive: true }));
 const [redis, nats] = [await testBroker("redis"), await testBroker("nats")];
-const [postgres, log] = [await testBroker("postgres"), await testBroker("kafka")];
+const [postgres, log, rabbit] = [await testBroker("postgres"), await testBroker("kafka"), await testBroker("rabbitmq")];
+const attached = (capabilities: Capabilities): Capabilities => ({
+  ...capabilities,
+  ...{ delay: "moved", schedules: "attached", state: "attached" },
+});
 const stores = [
   { name: "sqlite", url: (world: number) => `sqlite:${join(folder, `state-${world}.db`)}`, there: true },
   { name: "redis", url: () => redis!.url, there: redis !== undefined },
@@ -28,7 +38,7 @@ let worlds = 0;
 function attachedTo(url: (world: number) => string): DriverUnderTest {
   return {
     name: "memory with an attached store",
-    capabilities: { ...lacking(["state"]).capabilities, state: "attached" },
+    capabilities: attached(lacking(["state"]).capabilities),
     async create() {
       const world = (worlds += 1);
       const driver = lacking(["state"]);
@@ -44,7 +54,7 @@ function attachedTo(url: (world: number) => string): DriverUnderTest {
 function besideKafka(url: (world: number) => string): DriverUnderTest {
   return {
     name: "kafka with an attached store",
-    capabilities: { ...kafka().capabilities, state: "attached" },
+    capabilities: attached(kafka().capabilities),
     async create() {
       const world = (worlds += 1);
       const prefix = freshPrefix();
@@ -56,21 +66,42 @@ function besideKafka(url: (world: number) => string): DriverUnderTest {
   };
 }
 
+/** RabbitMQ, and a store beside it. */
+function besideRabbit(url: (world: number) => string): DriverUnderTest {
+  return {
+    name: "rabbitmq with an attached store",
+    capabilities: attached(rabbitmq().capabilities),
+    async create() {
+      const world = (worlds += 1);
+      const prefix = freshRabbitPrefix();
+      const driver = (): Driver => rabbitmq({ url: rabbit!.url, leaseMs: 1_500 });
+      return {
+        config: () => ({ driver: driver(), state: url(world), prefix }),
+        dispose: () => forgetPrefix(rabbit!.url, prefix),
+      };
+    },
+  };
+}
+
 const cases = [
   ...stores.map((store) => ({ ...store, to: "memory", driver: attachedTo(store.url) })),
   ...stores.slice(0, 2).map(({ url, there, name }) => ({
     ...{ name, to: "kafka", there: there && log !== undefined, driver: besideKafka(url) },
   })),
+  ...[stores[0]!, stores[3]!].map(({ url, there, name }) => ({
+    ...{ name, to: "rabbitmq", there: there && rabbit !== undefined, driver: besideRabbit(url) },
+  })),
 ];
 
 describe.each(cases)("a state store attached to $to: $name", ({ driver, there }) => {
   const tests: { readonly name: string; readonly run: () => Promise<void> }[] = [];
-  keyValueTests({
-    test<P extends Parameters>(spec: TestSpec<P>, body: (lab: Lab, parameters: P) => Promise<void>): void {
-      if (spec.lacks !== undefined || spec.needs?.some((need) => lack(need, driver) !== undefined) === true) return;
-      tests.push({ name: spec.name, run: () => runTest(driver, spec, body, 60_000) });
-    },
-  });
+  for (const declare of [keyValueTests, delayTests, scheduledTests, groupInfoTests])
+    declare({
+      test<P extends Parameters>(spec: TestSpec<P>, body: (lab: Lab, parameters: P) => Promise<void>): void {
+        if (spec.lacks !== undefined || spec.needs?.some((need) => lack(need, driver) !== undefined) === true) return;
+        tests.push({ name: spec.name, run: () => runTest(driver, spec, body, 60_000) });
+      },
+    });
 
   it.skipIf(!there).each(tests)("$name", { timeout: 60_000 }, async ({ run }) => {
     expect(await run()).toBeUndefined();

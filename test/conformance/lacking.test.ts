@@ -56,6 +56,7 @@ const exposed: Readonly<Record<Exclude<Need, "restart" | "own driver" | "fencing
   "ordered fencing": /'stale'/,
   "loss counts": /are counted/,
   transactions: /connected it promises it/,
+  schedules: /resolved, and should have been refused/,
   state: /undefined|Missing expected rejection/,
   trim: /resolved, and should have been refused/,
   reset: /resolved, and should have been refused/,

@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { connect as connectClient, headers } from "@nats-io/transport-node";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { DriverConnection, OutMessage } from "../../src/driver.ts";
 import {
   consume,
@@ -162,6 +163,47 @@ describe.each(await natsServers())("what is due later on $name", (server) => {
       await connection.ensureGroup({ ...group, from: { at: "oldest" } });
       const [after] = await connection.admin.groups();
       expect([after!.waiting, after!.scheduled]).toEqual([1, 1]);
+    });
+
+    it("that a process took, and died over, is published by another, and can't be cancelled any more", async () => {
+      const world = new NatsWorld(server);
+      const connection = await world.connect();
+      await sendLater(connection, "1", 1_000, { id: "one", brokerId: "one" });
+      const client = await connectClient({ servers: world.url });
+      onTestFinished(() => client.close());
+      const subject = `$KV.${world.prefix}.d.s.events.one.a=2Eb`;
+      const query = JSON.stringify({ last_by_subj: subject });
+      const found = (await client.request(`$JS.API.STREAM.MSG.GET.KV_${world.prefix}`, query)).json<{
+        readonly message: { readonly hdrs: string; readonly data: string };
+      }>();
+      const taken = headers();
+      for (const line of Buffer.from(found.message.hdrs, "base64").toString().split("\r\n"))
+        if (line.startsWith("Omnibus-")) taken.set(line.split(": ", 1)[0]!, line.slice(line.indexOf(": ") + 2));
+      taken.set("Omnibus-Taken", "1");
+      await client.request(subject, Buffer.from(found.message.data, "base64"), { headers: taken, timeout: 5_000 });
+      expect((await connection.admin.scheduled!(undefined, 10)).map(({ id }) => id)).toEqual(["one"]);
+      expect(await connection.admin.cancelScheduled!(["one"])).toEqual([]);
+      const { sink } = await tail(connection);
+      await until(() => sink.texts.join() === "1", "it all the same", 10_000);
+      expect(await connection.admin.scheduled!(undefined, 10)).toEqual([]);
+    });
+
+    it("is moved however large it is, once it was taken", async () => {
+      const world = new NatsWorld(server);
+      const connection = await world.connect();
+      const { sink } = await tail(connection);
+      // what the server takes with all that is noted beside it
+      let [most, refused] = [1_000_000, 1_048_576];
+      while (refused - most > 1) {
+        const size = (most + refused) >> 1;
+        const sent = await sendLater(connection, "x".repeat(size), 3_600_000);
+        if (sent.outcome === "stored") most = size;
+        else refused = size;
+      }
+      for (const { id } of await connection.admin.scheduled!(undefined, 100))
+        await connection.admin.cancelScheduled!([id]);
+      expect((await sendLater(connection, "x".repeat(most), 100)).outcome).toBe("stored");
+      await until(() => sink.messages[0]?.body.length === most, "the largest", 10_000);
     });
 
     it("goes with its stream", async () => {

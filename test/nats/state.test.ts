@@ -1,7 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { codeOf, textOf, until } from "../support/driver-harness.ts";
 import { NatsWorld, natsServers } from "../support/nats-world.ts";
-import { bytes, checkOneOfMany, checkRevisions, listed, type StatePair, stored, text } from "../support/state-cases.ts";
+import {
+  bytes,
+  checkOneOfMany,
+  checkRevisions,
+  checkUntaken,
+  listed,
+  type StatePair,
+  stored,
+  text,
+} from "../support/state-cases.ts";
 
 const waitMs = (ms: number): Promise<void> => {
   const start = performance.now();
@@ -125,8 +134,7 @@ describe.each(await natsServers())("the state store on $name", (server) => {
       expect(await other.due(now, 10, 1_000)).toEqual([]);
       expect(await state.unschedule(["a", "none"])).toEqual(["a"]);
       expect((await other.due(now + 1_000, 10, 1_000)).map(({ id }) => id)).toEqual(["b"]);
-      expect((await state.scheduled(undefined, 1)).map(({ id }) => id)).toEqual(["b"]);
-      expect((await state.scheduled("b", 5)).map(({ id }) => id)).toEqual(["late"]);
+      await checkUntaken(state, now);
       const late = (await state.due(now + 9_000, 10, 1_000)).find(({ id }) => id === "late");
       expect(late).toEqual(stored("late", now + 5_000));
     });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { defineEvent, type Bus, type BusOptions, type DeadLetterQuery } from "../../src/index.ts";
+import { defineEvent, type Bus, type BusOptions, type DeadLetterQuery, type ScheduledQuery } from "../../src/index.ts";
 import { until, within } from "../../src/testing/until.ts";
 import { z } from "zod";
 import { failureOf, gate, onFaulty, onMemory, Seen, Tick, Tock } from "../support/events.ts";
@@ -60,6 +60,28 @@ describe("the query of dead letters", () => {
     expect(second.cursor).toBeUndefined();
     expect(await bus.deadLetters.discard({ limit: 2 })).toBe(2);
     expect(await bus.deadLetters.count()).toBe(2);
+  });
+});
+
+describe("the query of scheduled events", () => {
+  it("option: ScheduledQuery.topic, ScheduledQuery.limit, ScheduledQuery.cursor pick events, and go through them page by page", async () => {
+    await using bus = await onMemory();
+    const start = Date.now() + 3_600_000;
+    const due = new Map<string, number>();
+    for (const n of [3, 1, 2, 0])
+      due.set((await bus.publish(n === 2 ? Tock : Tick, { n }, { at: new Date(start + n) })).id, n);
+    const found = async (query: ScheduledQuery): Promise<readonly [readonly unknown[], string | undefined]> => {
+      const { items, cursor } = await bus.scheduled.list(query);
+      for (const { id, at } of items) expect(at.getTime()).toBe(start + due.get(id)!);
+      return [items.map(({ id }) => due.get(id)), cursor];
+    };
+    expect(await found({})).toEqual([[0, 1, 2, 3], undefined]);
+    expect(await found({ topic: "tick" })).toEqual([[0, 1, 3], undefined]);
+    const [first, cursor] = await found({ limit: 2, topic: "tick" });
+    expect([first, await found({ limit: 2, topic: "tick", cursor })]).toEqual([
+      [0, 1],
+      [[3], undefined],
+    ]);
   });
 });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { bigintArray, bytesArray, smallintArray, textArray } from "../../src/drivers/postgres/binary-array.ts";
 import { brokerKey } from "../../src/drivers/postgres/broker-key.ts";
 import type { Link } from "../../src/drivers/postgres/link.ts";
-import { creation, prepareLayout, schemaFile } from "../../src/drivers/postgres/migrate.ts";
+import { checkLayout, creation, prepareLayout, schemaFile } from "../../src/drivers/postgres/migrate.ts";
 import { Names } from "../../src/drivers/postgres/names.ts";
 import { until } from "../../src/testing/until.ts";
 import { clock, connect, out, send, type Told, world, worldsAt } from "../support/postgres-log.ts";
@@ -28,8 +28,31 @@ describe.skipIf(broker === undefined)("the layout", () => {
     await expect(prepareLayout(link!, names, "verify")).rejects.toThrow(
       "missing at the server: table parked, function find",
     );
-    await link!.query(names.fill("UPDATE {meta} SET value = '2' WHERE key = 'layout'"));
+    await link!.query(names.fill("UPDATE {meta} SET value = '3' WHERE key = 'layout'"));
     await expect(prepareLayout(link!, names, "create")).rejects.toMatchObject({ code: "BUS_CONFLICT" });
+  });
+
+  it("is brought up to date by one of many who start at once, with what is published for later", async () => {
+    const names = new Names("public", `layout-${(count += 1)}`);
+    const all = await Promise.all(Array.from({ length: 4 }, () => connect()));
+    const [link] = all;
+    await prepareLayout(link!, names, "create");
+    const uuid = "0193e3a6-7e5c-7b5a-9d9a-0242ac120002";
+    await link!.query(
+      names.fill(`ALTER TABLE {delayed} DROP COLUMN event; UPDATE {meta} SET value = '1' WHERE key = 'layout';
+        INSERT INTO {delayed} (due, stream, partition, broker, topic, body) VALUES (7, 1, 0, '\\x${uuid.replaceAll("-", "")}', 'a', '')`),
+    );
+    for (const manage of ["verify", "off"] as const) {
+      const looked = prepareLayout(link!, names, manage).then(() => checkLayout(link!, names));
+      await expect(looked).rejects.toThrow(/layout 1, this version needs 2.*manage "create"/);
+    }
+    await Promise.all(all.map((each) => prepareLayout(each, names, "create")));
+    await prepareLayout(link!, names, "verify");
+    expect(await link!.query(names.fill("SELECT event FROM {delayed}"))).toEqual([[uuid]]);
+    expect(await link!.query(names.fill("SELECT value FROM {meta} WHERE key = 'layout'"))).toEqual([["2"]]);
+    expect(
+      await link!.query(`SELECT count(*) FROM pg_indexes WHERE indexname = '${names.prefix}_delayed_event'`),
+    ).toEqual([["1"]]);
   });
 
   it("is missing by name where nothing may be made, and not asked for where it is assumed", async () => {

@@ -1,9 +1,11 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { Sender } from "../../src/drivers/redis/sender.ts";
+import { Delayed } from "../../src/drivers/redis/delayed.ts";
 import { DueMover } from "../../src/drivers/redis/due-mover.ts";
 import { compareIds } from "../../src/drivers/redis/id.ts";
 import type { Reply } from "../../src/drivers/redis/link.ts";
+import { textsOf } from "../../src/drivers/redis/reply.ts";
 import { script } from "../../src/drivers/redis/script.ts";
 import { idPiece } from "../../src/drivers/redis/scripts/pieces.ts";
 import type { Session } from "../../src/drivers/redis/session.ts";
@@ -159,9 +161,53 @@ describe.skipIf(redis === undefined)("publishing on redis", () => {
     while (found.length < 3) found = await stored(one);
     expect(found).toEqual(["100", "200", "300"]);
     expect(Date.now() - now).toBeGreaterThanOrEqual(299);
-    expect(
-      await one.session.command(["EXISTS", one.session.keys.key("due"), one.session.keys.key("s:events:due:m")]),
-    ).toBe(0);
+    const parts = ["due", "s:events:due:m", "s:events:due:i"].map((part) => one.session.keys.key(part));
+    expect(await one.session.command(["EXISTS", ...parts])).toBe(0);
+  });
+
+  it("takes back all of an id that waits, and gives their room to others", async () => {
+    const one = await world(freshPrefix(), { dedupeWindowMs: 0 });
+    await one.streams.ensure({ name: "events", topics: [">"], maxMessages: 4, maxBytes: 1_000_000 }, false);
+    const delayed = new Delayed(one.session);
+    const notBefore = Date.now() + 60_000;
+    const sent = ["a", "b", "a", "c"].map((id) => outgoing(toTopic("a"), id, { id, brokerId: id, notBefore }));
+    expect(await send(one, sent)).toEqual(["stored", "stored", "stored", "stored"]);
+    expect(await send(one, texts(1))).toEqual(["no"]);
+    expect((await delayed.list(undefined, 10)).map(({ id }) => id)).toEqual(["a", "b", "a", "c"]);
+    expect(await delayed.cancel(["a", "none", "c"])).toEqual(["a", "c"]);
+    expect(await delayed.cancel(["a"])).toEqual([]);
+    expect(await delayed.list(undefined, 10)).toMatchObject([{ id: "b", topic: "a" }]);
+    expect(await send(one, texts(4))).toEqual(["stored", "stored", "stored", "no"]);
+    expect(await delayed.cancel(["b"])).toEqual(["b"]);
+    expect(await one.session.command(["HMGET", one.session.keys.key("s:events"), "count"])).toEqual([Buffer.from("3")]);
+    const parts = ["due", "s:events:due", "s:events:due:m", "s:events:due:i"].map((part) => one.session.keys.key(part));
+    expect(await one.session.command(["EXISTS", ...parts])).toBe(0);
+  });
+
+  it("lists what comes at one time page by page, over several streams", async () => {
+    const one = await world();
+    await one.streams.ensure({ name: "events", topics: [">"] }, false);
+    const delayed = new Delayed(one.session);
+    const at = Date.now() + 60_000;
+    // two calls are not given the same time: this gives them one
+    const to = (n: string) => (Number(n) % 3 === 0 ? toQueue("g") : toTopic("a"));
+    await send(
+      one,
+      numbered(30).map((n) => outgoing(to(n), n, { notBefore: at })),
+    );
+    for (const lane of ["s:events", "q:g"]) {
+      const key = one.session.keys.key(`${lane}:due`);
+      for (const number of textsOf(await one.session.command(["ZRANGE", key, "0", "-1"])))
+        await one.session.command(["ZADD", key, String(at), number]);
+    }
+    const all: string[] = [];
+    for (let after: string | undefined; ;) {
+      const page = await delayed.list(after, 4);
+      all.push(...page.map(({ id }) => id));
+      after = page.at(-1)?.position;
+      if (page.length < 4) break;
+    }
+    expect([new Set(all).size, all.length]).toEqual([30, 30]);
   });
 
   it("goes on after the server forgot its scripts, in order", async () => {

@@ -126,7 +126,15 @@ async function state({ state: store }: DriverConnection): Promise<void> {
   expect(await store!.unpark(list, 5)).toHaveLength(1);
 }
 
-async function administration({ admin }: DriverConnection): Promise<void> {
+async function administration(connection: DriverConnection): Promise<void> {
+  const { admin } = connection;
+  const notBefore = Date.now() + 3_600_000;
+  const [kept, cancelled] = ["kept{8}", "cancelled{9}"].map((id) =>
+    outgoing(toTopic("a.later", stream), id, { id, brokerId: id, notBefore }),
+  );
+  await send(connection, [kept!, cancelled!]);
+  expect(await admin.cancelScheduled!([cancelled!.message.id])).toEqual([cancelled!.message.id]);
+  expect(await admin.scheduled!(undefined, 5)).toMatchObject([{ id: kept!.message.id, topic: "a.later" }]);
   expect(await admin.streams()).toHaveLength(1);
   await admin.positions(stream);
   expect(await admin.groups()).toHaveLength(2);

@@ -4,7 +4,7 @@ import type { Session } from "../../src/drivers/redis/session.ts";
 import { stateOf } from "../../src/drivers/redis/state-store.ts";
 import { until } from "../../src/testing/until.ts";
 import { freshPrefix, openSession } from "../support/redis-session.ts";
-import { bytes, listed, text as textOf } from "../support/state-cases.ts";
+import { bytes, checkUntaken, listed, text as textOf } from "../support/state-cases.ts";
 import { testBroker } from "../support/test-broker.ts";
 
 const redis = await testBroker("redis");
@@ -150,8 +150,12 @@ describe.skipIf(redis === undefined)("state on redis", () => {
     await state.schedule(ids.map((id) => stored(id, { notBefore: Date.now() + 60_000 })));
     const first = await state.scheduled(undefined, 100);
     await state.unschedule([first.at(-1)!.id]);
-    const rest = await state.scheduled(first.at(-1)!.id, 1_000);
-    expect([...first, ...rest].map(({ id }) => id)).toEqual(ids);
+    const rest = await state.scheduled(first.at(-1)!.position, 1_000);
+    expect([...first, ...rest].map(({ id }) => id).toSorted()).toEqual(ids);
+  });
+
+  it("lists and takes back only what nobody has taken", async () => {
+    await checkUntaken(stateOf(await session()), Date.now());
   });
 
   it("parks and takes in order, each once", async () => {

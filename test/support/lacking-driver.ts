@@ -21,6 +21,7 @@ export const declarations: { readonly [N in Need]?: Partial<Capabilities> } = {
   "ordered fencing": { fencing: "none" },
   "loss counts": { losses: "said" },
   transactions: { transactions: false },
+  schedules: { schedules: "none" },
   state: { state: "none" },
 };
 
@@ -79,6 +80,7 @@ const withouts: { readonly [N in Need]?: Change } = {
     consume: (source, sink, window) =>
       connection.consume(source, changed(sink, { lost: (_, reason) => sink.lost(undefined, reason) }), window),
   }),
+  schedules: ({ admin }) => ({ admin: without(without(admin, "scheduled"), "cancelScheduled") }),
   state: () => ({ state: undefined }),
   trim: ({ admin }) => ({ admin: without(admin, "trim") }),
   reset: ({ admin }) => ({ admin: without(admin, "resetGroup") }),
@@ -105,8 +107,7 @@ export function declaring(needs: readonly Need[]): Capabilities {
 }
 
 /** An administration whose broker lacks a method. */
-const without = (admin: DriverAdmin, method: "trim" | "resetGroup" | "recoverGroup"): DriverAdmin =>
-  changed(admin, { [method]: undefined });
+const without = (admin: DriverAdmin, method: keyof DriverAdmin): DriverAdmin => changed(admin, { [method]: undefined });
 
 const unable = (what: string): DriverError => new DriverError("BUS_UNSUPPORTED", `lacking: has no ${what}`);
 

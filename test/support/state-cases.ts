@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { StateStore, StoredMessage } from "../../src/driver.ts";
+import type { ScheduledMessage, StateStore, StoredMessage } from "../../src/driver.ts";
 import { toTopic } from "./driver-harness.ts";
 
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -54,4 +54,23 @@ export async function checkOneOfMany({ state, other }: StatePair): Promise<void>
     ),
   );
   expect(tries.filter((revision) => revision !== undefined)).toHaveLength(1);
+}
+
+/** Of ids that nobody took, and one that somebody did: `taken`. */
+export async function checkUntaken(state: StateStore, now: number): Promise<void> {
+  const hour = 3_600_000;
+  await state.schedule([stored("u3", now + 3 * hour), stored("u1", now + hour), stored("u2", now + 2 * hour)]);
+  await state.schedule([stored("taken", now - 10)]);
+  expect((await state.due(now, 1, 600_000)).map(({ id }) => id)).toEqual(["taken"]);
+  const own = async (after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> =>
+    (await state.scheduled(after, limit)).filter(({ id }) => id.startsWith("u") || id === "taken");
+  const all = await own(undefined, 10);
+  expect(all.map(({ id, topic }) => `${id} ${topic}`)).toEqual(["u1 a", "u2 a", "u3 a"]);
+  expect(await state.unschedule(["u1", "none", "taken"], true)).toEqual(["u1"]);
+  expect((await own(all[0]!.position, 1)).map(({ id }) => id)).toEqual(["u2"]);
+  expect((await own(all[1]!.position, 10)).map(({ id }) => id)).toEqual(["u3"]);
+  await state.schedule([stored("u3", now + hour)]); // takes its own place
+  expect((await own(undefined, 10)).map(({ id }) => id)).toEqual(["u3", "u2"]);
+  expect(await state.unschedule(["u3", "u2", "taken", "u3"], false)).toEqual(["u3", "u2", "taken"]);
+  await expect(state.scheduled("nonsense", 1)).rejects.toMatchObject({ code: "BUS_INVALID_OPTION" });
 }

@@ -13,6 +13,7 @@ export const capabilities: Capabilities = {
   publishRetry: "driver",
   retry: "copy",
   delay: "native",
+  schedules: "none",
   state: "none",
   filter: "client",
   dedupeWindowMs: 0,

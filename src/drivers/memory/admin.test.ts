@@ -87,3 +87,18 @@ describe("streams()", () => {
     expect(await codeOf(connection.admin.positions("nowhere"))).toBe("BUS_NOT_FOUND");
   });
 });
+
+describe("cancelling what is published for later", () => {
+  it("gives its room to who waits for it", async () => {
+    const clock = new ManualClock();
+    const { connection } = await connectTo(memory(), { clock });
+    await connection.ensureStream({ name: "events", topics: [">"], maxMessages: 1, whenFull: "wait" }, false);
+    const [later] = publish(connection, ["later"], { notBefore: clock.now() + 1_000 });
+    const [waiting] = publish(connection, ["waiting"]);
+    expect([later!.outcome, waiting!.outcome]).toEqual(["stored", "waiting"]);
+    expect(await connection.admin.cancelScheduled!([later!.message.id, "none"])).toEqual([later!.message.id]);
+    clock.advance(1);
+    await until(() => waiting!.outcome === "stored", "the room");
+    expect(await connection.admin.scheduled!(undefined, 10)).toEqual([]);
+  });
+});

@@ -1,5 +1,15 @@
-import type { DriverAdmin, GroupSpec, GroupState, Member, StartAt, StoredMessage, StreamInfo } from "../../driver.ts";
+import type {
+  DriverAdmin,
+  GroupSpec,
+  GroupState,
+  Member,
+  ScheduledMessage,
+  StartAt,
+  StoredMessage,
+  StreamInfo,
+} from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { duePlaceText, numberedPlaceOf } from "../../internal/due-place.ts";
 import type { MemoryConnection } from "./connection.ts";
 import { groupState } from "./group-state.ts";
 import { checkStart, startPosition } from "./start-position.ts";
@@ -96,6 +106,28 @@ export class MemoryAdmin implements DriverAdmin {
 
   async removeLetters(ids: readonly string[], token: string): Promise<readonly string[]> {
     return this.#store.letters.remove(ids, token);
+  }
+
+  async scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    const { due, number } = numberedPlaceOf(after);
+    return [...this.#store.logs()]
+      .flatMap((log) => [...log.scheduled])
+      .filter(({ call }) => call.due > due || (call.due === due && call.order > number))
+      .toSorted(({ call: left }, { call: right }) => left.due - right.due || left.order - right.order)
+      .slice(0, limit)
+      .map(({ id, topic, call }) => ({
+        id,
+        topic,
+        notBefore: call.due,
+        position: duePlaceText({ due: call.due, rest: call.order }),
+      }));
+  }
+
+  async cancelScheduled(ids: readonly string[]): Promise<readonly string[]> {
+    const wanted = new Set(ids);
+    const gone = new Set([...this.#store.logs()].flatMap((log) => log.cancel(wanted)));
+    if (gone.size > 0) this.#store.time.wake(this.#store); // who waits for room may have it
+    return [...gone];
   }
 
   #stream(name: string): ReturnType<Store["streams"]["get"]> & object {

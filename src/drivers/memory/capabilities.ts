@@ -10,6 +10,7 @@ export const memoryCapabilities: Capabilities = {
   publishRetry: "core",
   retry: "in-place",
   delay: "native",
+  schedules: "native",
   state: "native",
   filter: "native",
   dedupeWindowMs,

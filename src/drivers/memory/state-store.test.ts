@@ -25,7 +25,7 @@ function stored(id: string, notBefore?: number): StoredMessage {
   };
 }
 
-const ids = (messages: readonly StoredMessage[]) => messages.map(({ id }) => id);
+const ids = (messages: readonly Pick<StoredMessage, "id">[]) => messages.map(({ id }) => id);
 
 const keys = (state: StateStore, bucket: string, prefix: string): Promise<readonly string[]> =>
   listed(state.keys(bucket, prefix));
@@ -129,8 +129,13 @@ describe("scheduled messages", () => {
     clock.advance(1_000);
     expect(ids(await state.due(2_000, 10, 1_000))).toEqual(["c", "b"]);
     expect(await state.unschedule(["c", "x"])).toEqual(["c"]);
-    expect(ids(await state.scheduled(undefined, 10))).toEqual(["a", "b"]);
-    expect(ids(await state.scheduled("a", 10))).toEqual(["b"]);
+    await state.schedule([stored("d", 3_000), stored("e", 2_500)]);
+    const listed = await state.scheduled(undefined, 10);
+    expect(ids(listed)).toEqual(["e", "a", "d"]); // b was given out
+    expect(ids(await state.scheduled(listed[0]!.position, 1))).toEqual(["a"]);
+    expect(await state.unschedule(["a", "b"], true)).toEqual(["a"]);
+    expect(ids(await state.scheduled(listed[1]!.position, 10))).toEqual(["d"]);
+    expect(await state.unschedule(["b"])).toEqual(["b"]);
   });
 });
 

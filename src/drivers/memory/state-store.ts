@@ -1,14 +1,28 @@
-import type { StateStore, StoredMessage } from "../../driver.ts";
+import type { ScheduledMessage, StateStore, StoredMessage } from "../../driver.ts";
+import { duePlaceText, numberedPlaceOf } from "../../internal/due-place.ts";
 import { StateBucket, type StateChange } from "./state-bucket.ts";
 import type { StoreTime } from "./store-time.ts";
+
+/** `until`: leased until then; -Infinity: given to nobody. */
+interface Later {
+  readonly message: StoredMessage;
+  readonly number: number;
+  until: number;
+}
+
+const dueAt = ({ message }: Later): number => message.notBefore ?? 0;
+const bySoonest = (left: Later, right: Later): number => dueAt(left) - dueAt(right) || left.number - right.number;
+
+const isUntaken = ({ until }: Later): boolean => until === -Infinity;
 
 /** Key-value buckets, messages due later, and parked keys. */
 export class MemoryStateStore implements StateStore {
   readonly #time: StoreTime;
   readonly #buckets = new Map<string, StateBucket>();
-  readonly #schedule = new Map<string, { readonly message: StoredMessage; until: number }>();
+  readonly #schedule = new Map<string, Later>();
   readonly #parked = new Map<string, StoredMessage[]>();
   #revision = 0;
+  #later = 0;
 
   constructor(time: StoreTime) {
     this.#time = time;
@@ -71,28 +85,41 @@ export class MemoryStateStore implements StateStore {
   }
 
   schedule(messages: readonly StoredMessage[]): Promise<void> {
-    for (const message of messages) this.#schedule.set(message.id, { message, until: -Infinity });
+    for (const message of messages)
+      this.#schedule.set(message.id, { message, number: (this.#later += 1), until: -Infinity });
     return Promise.resolve();
   }
 
   due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]> {
     const ticks = this.#time.ticks();
     const due = [...this.#schedule.values()]
-      .filter(({ message, until }) => (message.notBefore ?? 0) <= now && until <= ticks)
-      .toSorted((left, right) => (left.message.notBefore ?? 0) - (right.message.notBefore ?? 0))
+      .filter((each) => dueAt(each) <= now && each.until <= ticks)
+      .toSorted(bySoonest)
       .slice(0, limit);
     for (const taken of due) taken.until = ticks + leaseMs;
     return Promise.resolve(due.map(({ message }) => message));
   }
 
-  /** By id, so that a cursor whose message went still stands. */
-  scheduled(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
-    const ids = [...this.#schedule.keys()].filter((id) => after === undefined || id > after).toSorted();
-    return Promise.resolve(ids.slice(0, limit).map((id) => this.#schedule.get(id)!.message));
+  async scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    const { due, number } = numberedPlaceOf(after);
+    return [...this.#schedule.values()]
+      .filter((each) => isUntaken(each) && (dueAt(each) > due || (dueAt(each) === due && each.number > number)))
+      .toSorted(bySoonest)
+      .slice(0, limit)
+      .map((each) => ({
+        id: each.message.id,
+        topic: each.message.topic,
+        notBefore: dueAt(each),
+        position: duePlaceText({ due: dueAt(each), rest: each.number }),
+      }));
   }
 
-  unschedule(ids: readonly string[]): Promise<readonly string[]> {
-    return Promise.resolve(ids.filter((id) => this.#schedule.delete(id)));
+  unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
+    const gone = (id: string): boolean => {
+      const found = this.#schedule.get(id);
+      return found !== undefined && (!untaken || isUntaken(found)) && this.#schedule.delete(id);
+    };
+    return Promise.resolve(ids.filter(gone));
   }
 
   park(list: string, messages: readonly StoredMessage[]): Promise<void> {

@@ -90,6 +90,12 @@ export class Store implements TurnTaker, GroupHost, DirectHost, TailHost {
     return queue;
   }
 
+  /** Streams, and queues of groups. */
+  *logs(): Generator<StreamLog> {
+    yield* this.streams.values();
+    yield* this.#queues.values();
+  }
+
   #accept(log: StreamLog, message: OutMessage, sender: object, now: number): void {
     log.accept(message, sender, now);
     if (log.parked > 0 && !this.#full.has(log)) {

@@ -4,6 +4,7 @@ import { BrokerIds } from "./broker-ids.ts";
 import { Entry } from "./memory-message.ts";
 import { PartitionLog } from "./partition-log.ts";
 import { Ring } from "./ring.ts";
+import type { DueCall } from "./due-queue.ts";
 import type { StoreTime } from "./store-time.ts";
 
 /** How long a second send of one broker id is recognised. */
@@ -30,8 +31,10 @@ interface Parked {
 
 /** A message that is due later. It has its room already. */
 export interface Scheduled {
+  readonly id: string;
   readonly topic: string;
   readonly bytes: number;
+  readonly call: DueCall;
 }
 
 /**
@@ -165,8 +168,19 @@ export class StreamLog {
     while (log.first < end && log.oldest !== undefined) this.drop(log, "trimmed");
   }
 
+  /** What is not due yet; its broker id stays known. The ids that were there. */
+  cancel(ids: ReadonlySet<string>): readonly string[] {
+    const found = [...this.scheduled].filter(({ id }) => ids.has(id));
+    for (const scheduled of found) {
+      scheduled.call.cancel();
+      this.#unschedule(scheduled);
+    }
+    return found.map(({ id }) => id);
+  }
+
   /** Nothing comes any more; what waits for space or for its time is refused or forgotten. */
   delete(): void {
+    for (const { call } of this.scheduled) call.cancel();
     this.scheduled.clear();
     this.refuseParked(new DriverError("BUS_NOT_FOUND", `${this.#kind} (${this.name}): was deleted`));
   }
@@ -204,14 +218,19 @@ export class StreamLog {
   }
 
   #schedule(message: OutMessage, due: number, bytes: number): void {
-    const scheduled: Scheduled = { topic: (message.to as { readonly topic: string }).topic, bytes };
-    this.scheduled.add(scheduled);
-    this.#scheduledBytes += bytes;
-    this.#time.at(due, () => {
-      this.scheduled.delete(scheduled);
-      this.#scheduledBytes -= bytes;
+    const call = this.#time.at(due, () => {
+      this.#unschedule(scheduled);
       this.#append(message, message.hash % this.partitions.length, bytes, this.#time.now());
     });
+    const { topic } = message.to as { readonly topic: string };
+    const scheduled: Scheduled = { id: message.id, topic, bytes, call };
+    this.scheduled.add(scheduled);
+    this.#scheduledBytes += bytes;
+  }
+
+  #unschedule(scheduled: Scheduled): void {
+    this.scheduled.delete(scheduled);
+    this.#scheduledBytes -= scheduled.bytes;
   }
 
   #fits(bytes: number): boolean {

@@ -1,4 +1,13 @@
-import type { DriverAdmin, GroupSpec, GroupState, Member, StartAt, StoredMessage, StreamInfo } from "../../driver.ts";
+import type {
+  DriverAdmin,
+  GroupSpec,
+  GroupState,
+  Member,
+  ScheduledMessage,
+  StartAt,
+  StoredMessage,
+  StreamInfo,
+} from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { matching } from "./count-matching.ts";
 import { delayedKeys } from "./delayed.ts";
@@ -101,6 +110,14 @@ export class NatsAdmin implements DriverAdmin {
 
   removeLetters(ids: readonly string[], token: string): Promise<readonly string[]> {
     return this.#letters.remove(ids, token);
+  }
+
+  scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    return this.#shared.delayed.list(after, limit);
+  }
+
+  cancelScheduled(ids: readonly string[]): Promise<readonly string[]> {
+    return this.#shared.delayed.cancel(ids);
   }
 
   async #upTo(facts: StreamFacts, { state, created }: NativeStream, before: StartAt): Promise<number> {

@@ -15,7 +15,6 @@ export interface StreamConfig {
   readonly allow_rollup_hdrs?: boolean;
   readonly deny_delete?: boolean;
   readonly allow_msg_ttl?: boolean;
-  readonly allow_msg_schedules?: boolean;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly description?: string;
   readonly no_ack?: boolean;

@@ -313,7 +313,7 @@ export class NatsConnection implements DriverConnection {
     const own = await streams.prepare();
     /** Up to which number what was published to such subjects went to a stream that is no more. */
     const lost: (readonly [subject: string, number: number])[] = [];
-    if (own.includes(names.queue)) for (const subject of names.queueSubjects()) lost.push([subject, sent]);
+    if (own.includes(names.queue)) lost.push([names.allQueued(), sent]);
     sent = session.published;
     const there = await streams.list();
     for (const { facts } of there)

@@ -1,4 +1,5 @@
-import type { Address, Headers, OutMessage } from "../../driver.ts";
+import type { Address, Headers, OutMessage, ScheduledMessage } from "../../driver.ts";
+import { duePlaceOf, duePlaceText } from "../../internal/due-place.ts";
 import type { Api } from "./api.ts";
 import type { Bucket, BucketEntry, BucketWatch } from "./bucket.ts";
 import { DueHeap } from "./due-heap.ts";
@@ -15,7 +16,7 @@ interface Parts {
 
 interface Due {
   readonly key: string;
-  readonly revision: number;
+  revision: number;
 }
 
 /** Everything of a message but its body. */
@@ -34,6 +35,13 @@ interface Kept {
 
 const keptHeader = "Omnibus-Delayed";
 const dueHeader = "Omnibus-Due";
+/** Marks what a process is about to publish: from then on nobody takes it back. */
+const takenHeader = "Omnibus-Taken";
+const taken = "1";
+/** As long as what a later write of the entry needs besides, so that what fits once fits twice. */
+const notTaken = "0".repeat(24);
+/** What another process has taken may be published in a moment. */
+const graceMs = 2_000;
 const moveAtOnce = 256;
 /** The wall clock may jump. */
 const longestWaitMs = 30_000;
@@ -46,20 +54,22 @@ export const delayedKeys = {
   all: "d.>",
   ofStream: (stream: string): string => `d.s.${stream}.>`,
   ofGroup: (group: string): string => `d.q.${group}.>`,
+  ofId: (id: string): string => `d.*.*.${encodeToken(id)}.*`,
 };
 
 /** When the message is due, as a listing of headers shows it. */
 export const dueOf = ({ headers }: Pick<BucketEntry, "headers">): number => Number(valueOf(headers, dueHeader) ?? 0);
 
 /**
- * Messages for later at a server without schedules (below 2.12). They wait in the bucket; one process of all moves what is due,
- * publishing it under its own `brokerId` before it takes the entry away: a crash between the two, or two who move at once, make
- * a duplicate, which the server drops within its window.
+ * Messages for later. They wait in the bucket; one process of all moves what is due: it takes the entry, which only one can who knows
+ * its revision, publishes it under its own `brokerId`, and takes the entry away. A crash before the last step, or two who move at
+ * once, make a duplicate, which the server drops within its window. What is taken back goes by its revision too, before it is taken.
  */
 export class Delayed {
   readonly #parts: Parts;
   readonly #send: (batch: readonly OutMessage[]) => void;
-  readonly #revisions = new Map<string, number>();
+  readonly #entries = new Map<string, { readonly at: number; readonly revision: number }>();
+  readonly #underWay = new Set<string>();
   readonly #heap = new DueHeap<Due>();
   #watch: BucketWatch | undefined;
   #timer: Disposable | undefined;
@@ -105,18 +115,54 @@ export class Delayed {
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
     this.#armed = Number.POSITIVE_INFINITY;
-    this.#revisions.clear();
+    this.#entries.clear();
+    this.#underWay.clear();
     this.#heap.clear();
   }
 
-  #entry(entry: BucketEntry): void {
-    if (entry.value === undefined) return void this.#revisions.delete(entry.key);
-    this.#revisions.set(entry.key, entry.revision);
-    this.#put(dueOf(entry), entry);
+  /** Soonest first, of one time by their keys. */
+  async list(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    const { due, rest } = duePlaceOf(after);
+    const entries = await this.#parts.bucket.list(delayedKeys.all, true);
+    const behind = entries
+      .map((entry) => ({ entry, at: dueOf(entry) }))
+      .filter(({ entry, at }) => at > due || (at === due && entry.key > rest))
+      .toSorted((left, right) => left.at - right.at || (left.entry.key < right.entry.key ? -1 : 1));
+    const found: ScheduledMessage[] = [];
+    for (const { entry, at } of behind) {
+      if (found.length === limit) break;
+      const kept = keptOf(entry.headers);
+      if (kept === undefined) continue; // another program's
+      const position = duePlaceText({ due: at, rest: entry.key });
+      found.push({ id: kept.id, topic: kept.to.topic, notBefore: at, position });
+    }
+    return found;
   }
 
-  #put(at: number, { key, revision }: Due): void {
-    this.#heap.add(at, { key, revision });
+  /** The ids of which something went that nobody has taken. */
+  async cancel(ids: readonly string[]): Promise<readonly string[]> {
+    const { bucket } = this.#parts;
+    const gone = async (id: string): Promise<boolean> => {
+      const entries = await bucket.list(delayedKeys.ofId(id), true);
+      const free = entries.filter(({ headers }) => !isTaken(headers));
+      const deleted = await Promise.all(free.map(({ key, revision }) => bucket.delete(key, revision)));
+      return deleted.includes(true);
+    };
+    const cancelled = await Promise.all(ids.map(gone));
+    return ids.filter((_, index) => cancelled[index]);
+  }
+
+  #entry(entry: BucketEntry): void {
+    const { key, revision, value, headers } = entry;
+    if (value === undefined) return void this.#entries.delete(key);
+    const { clock } = this.#parts.session;
+    const at = isTaken(headers) ? Math.max(dueOf(entry), clock.now() + graceMs) : dueOf(entry);
+    this.#entries.set(key, { at, revision });
+    if (!this.#underWay.has(key)) this.#put(at, { key, revision });
+  }
+
+  #put(at: number, due: Due): void {
+    this.#heap.add(at, due);
     this.#arm();
   }
 
@@ -138,7 +184,9 @@ export class Delayed {
     while (due.length < moveAtOnce) {
       const next = this.#heap.take(now);
       if (next === undefined) break;
-      if (this.#revisions.get(next.key) === next.revision) due.push(next); // else it was replaced or moved
+      if (this.#entries.get(next.key)?.revision !== next.revision) continue; // it was replaced or moved
+      this.#underWay.add(next.key);
+      due.push(next);
     }
     if (due.length === 0) return this.#arm();
     this.#moving = due.length;
@@ -146,19 +194,34 @@ export class Delayed {
   }
 
   async #move(due: readonly Due[]): Promise<void> {
-    const found = await Promise.allSettled(due.map(({ key }) => this.#parts.bucket.get(key)));
+    const found = await Promise.allSettled(due.map((each) => this.#take(each)));
     const batch: OutMessage[] = [];
     for (const [index, each] of due.entries()) {
       const read = found[index]!;
       if (read.status === "rejected") this.#moved(each, againMs);
-      else if (read.value?.revision !== each.revision) this.#gone(each);
       else {
-        const message = this.#messageOf(each, read.value);
+        const message = read.value === undefined ? undefined : this.#messageOf(each, read.value);
         if (message === undefined) this.#gone(each);
         else batch.push(message);
       }
     }
     if (batch.length > 0) this.#send(batch);
+  }
+
+  /** Undefined: it was taken back, moved, or taken by another just now. */
+  async #take(due: Due): Promise<BucketEntry | undefined> {
+    const { bucket } = this.#parts;
+    const entry = await bucket.get(due.key);
+    if (entry === undefined || entry.revision !== due.revision || isTaken(entry.headers))
+      return entry?.revision === due.revision ? entry : undefined;
+    const headers = entry.headers.filter(([name]) => name === dueHeader || name === keptHeader);
+    const options = { expect: due.revision, headers: [...headers, [takenHeader, taken] as const] };
+    const revision = await bucket.put(due.key, entry.value!, options);
+    if (revision === undefined) return undefined;
+    const known = this.#entries.get(due.key);
+    if (known?.revision === due.revision) this.#entries.set(due.key, { ...known, revision });
+    due.revision = revision;
+    return entry;
   }
 
   #messageOf(due: Due, { headers, value }: BucketEntry): OutMessage | undefined {
@@ -188,17 +251,23 @@ export class Delayed {
   }
 
   #gone(due: Due): void {
-    if (this.#revisions.get(due.key) === due.revision) this.#revisions.delete(due.key);
+    if (this.#entries.get(due.key)?.revision === due.revision) this.#entries.delete(due.key);
     this.#moved(due, undefined);
   }
 
-  #moved(due: Due, againInMs: number | undefined): void {
-    if (againInMs !== undefined && this.#watch !== undefined)
-      this.#heap.add(this.#parts.session.clock.now() + againInMs, due);
+  #moved({ key }: Due, againInMs: number | undefined): void {
+    this.#underWay.delete(key);
+    const left = this.#entries.get(key); // it failed, or is another one by now
+    if (left !== undefined && this.#watch !== undefined) {
+      const at = againInMs === undefined ? left.at : this.#parts.session.clock.now() + againInMs;
+      this.#heap.add(at, { key, revision: left.revision });
+    }
     this.#moving -= 1;
     if (this.#moving === 0) this.#run();
   }
 }
+
+const isTaken = (headers: Headers): boolean => valueOf(headers, takenHeader) === taken;
 
 function keyOf({ to, brokerId }: OutMessage): string {
   if (to.kind !== "topic" && to.kind !== "queue") throw new TypeError(`a ${to.kind} keeps nothing for later`);
@@ -212,6 +281,7 @@ function keptHeaders(message: OutMessage): Headers {
   return [
     [dueHeader, String(notBefore)],
     [keptHeader, JSON.stringify(kept)],
+    [takenHeader, notTaken],
   ];
 }
 

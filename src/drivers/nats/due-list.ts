@@ -1,6 +1,7 @@
-import type { Headers, StoredMessage } from "../../driver.ts";
+import type { Headers, ScheduledMessage, StoredMessage } from "../../driver.ts";
+import { duePlaceOf, duePlaceText } from "../../internal/due-place.ts";
 import type { Bucket, BucketEntry } from "./bucket.ts";
-import { decodeToken, keys } from "./names.ts";
+import { keys } from "./names.ts";
 import { valueOf } from "./message.ts";
 import { decodeStored, encodeStored } from "./stored-message.ts";
 
@@ -39,21 +40,39 @@ export class DueList {
     return taken;
   }
 
-  /** By id, so that a cursor whose message went still stands. */
-  async list(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
+  /** Soonest first, of one time by their keys. */
+  async list(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    const { due, rest } = duePlaceOf(after);
     const entries = await this.#bucket.list(keys.dues, true);
-    const ids = entries.flatMap(({ key }) => decodeToken(key.slice(key.indexOf(".") + 1)) ?? []);
-    const page = ids
-      .filter((id) => after === undefined || id > after)
-      .toSorted()
-      .slice(0, limit);
-    const found = await Promise.all(page.map((id) => this.#bucket.get(keys.due(id))));
-    return found.flatMap((entry) => (entry === undefined ? [] : (decodeStored(entry.headers, entry.value!) ?? [])));
+    const behind = entries
+      .map((entry) => ({ ...entry, at: numberOf(entry.headers, dueHeader) }))
+      .filter(({ key, at, headers }) => isUntaken(headers) && (at > due || (at === due && key > rest)))
+      .toSorted((left, right) => left.at - right.at || (left.key < right.key ? -1 : 1));
+    const found: ScheduledMessage[] = [];
+    for (const { key, at, headers } of behind) {
+      if (found.length === limit) break;
+      const message = decodeStored(headers, nothing);
+      if (message === undefined) continue; // another program's
+      const { id, topic } = message;
+      found.push({ id, topic, notBefore: at, position: duePlaceText({ due: at, rest: key }) });
+    }
+    return found;
   }
 
-  async remove(ids: readonly string[]): Promise<readonly string[]> {
-    const gone = await Promise.all(ids.map((id) => this.#bucket.delete(keys.due(id))));
+  async remove(ids: readonly string[], untaken: boolean): Promise<readonly string[]> {
+    const gone = await Promise.all(
+      ids.map((id) => (untaken ? this.#removeUntaken(keys.due(id)) : this.#bucket.delete(keys.due(id)))),
+    );
     return ids.filter((_, index) => gone[index]);
+  }
+
+  /** By its revision, which a lease changes. */
+  async #removeUntaken(key: string): Promise<boolean> {
+    for (;;) {
+      const entry = await this.#bucket.get(key);
+      if (entry === undefined || !isUntaken(entry.headers)) return false;
+      if (await this.#bucket.delete(key, entry.revision)) return true;
+    }
   }
 
   async #lease({ key, revision }: BucketEntry, until: number): Promise<StoredMessage | undefined> {
@@ -68,8 +87,12 @@ export class DueList {
 
 const headersOf = (message: StoredMessage, leasedUntil: number): Headers => [
   [dueHeader, String(message.notBefore ?? 0)],
-  [leaseHeader, String(leasedUntil)],
+  [leaseHeader, String(leasedUntil).padStart(24, "0")], // what fits once fits with a lease, and with the revision that it names
   ...encodeStored(message),
 ];
+
+const nothing = new Uint8Array(0);
+
+const isUntaken = (headers: Headers): boolean => numberOf(headers, leaseHeader) === 0;
 
 const numberOf = (headers: Headers, name: string): number => Number(valueOf(headers, name) ?? 0);

@@ -72,7 +72,6 @@ export const apiCode = {
   streamOffline: 10118,
   consumerOffline: 10119,
   duplicateUnderWay: 10158,
-  badSchedule: 10189,
 } as const;
 
 export function isApiError(error: unknown, ...codes: readonly number[]): error is ApiError {

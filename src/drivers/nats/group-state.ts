@@ -62,20 +62,16 @@ export class GroupStates {
     const now = clock.now();
     const later = this.#later.filter((each) => reads(definition, each));
     const due = later.filter((each) => each.due > now).length;
-    const { names } = this.#parts.session;
-    const [returned, scheduled] = await Promise.all([
-      inFlight === 0 ? 0 : this.#returned(definition, now),
-      this.#queued(names.queueScheduleFilter(definition.group)),
-    ]);
+    const returned = inFlight === 0 ? 0 : await this.#returned(definition, now);
     // without a member nothing is in anybody's hands, whatever the server still counts there until its ack wait is over
     const held =
       this.#parts.members.seats(definition.group, definition.first).length > 0 ? Math.max(inFlight - returned, 0) : 0;
     const oldest = Math.min(...counts.map((each) => each.oldest ?? Number.POSITIVE_INFINITY));
     return {
       spec: specOf(definition),
-      waiting: sum(counts.map((each) => each.waiting)) + Math.max(inFlight, returned) - held + scheduled + later.length,
+      waiting: sum(counts.map((each) => each.waiting)) + Math.max(inFlight, returned) - held + later.length,
       inFlight: held,
-      scheduled: returned + scheduled + due,
+      scheduled: returned + due,
       oldestWaitingMs: Number.isFinite(oldest) ? Math.max(now - oldest, 0) : undefined,
     };
   }
@@ -131,7 +127,7 @@ export class GroupStates {
     return notes.filter(({ raw }) => dueOf({ headers: readHeaders(raw) }) > now).length;
   }
 
-  /** A work queue lets nobody look but its groups; it lists its subjects, of which there are few: topics, and schedules. */
+  /** A work queue lets nobody look but its groups; it lists its subjects, of which there are few. */
   async #queued(filter: string): Promise<number> {
     const { session, api } = this.#parts;
     const info = await api.streamInfo(session.names.queue, { subjects_filter: filter });

@@ -34,8 +34,6 @@ export const ownHeader = {
   expectedStream: "Nats-Expected-Stream",
   expectedSequence: "Nats-Expected-Last-Subject-Sequence",
   ttl: "Nats-TTL",
-  schedule: "Nats-Schedule",
-  scheduleTarget: "Nats-Schedule-Target",
   rollup: "Nats-Rollup",
   key: "Omnibus-Key",
   replyTo: "Omnibus-Reply-To",
@@ -66,7 +64,6 @@ export function outHeaders(
     readonly headers: Headers;
   },
   stream: string | undefined,
-  more?: string,
   /** Of a queue: all groups' are one stream to the server, and what one of them has had another has not. */
   group?: string,
 ): RawHeaders {
@@ -77,7 +74,6 @@ export function outHeaders(
   }
   if (out.key !== undefined) text += `Omnibus-Key: ${encodeKey(out.key)}\r\n`;
   if (out.replyTo !== undefined) text += `Omnibus-Reply-To: ${out.replyTo}\r\n`;
-  if (more !== undefined) text += more;
   for (const [name, value] of out.headers) text += `${name}: ${value}\r\n`;
   return new Encoded(`${text}\r\n`);
 }

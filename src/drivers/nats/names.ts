@@ -111,16 +111,8 @@ export class Names {
     return `${this.prefix}.q.${group}.>`;
   }
 
-  queueSchedule(group: string, id: string): string {
-    return `${this.prefix}.y.${group}.${encodeToken(id)}`;
-  }
-
-  queueScheduleFilter(group: string): string {
-    return `${this.prefix}.y.${group}.>`;
-  }
-
-  queueSubjects(): readonly string[] {
-    return [`${this.prefix}.q.>`, `${this.prefix}.y.>`];
+  allQueued(): string {
+    return `${this.prefix}.q.>`;
   }
 
   letter(group: string, eventId: string): string {

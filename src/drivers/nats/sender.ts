@@ -5,7 +5,6 @@ import type { Waiting } from "./ack-inbox.ts";
 import type { ClientMessage } from "./client.ts";
 import { apiCode, ApiError, isApiError } from "./errors.ts";
 import { outHeaders, type RawHeaders } from "./headers.ts";
-import { scheduleHeaders } from "./schedule.ts";
 import type { Shared } from "./shared.ts";
 
 /** What a send meets that others must know of. */
@@ -70,22 +69,18 @@ class Sent implements Waiting {
 export class Sender {
   readonly #shared: Shared;
   readonly #events: SenderEvents;
-  readonly #schedules: boolean;
 
   constructor(shared: Shared, events: SenderEvents) {
     this.#shared = shared;
     this.#events = events;
-    this.#schedules = shared.session.version.atLeast(2, 12);
   }
 
   /** Of kind topic or queue. */
   send(message: OutMessage): void {
     const { session, streams, delayed } = this.#shared;
     const { to, notBefore } = message;
-    const later = notBefore !== undefined && notBefore > session.clock.now();
-    // A stream that refuses when it is full can't have schedules, and one that drops would drop them too.
-    if (later && (to.kind === "topic" || !this.#schedules)) return delayed.later(message);
-    if (to.kind === "queue") return this.#toQueue(message, to.group, to.topic, later);
+    if (notBefore !== undefined && notBefore > session.clock.now()) return delayed.later(message);
+    if (to.kind === "queue") return this.#toQueue(message, to.group, to.topic);
     if (to.kind !== "topic") return;
     const facts = streams.get(to.stream);
     if (facts !== undefined) {
@@ -102,12 +97,9 @@ export class Sender {
     message.failed("no", error);
   }
 
-  #toQueue(message: OutMessage, group: string, topic: string, later: boolean): void {
+  #toQueue(message: OutMessage, group: string, topic: string): void {
     const { names } = this.#shared.session;
-    const subject = names.queued(group, topic);
-    const where = later ? names.queueSchedule(group, message.brokerId) : subject;
-    const schedule = later ? scheduleHeaders(message.notBefore!, subject) : undefined;
-    this.#publish(message, where, undefined, outHeaders(message, names.queue, schedule, group));
+    this.#publish(message, names.queued(group, topic), undefined, outHeaders(message, names.queue, group));
   }
 
   #publish(message: OutMessage, subject: string, stream: string | undefined, headers: RawHeaders): void {

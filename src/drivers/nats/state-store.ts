@@ -1,4 +1,4 @@
-import type { StateStore, StoredMessage } from "../../driver.ts";
+import type { ScheduledMessage, StateStore, StoredMessage } from "../../driver.ts";
 import type { Api } from "./api.ts";
 import type { Bucket, BucketEntry } from "./bucket.ts";
 import { DueList } from "./due-list.ts";
@@ -102,12 +102,12 @@ export class NatsState implements StateStore {
     return this.#due.take(now, limit, leaseMs);
   }
 
-  scheduled(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
+  scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
     return this.#due.list(after, limit);
   }
 
-  unschedule(ids: readonly string[]): Promise<readonly string[]> {
-    return this.#due.remove(ids);
+  unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
+    return this.#due.remove(ids, untaken);
   }
 
   park(list: string, messages: readonly StoredMessage[]): Promise<void> {

@@ -175,7 +175,6 @@ export function differs(wanted: StreamConfig, found: StreamConfig): string | und
 
 /** What the driver keeps for itself. */
 export function ownStreams(names: Names, version: ServerVersion, replicas = 1): readonly StreamConfig[] {
-  const schedules = version.atLeast(2, 12) ? { allow_msg_schedules: true, allow_msg_ttl: true } : {};
   const common = { storage: "file", num_replicas: replicas, metadata: { [meta.layout]: String(layout) } } as const;
   return [
     {
@@ -191,11 +190,10 @@ export function ownStreams(names: Names, version: ServerVersion, replicas = 1): 
     {
       ...common,
       name: names.queue,
-      subjects: names.queueSubjects(),
+      subjects: [names.allQueued()],
       retention: "workqueue",
-      discard: "old", // without limits that is nothing, and schedules can't be with the other
+      discard: "old", // without limits that is nothing
       duplicate_window: dedupeWindowMs * nanos,
-      ...schedules,
     },
     { ...common, name: names.letters, subjects: [names.letterFilter()], max_msgs_per_subject: 1, discard: "new" },
     {

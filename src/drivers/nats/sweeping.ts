@@ -71,11 +71,7 @@ export async function sweep(
     for (const { key, revision: entry } of await bucket.list(seenKey(group, "*"), true))
       await bucket.delete(key, entry);
   if (also.notes) await api.purge(session.names.notes, { filter: session.names.noteFilter(group) });
-  let purged = 0;
-  if (also.queue) {
-    purged = await api.purge(session.names.queue, { filter: session.names.queueFilter(group) });
-    await api.purge(session.names.queue, { filter: session.names.queueScheduleFilter(group) });
-  }
+  const purged = also.queue ? await api.purge(session.names.queue, { filter: session.names.queueFilter(group) }) : 0;
   if (definition.dropped.length > 0) await definitions.swap({ ...definition, dropped: [] }, revision);
   return purged;
 }

@@ -1,5 +1,15 @@
-import type { DriverAdmin, GroupSpec, GroupState, Member, StartAt, StoredMessage, StreamInfo } from "../../driver.ts";
+import type {
+  DriverAdmin,
+  GroupSpec,
+  GroupState,
+  Member,
+  ScheduledMessage,
+  StartAt,
+  StoredMessage,
+  StreamInfo,
+} from "../../driver.ts";
 import type { Chores } from "./chores.ts";
+import { cancelDelayed, delayedPage } from "./delayed.ts";
 import { startsOf } from "./definitions.ts";
 import { nowMs } from "./functions/append.ts";
 import { groupState } from "./group-counts.ts";
@@ -124,5 +134,13 @@ export class PostgresAdmin implements DriverAdmin {
 
   removeLetters(ids: readonly string[], token: string): Promise<readonly string[]> {
     return this.#letters.remove(ids, token);
+  }
+
+  scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    return delayedPage(this.#context.session, after, limit);
+  }
+
+  cancelScheduled(ids: readonly string[]): Promise<readonly string[]> {
+    return cancelDelayed(this.#context.session, ids);
   }
 }

@@ -13,6 +13,7 @@ export function capabilitiesOf({ dedupeWindowMs }: { readonly dedupeWindowMs: nu
     publishRetry: "core",
     retry: "in-place",
     delay: "native",
+    schedules: "native",
     state: "native",
     filter: "native",
     dedupeWindowMs,

@@ -1,10 +1,10 @@
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Link } from "./link.ts";
-import { layoutVersion, type Names } from "./names.ts";
-import { functions, statements, tables } from "./schema.ts";
+import { functionVersion, layoutVersion, type Names } from "./names.ts";
+import { functions, statements, steps, tables } from "./schema.ts";
 
 /**
- * Makes what a new database lacks, refuses a newer layout. All of it is one statement under a lock, so that a crash leaves
+ * Makes what a new database lacks, brings an older layout up to date, refuses a newer one. All of it is one statement under a lock, so that a crash leaves
  * nothing or everything, and of many who start at once one works and the others find it done.
  */
 export async function prepareLayout(
@@ -15,11 +15,12 @@ export async function prepareLayout(
 ): Promise<void> {
   if (manage === "off") return; // `checkLayout` says what is missing
   const found = await layoutOf(link, names);
-  if (found === undefined && manage === "create") {
+  if ((found === undefined || found < layoutVersion) && manage === "create") {
     await unhurried(() => link.query(creation(names)));
     return refuse(await layoutOf(link, names), names);
   }
   refuse(found, names);
+  refuseOlder(found, names);
   const missing = await missingOf(link, names);
   if (missing.length > 0)
     throw new DriverError(
@@ -37,12 +38,13 @@ export async function checkLayout(link: Link, names: Names): Promise<string> {
       `postgres: there is nothing of "${names.prefix}" in schema "${names.schema}": run docs/postgres-schema.sql, or connect once with manage "create"`,
     );
   refuse(found, names);
+  refuseOlder(found, names);
   const [row] = await link.query(names.fill("SELECT value FROM {meta} WHERE key = 'id'"));
   return row?.[0] ?? "";
 }
 
 /**
- * A lock that another waits for behind somebody's open transaction would hold everybody up. Asked by a query: what `to_regclass`
+ * What makes the layout, or changes an older one into it. A lock that another waits for behind somebody's open transaction would hold everybody up. Asked by a query: what `to_regclass`
  * remembers is not refreshed by waiting for an advisory lock.
  */
 export function creation(names: Names): string {
@@ -52,18 +54,26 @@ export function creation(names: Names): string {
     "  SET LOCAL check_function_bodies = off;", // fifty starts of a process are not to compile what none of them calls
     `  PERFORM pg_advisory_xact_lock(${names.lock("layout")});`,
     "  IF EXISTS (SELECT FROM pg_catalog.pg_tables",
-    `    WHERE schemaname = '${literal(names.schema)}' AND tablename = '${literal(`${names.prefix}_meta`)}') THEN RETURN; END IF;`,
-    ...statementsOf(names),
+    `    WHERE schemaname = '${literal(names.schema)}' AND tablename = '${literal(`${names.prefix}_meta`)}') THEN`,
+    ...steps.flatMap((step, index) => [
+      names.fill(`    IF (SELECT value = '${index + 1}' FROM {meta} WHERE key = 'layout') THEN`),
+      ...filled(step, names),
+      names.fill(`      UPDATE {meta} SET value = '${index + 2}' WHERE key = 'layout';`),
+      "    END IF;",
+    ]),
+    "    RETURN;",
+    "  END IF;",
+    ...filled(statements, names),
     "END $create$",
   ];
   return text.join("\n");
 }
 
-/** All that makes the layout, in order. Indexes and constraints are named without their schema. */
-function statementsOf(names: Names): readonly string[] {
+/** With their names. Those of indexes and constraints are without their schema. */
+function filled(texts: readonly string[], names: Names): readonly string[] {
   const own = (_: string, what: string, name: string): string =>
     `${what} "${names.prefix.replaceAll('"', '""')}_${name}"`;
-  return statements.map(
+  return texts.map(
     (statement) => `${names.fill(statement.replaceAll(/(CREATE INDEX|CONSTRAINT) \{([a-z_]+)\}/g, own))};`,
   );
 }
@@ -74,7 +84,7 @@ export function schemaFile(names: Names): string {
     `-- The tables and functions of prefix "${names.prefix}", layout ${layoutVersion}, in the schema "${names.schema}".`,
     "-- Run it as the user who is to own them; docs/postgres-design.md says what each is for.",
   ];
-  return [...head, "BEGIN;", ...statementsOf(names), "COMMIT;", ""].join("\n");
+  return [...head, "BEGIN;", ...filled(statements, names), "COMMIT;", ""].join("\n");
 }
 
 const literal = (text: string): string => text.replaceAll("'", "''");
@@ -97,6 +107,14 @@ function refuse(found: number | undefined, names: Names): void {
     );
 }
 
+function refuseOlder(found: number | undefined, names: Names): void {
+  if (found !== undefined && found < layoutVersion)
+    throw new DriverError(
+      "BUS_NOT_FOUND",
+      `postgres: "${names.prefix}" in schema "${names.schema}" has layout ${found}, this version needs ${layoutVersion}: connect once with manage "create", as the owner of the tables`,
+    );
+}
+
 async function missingOf(link: Link, names: Names): Promise<readonly string[]> {
   const wanted = [
     ...Object.keys(tables).map((name) => [`table ${name}`, `to_regclass('${literal(names.of(name))}')`] as const),
@@ -104,7 +122,7 @@ async function missingOf(link: Link, names: Names): Promise<readonly string[]> {
       ([name, { takes }]) =>
         [
           `function ${name}`,
-          `to_regprocedure('${literal(`${names.of(`${layoutVersion}_${name}`)}(${takes})`)}')`,
+          `to_regprocedure('${literal(`${names.of(`${functionVersion}_${name}`)}(${takes})`)}')`,
         ] as const,
     ),
   ];

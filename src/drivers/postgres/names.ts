@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import { DriverError } from "../../internal/driver-error.ts";
 
-/** Of the tables and functions in `schema.ts`. */
-export const layoutVersion = 1;
+/** Of the tables in `schema.ts`. */
+export const layoutVersion = 2;
+/** Of the functions: `{1:…}`. */
+export const functionVersion = 1;
 
 /** Names end at 63 bytes; ours add up to 23 to the prefix. */
 const longestPrefix = 40;
@@ -32,7 +34,7 @@ export class Names {
   }
 
   /**
-   * `{stream}` in a text stands for the table, `{1:append}` for the function of layout 1, both with their schema; `{lock:append}` for
+   * `{stream}` in a text stands for the table, `{1:append}` for the function of version 1, both with their schema; `{lock:append}` for
    * the first of that kind's locks.
    */
   fill(text: string): string {

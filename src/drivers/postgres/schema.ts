@@ -47,7 +47,7 @@ export const tables: Readonly<Record<string, string>> = {
     PRIMARY KEY (stream, partition, seq), CONSTRAINT {log_once} UNIQUE (stream, broker))`,
   delayed: `CREATE TABLE {delayed} (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, due bigint NOT NULL, stream int NOT NULL, partition smallint NOT NULL,
-    ${messageColumns}, CONSTRAINT {delayed_once} UNIQUE (stream, broker)) ${busy}`,
+    event text COLLATE "C",${messageColumns}, CONSTRAINT {delayed_once} UNIQUE (stream, broker)) ${busy}`,
 
   // \`version\` moves with the definition, \`roster\` with the members.
   grp: `CREATE TABLE {grp} (
@@ -109,8 +109,11 @@ export const tables: Readonly<Record<string, string>> = {
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, consumer bigint NOT NULL, frame bytea NOT NULL, expires bigint) ${busy}`,
 };
 
+const delayedEvent = "{delayed_event} ON {delayed} (event)";
+
 const indexes = [
   "{delayed_due} ON {delayed} (due, id)",
+  delayedEvent,
   "{member_grp} ON {member} (grp)",
   "{member_process} ON {member} (process)",
   "{place_member} ON {place} (member)",
@@ -142,6 +145,16 @@ export const functions: Readonly<Record<string, DatabaseFunction>> = {
   ...directFunctions,
   ...stateFunctions,
 };
+
+/** From the layout of its index plus one to the next. Processes of the version before go on beside those of the next. */
+export const steps: readonly (readonly string[])[] = [
+  // 1 to 2: what is published for later says whose id it has. That of a UUID is known; of another only its hash is.
+  [
+    `ALTER TABLE {delayed} ADD COLUMN event text COLLATE "C"`,
+    "UPDATE {delayed} SET event = encode(broker, 'hex')::uuid::text",
+    `CREATE INDEX ${delayedEvent}`,
+  ],
+];
 
 /** All that a new database needs, in order. An index and a constraint stand in their table's schema, without naming it. */
 export const statements: readonly string[] = [

@@ -1,12 +1,13 @@
 import type { OutMessage } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { appending, Batch, messageValues, numbersOf } from "./batch.ts";
-import { bytesArray, smallintArray } from "./binary-array.ts";
+import { bytesArray, smallintArray, textArray } from "./binary-array.ts";
 import { brokerKey } from "./broker-key.ts";
 import { outcomeOf, stateOf } from "./classify.ts";
 import type { KnownLane, Lanes } from "./lanes.ts";
 import type { Link } from "./link.ts";
 import type { Names } from "./names.ts";
+import { escapeText } from "./text-escape.ts";
 
 export interface SenderOptions {
   readonly names: Names;
@@ -224,6 +225,7 @@ export class Sender {
         `{${delays.join(",")}}`,
         smallintArray(rest.messages.map((message) => rest.partitionOf(message))),
         ...messageValues(rest.messages, now),
+        textArray(rest.messages.map(({ id }) => escapeText(id))),
       ];
       try {
         await this.#link.query(names.fill(delayed), values);
@@ -272,11 +274,11 @@ export class Sender {
   }
 }
 
-const delayed = `INSERT INTO {delayed} (stream, due, partition, topic, key, headers, broker, expires, body)
-  SELECT $1::int, ms + m.delay, m.partition, m.topic, m.key, m.headers, m.broker, ms + m.expires, m.body
+const delayed = `INSERT INTO {delayed} (stream, due, partition, topic, key, headers, broker, expires, body, event)
+  SELECT $1::int, ms + m.delay, m.partition, m.topic, m.key, m.headers, m.broker, ms + m.expires, m.body, m.event
   FROM (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms) AS server,
-    unnest($2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bigint[], $9::bytea[])
-      AS m(delay, partition, topic, key, headers, broker, expires, body)`;
+    unnest($2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bigint[], $9::bytea[],
+      $10::text[]) AS m(delay, partition, topic, key, headers, broker, expires, body, event)`;
 
 interface Work {
   readonly batch: Batch;

@@ -1,4 +1,5 @@
-import type { StateStore, StoredMessage } from "../../driver.ts";
+import type { ScheduledMessage, StateStore, StoredMessage } from "../../driver.ts";
+import { duePlaceText, numberedPlaceOf } from "../../internal/due-place.ts";
 import { nowMs } from "./functions/append.ts";
 import type { Row } from "./link.ts";
 import type { Session } from "./session.ts";
@@ -89,18 +90,26 @@ export class PostgresState implements StateStore {
     return rows.map(storedMessage);
   }
 
-  async scheduled(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
+  async scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    const { due, number } = numberedPlaceOf(after);
     const rows = await this.#ask(
-      `SELECT ${storedColumns} FROM {schedule} WHERE n > coalesce((SELECT n FROM {schedule} WHERE id = $1), 0) ORDER BY n LIMIT $2`,
-      [after === undefined ? null : escapeText(after), String(limit)],
+      `SELECT id, topic, coalesce(not_before, 0), n FROM {schedule}
+        WHERE leased_until = 0 AND (coalesce(not_before, 0), n) > ($1::bigint, $2::bigint) ORDER BY 3, n LIMIT $3`,
+      [String(Math.floor(due)), String(number), String(limit)],
     );
-    return rows.map(storedMessage);
+    return rows.map(([id, topic, at, n]) => ({
+      id: unescapeText(id ?? ""),
+      topic: unescapeText(topic ?? ""),
+      notBefore: Number(at),
+      position: duePlaceText({ due: Number(at), rest: n ?? "" }),
+    }));
   }
 
-  async unschedule(ids: readonly string[]): Promise<readonly string[]> {
-    const rows = await this.#ask("DELETE FROM {schedule} WHERE id = ANY ($1::text[]) RETURNING id", [
-      textArrayOf(ids.map(escapeText)),
-    ]);
+  async unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
+    const rows = await this.#ask(
+      "DELETE FROM {schedule} WHERE id = ANY ($1::text[]) AND (leased_until = 0 OR NOT $2::boolean) RETURNING id",
+      [textArrayOf(ids.map(escapeText)), String(untaken)],
+    );
     return among(ids, rows);
   }
 

@@ -15,6 +15,7 @@ export function capabilitiesOf({ holdLimitMs }: ResolvedOptions, version = "3.10
     publishRetry: "core",
     retry: "copy",
     delay: "native",
+    schedules: "none",
     state: "none",
     filter: "native",
     dedupeWindowMs: 0,

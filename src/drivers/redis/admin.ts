@@ -1,6 +1,16 @@
-import type { DriverAdmin, GroupSpec, GroupState, Member, StartAt, StoredMessage, StreamInfo } from "../../driver.ts";
+import type {
+  DriverAdmin,
+  GroupSpec,
+  GroupState,
+  Member,
+  ScheduledMessage,
+  StartAt,
+  StoredMessage,
+  StreamInfo,
+} from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Definitions } from "./definitions.ts";
+import { Delayed } from "./delayed.ts";
 import { replyWord } from "./errors.ts";
 import { GroupAdmin } from "./group-admin.ts";
 import { resetGroup } from "./group-reset.ts";
@@ -27,6 +37,7 @@ class RedisAdmin implements DriverAdmin {
   readonly #definitions: Definitions;
   readonly #groups: GroupAdmin;
   readonly #letters: Letters;
+  readonly #delayed: Delayed;
 
   constructor(session: Session, streams: Streams, definitions: Definitions) {
     this.#session = session;
@@ -34,6 +45,7 @@ class RedisAdmin implements DriverAdmin {
     this.#definitions = definitions;
     this.#groups = new GroupAdmin(session, definitions);
     this.#letters = new Letters(session);
+    this.#delayed = new Delayed(session);
   }
 
   async streams(): Promise<readonly StreamInfo[]> {
@@ -131,6 +143,14 @@ class RedisAdmin implements DriverAdmin {
 
   removeLetters(ids: readonly string[], token: string): Promise<readonly string[]> {
     return this.#letters.remove(ids, token);
+  }
+
+  scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    return this.#delayed.list(after, limit);
+  }
+
+  cancelScheduled(ids: readonly string[]): Promise<readonly string[]> {
+    return this.#delayed.cancel(ids);
   }
 
   async #expire(lane: string): Promise<void> {

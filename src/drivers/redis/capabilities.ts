@@ -21,6 +21,7 @@ export function capabilitiesOf({ dedupeWindowMs }: Pick<ResolvedOptions, "dedupe
     publishRetry: "core",
     retry: "in-place",
     delay: "native",
+    schedules: "native",
     state: "native",
     filter: "client",
     dedupeWindowMs,

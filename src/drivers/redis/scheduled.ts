@@ -1,6 +1,7 @@
-import type { StoredMessage } from "../../driver.ts";
+import type { ScheduledMessage, StoredMessage } from "../../driver.ts";
+import { duePlaceOf, duePlaceText } from "../../internal/due-place.ts";
 import type { Arg } from "./link.ts";
-import { listOf, textsOf } from "./reply.ts";
+import { listOf, numberOf, textsOf } from "./reply.ts";
 import { dueScript, scheduledScript, scheduleScript, unscheduleScript } from "./scripts/scheduled.ts";
 import type { Session } from "./session.ts";
 import { decodeStored, encodeStored } from "./stored-frame.ts";
@@ -54,23 +55,28 @@ export class Scheduled {
     return frames.map((frame) => decodeStored(frame as Buffer));
   }
 
-  /** By id, so that a cursor whose message went still stands. */
-  async list(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
-    const found: StoredMessage[] = [];
+  /** Soonest first, of one time by the bytes of their ids. */
+  async list(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    const found: ScheduledMessage[] = [];
     while (found.length < limit) {
-      const from = found.at(-1)?.id ?? after ?? "";
+      const { due, rest } = duePlaceOf(found.at(-1)?.position ?? after);
       const most = String(Math.min(limit - found.length, idsAtOnce));
-      const frames = listOf(await this.#session.run(scheduledScript, [from, most]));
-      if (frames.length === 0) break;
-      found.push(...frames.map((frame) => decodeStored(frame as Buffer)));
+      const rows = listOf(await this.#session.run(scheduledScript, [String(Math.floor(due)), rest, most]));
+      if (rows.length === 0) break; // a page of large ones may be a short one
+      for (let at = 0; at < rows.length; at += 2) {
+        const { id, topic, notBefore = 0 } = decodeStored(rows[at + 1] as Buffer);
+        found.push({ id, topic, notBefore, position: duePlaceText({ due: numberOf(rows[at]), rest: id }) });
+      }
     }
     return found;
   }
 
-  async remove(ids: readonly string[]): Promise<readonly string[]> {
+  async remove(ids: readonly string[], untaken: boolean): Promise<readonly string[]> {
     const removed: string[] = [];
-    for (let from = 0; from < ids.length; from += idsAtOnce)
-      removed.push(...textsOf(await this.#session.run(unscheduleScript, ids.slice(from, from + idsAtOnce))));
+    for (let from = 0; from < ids.length; from += idsAtOnce) {
+      const args = [untaken ? "1" : "", ...ids.slice(from, from + idsAtOnce)];
+      removed.push(...textsOf(await this.#session.run(unscheduleScript, args)));
+    }
     return removed;
   }
 }

@@ -1,4 +1,4 @@
-import type { StateStore, StoredMessage } from "../../driver.ts";
+import type { ScheduledMessage, StateStore, StoredMessage } from "../../driver.ts";
 import { escapeName } from "./keys.ts";
 import { Parked } from "./parked.ts";
 import { listOf, textOf } from "./reply.ts";
@@ -69,12 +69,12 @@ class RedisState implements StateStore {
     return this.#scheduled.due(now, limit, leaseMs);
   }
 
-  scheduled(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
+  scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
     return this.#scheduled.list(after, limit);
   }
 
-  unschedule(ids: readonly string[]): Promise<readonly string[]> {
-    return this.#scheduled.remove(ids);
+  unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
+    return this.#scheduled.remove(ids, untaken);
   }
 
   park(list: string, messages: readonly StoredMessage[]): Promise<void> {

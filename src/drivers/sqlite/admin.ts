@@ -1,5 +1,15 @@
-import type { DriverAdmin, GroupSpec, GroupState, Member, StartAt, StoredMessage, StreamInfo } from "../../driver.ts";
+import type {
+  DriverAdmin,
+  GroupSpec,
+  GroupState,
+  Member,
+  ScheduledMessage,
+  StartAt,
+  StoredMessage,
+  StreamInfo,
+} from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { duePlaceText, numberedPlaceOf } from "../../internal/due-place.ts";
 import { GroupCounts } from "./group-counts.ts";
 import type { GroupRow } from "./group-store.ts";
 import { startOf } from "./start.ts";
@@ -122,6 +132,22 @@ export class SqliteAdmin implements DriverAdmin {
 
   removeLetters(ids: readonly string[], token: string): Promise<readonly string[]> {
     return this.#change(() => this.#store.letters.remove(ids, token, this.#store.clock.now()));
+  }
+
+  scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    return this.#read(() => {
+      const { due, number } = numberedPlaceOf(after);
+      return this.#store.append.delayed.page(due, number, limit).map((row) => ({
+        id: row.event,
+        topic: row.topic,
+        notBefore: row.due,
+        position: duePlaceText({ due: row.due, rest: row.id }),
+      }));
+    });
+  }
+
+  cancelScheduled(ids: readonly string[]): Promise<readonly string[]> {
+    return this.#change(() => ids.filter((id) => this.#store.append.delayed.cancel(id)));
   }
 
   #read<Result>(body: () => Result): Promise<Result> {

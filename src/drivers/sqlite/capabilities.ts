@@ -11,6 +11,7 @@ export const capabilities: Capabilities = {
   publishRetry: "core",
   retry: "in-place",
   delay: "native",
+  schedules: "native",
   state: "native",
   filter: "native",
   dedupeWindowMs,

@@ -21,6 +21,13 @@ export interface DelayedTopic {
   readonly later: number;
 }
 
+export interface ScheduledRow {
+  readonly id: number;
+  readonly due: number;
+  readonly event: string;
+  readonly topic: string;
+}
+
 /** Publishes that are not to be seen yet. Whichever process is there moves them into their log when they are due. */
 export class Delayed {
   readonly #add: Query;
@@ -28,6 +35,8 @@ export class Delayed {
   readonly #remove: Query;
   readonly #next: Query<{ readonly due: number | null }>;
   readonly #topics: Query<DelayedTopic>;
+  readonly #page: Query<ScheduledRow>;
+  readonly #cancel: Query;
 
   constructor(database: Database) {
     this.#add = database.query(
@@ -36,6 +45,10 @@ export class Delayed {
     this.#due = database.query("SELECT * FROM {delayed} WHERE due <= ? ORDER BY due, id LIMIT ?");
     this.#remove = database.query("DELETE FROM {delayed} WHERE id = ?");
     this.#next = database.query("SELECT min(due) AS due FROM {delayed}");
+    this.#page = database.query(
+      "SELECT id, due, event, topic FROM {delayed} WHERE due >= ?1 AND (due > ?1 OR id > ?2) ORDER BY due, id LIMIT ?3",
+    );
+    this.#cancel = database.query("DELETE FROM {delayed} WHERE event = ?");
     this.#topics = database.query(
       "SELECT stream, topic, count(*) AS count, sum(due > ?) AS later FROM {delayed} GROUP BY stream, topic",
     );
@@ -66,6 +79,16 @@ export class Delayed {
   /** When the next one is due, by the wall clock. */
   next(): number | undefined {
     return this.#next.get()?.due ?? undefined;
+  }
+
+  /** Those behind a place, soonest first. */
+  page(due: number, id: number, limit: number): ScheduledRow[] {
+    return this.#page.all(due, id, limit);
+  }
+
+  /** Whether any of this event was there. */
+  cancel(event: string): boolean {
+    return this.#cancel.run(event) > 0;
   }
 
   /** How many there are for each topic; looks at all of them. */

@@ -15,6 +15,7 @@ async function layoutOne(world: SqliteWorld): Promise<void> {
   const database = world.raw();
   database.exec("ALTER TABLE omnibus_held DROP COLUMN avoid");
   database.exec("ALTER TABLE omnibus_stream DROP COLUMN largest");
+  database.exec("DROP INDEX omnibus_delayed_event");
   database.exec("UPDATE omnibus_meta SET value = 1 WHERE key = 'layout'");
   database.close();
 }
@@ -27,7 +28,7 @@ describe("the layout", () => {
     const world = newWorld();
     await layoutOne(world);
     const { connection } = await world.connect();
-    expect(layoutOf(world)).toBe(2);
+    expect(layoutOf(world)).toBe(3);
     expect(world.rows("SELECT largest FROM omnibus_stream WHERE queue = 0")).toEqual([{ largest: 11 }]);
     const { sink } = await joinGroup(connection, "g");
     await until(() => sink.messages.length === 2, "both messages again");
@@ -39,7 +40,7 @@ describe("the layout", () => {
     await layoutOne(world);
     const { connection } = await world.connect({ manage: "verify", streams: [] });
     await expect(connection.ensureStream({ name: "events", topics: [">"] })).rejects.toThrow(
-      /layout 1.*needs 2.*manage "create"/,
+      /layout 1.*needs 3.*manage "create"/,
     );
     expect(layoutOf(world)).toBe(1);
   });
@@ -48,15 +49,15 @@ describe("the layout", () => {
     const world = newWorld();
     await (await world.connect()).connection.close(AbortSignal.timeout(5_000));
     const database = world.raw();
-    database.exec("UPDATE omnibus_meta SET value = 3 WHERE key = 'layout'");
+    database.exec("UPDATE omnibus_meta SET value = 4 WHERE key = 'layout'");
     database.close();
     for (const manage of ["create", "verify"] as const) {
       await expect(world.connect({ manage, streams: [] })).rejects.toMatchObject({
         code: "BUS_CONFLICT",
-        message: expect.stringMatching(/layout 3.*knows 2.*newer version/),
+        message: expect.stringMatching(/layout 4.*knows 3.*newer version/),
       });
     }
-    expect(layoutOf(world)).toBe(3);
+    expect(layoutOf(world)).toBe(4);
   });
 
   it("is made once by many who come at the same time", async () => {

@@ -13,6 +13,8 @@ const steps: readonly ((database: Database) => void)[] = [
         .query(`UPDATE {stream} SET largest = (SELECT coalesce(max(length(body)), 0) FROM {log_${id}}) WHERE id = ?`)
         .run(id);
   },
+  // 2 to 3: what is published for later is found by its event's id.
+  (database) => database.exec("CREATE INDEX {delayed_event} ON {delayed} (event)"),
 ];
 
 /**

@@ -1,7 +1,7 @@
 import type { Database } from "./database.ts";
 
 /** Of the tables below; in the table `meta`. A change here needs a step in migrate.ts. */
-export const layoutVersion = 2;
+export const layoutVersion = 3;
 
 /** A message as it stands in a log and in `delayed`; `headers` is JSON, or the number of a text in `header_text`. */
 const messageColumns = `
@@ -39,6 +39,7 @@ const statements = [
     bytes INTEGER NOT NULL DEFAULT 0, largest INTEGER NOT NULL DEFAULT 0, UNIQUE (queue, name))`,
   `CREATE TABLE {delayed} (id INTEGER PRIMARY KEY, due INTEGER NOT NULL, stream INTEGER NOT NULL, partition INTEGER NOT NULL,${messageColumns})`,
   "CREATE INDEX {delayed_due} ON {delayed} (due)",
+  "CREATE INDEX {delayed_event} ON {delayed} (event)",
   "CREATE TABLE {header_text} (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
   // Of two windows one fills; when it is 120 s old the other is emptied and fills next.
   "CREATE TABLE {seen_a} (broker TEXT, stream INTEGER, seq INTEGER NOT NULL, PRIMARY KEY (broker, stream)) WITHOUT ROWID",

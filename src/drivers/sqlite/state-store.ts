@@ -1,4 +1,5 @@
-import type { StateStore, StoredMessage } from "../../driver.ts";
+import type { ScheduledMessage, StateStore, StoredMessage } from "../../driver.ts";
+import { duePlaceText, numberedPlaceOf } from "../../internal/due-place.ts";
 import { storedColumns, storedMessage, storedValues, type StoredRow } from "./letter-store.ts";
 import type { Store, Watcher } from "./store.ts";
 
@@ -20,6 +21,13 @@ const pageSize = 256;
 const rememberMs = 3_600_000;
 /** Sorts behind every key that begins with the prefix. */
 const behind = (prefix: string): string => `${prefix}\u{10FFFF}`;
+
+interface LaterRow {
+  readonly n: number;
+  readonly id: string;
+  readonly topic: string;
+  readonly due: number;
+}
 
 /** Keys with revisions, schedules and parked messages, in tables of the same file. */
 export class SqliteState implements StateStore {
@@ -124,22 +132,30 @@ export class SqliteState implements StateStore {
     });
   }
 
-  scheduled(after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
-    const { database } = this.#store;
-    const from =
-      after === undefined
-        ? 0
-        : (database.query<{ readonly n: number }>("SELECT n FROM {schedule} WHERE id = ?").get(after)?.n ?? 0);
-    const rows = database
-      .query<StoredRow>(`SELECT ${storedColumns} FROM {schedule} WHERE n > ? ORDER BY n LIMIT ?`)
-      .all(from, limit);
-    return Promise.resolve(rows.map(storedMessage));
+  scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
+    return this.#store.read(() => {
+      const { due, number } = numberedPlaceOf(after);
+      return this.#store.database
+        .query<LaterRow>(
+          `SELECT n, id, topic, coalesce(not_before, 0) AS due FROM {schedule} WHERE leased_until = 0
+            AND (coalesce(not_before, 0) > ?1 OR (coalesce(not_before, 0) = ?1 AND n > ?2)) ORDER BY 4, n LIMIT ?3`,
+        )
+        .all(due, number, limit)
+        .map((row) => ({
+          id: row.id,
+          topic: row.topic,
+          notBefore: row.due,
+          position: duePlaceText({ due: row.due, rest: row.n }),
+        }));
+    });
   }
 
-  unschedule(ids: readonly string[]): Promise<readonly string[]> {
+  unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
     return this.#store.turn.do(() => {
-      const remove = this.#store.database.query("DELETE FROM {schedule} WHERE id = ?");
-      return ids.filter((id) => remove.run(id) === 1);
+      const remove = this.#store.database.query(
+        "DELETE FROM {schedule} WHERE id = ?1 AND (leased_until = 0 OR ?2 = 0)",
+      );
+      return ids.filter((id) => remove.run(id, Number(untaken)) === 1);
     });
   }
 

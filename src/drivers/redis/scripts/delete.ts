@@ -26,7 +26,7 @@ for p = 0, n - 1 do
   end
 end
 if there then
-  call('UNLINK', L, L .. ':g', L .. ':id0', L .. ':id1', L .. ':due', L .. ':due:m')
+  call('UNLINK', L, L .. ':g', L .. ':id0', L .. ':id1', L .. ':due', L .. ':due:m', L .. ':due:i')
   call('ZREM', B .. ':due', l)
   call('HINCRBY', B, 'rev', 1)
   try('SPUBLISH', B .. ':e', 'r ' .. ARGV[3])

@@ -1,16 +1,17 @@
 import { script, type Script } from "../script.ts";
+import { delayedPiece } from "./delayed.ts";
 import { lanePiece, timePiece, wakePiece } from "./pieces.ts";
 
 /** What is due goes into its partition, 128 a call, and not much above a megabyte. Answers the ms until the next is due, or nothing. */
 export const moveScript: Script = script(
   "move",
-  [timePiece, lanePiece, wakePiece],
+  [timePiece, lanePiece, wakePiece, delayedPiece],
   `
 local unpack, time, left, bytes = struct.unpack, now(), 128, 0
 local function moveLane(l)
   local of, L = lane(l), B .. ':' .. l
   if not of.n then
-    call('UNLINK', L .. ':due', L .. ':due:m')
+    call('UNLINK', L .. ':due', L .. ':due:m', L .. ':due:i')
     return
   end
   local tname, bname = 't', 'b'
@@ -24,9 +25,10 @@ local function moveLane(l)
     if bytes > 1048576 then break end
     local frame = call('HGET', L .. ':due:m', numbers[i])
     bytes = bytes + (frame and #frame or 0)
-    local added
+    local added, id
     if frame then
-      local _, topic, key_, headers, hash, _, body = unpack('>Hc0Hc0Hc0I4c0I4dI4c0', frame)
+      local topic, key_, headers, hash, _, body
+      id, topic, key_, headers, hash, _, body = unpack('>Hc0Hc0Hc0I4c0I4dI4c0', frame)
       local p = hash % of.n
       local K = key(l .. ':' .. p)
       if call('EXISTS', K) == 0 then vanished(l) end
@@ -39,6 +41,7 @@ local function moveLane(l)
     else
       call('ZREM', L .. ':due', numbers[i])
       call('HDEL', L .. ':due:m', numbers[i])
+      if id then forget(L, id, numbers[i]) end
     end
   end
   left = left - #numbers

@@ -1,4 +1,5 @@
 import { script, type Script } from "../script.ts";
+import { delayedPiece } from "./delayed.ts";
 import { matchPiece } from "./match-piece.ts";
 import { idPiece, lanePiece, timePiece, wakePiece } from "./pieces.ts";
 import { roomPiece } from "./room.ts";
@@ -42,7 +43,7 @@ end`;
 /** One lane's messages of one turn. \`ARGV\`: the window in ms, and the frame. A line for each message in the answer. */
 export const publishScript: Script = script(
   "publish",
-  [timePiece, lanePiece, idPiece, matchPiece, wakePiece, roomPiece, dedupePiece],
+  [timePiece, lanePiece, idPiece, matchPiece, wakePiece, roomPiece, dedupePiece, delayedPiece],
   `
 local window, frame = tonumber(ARGV[2]), ARGV[3]
 local l, at = struct.unpack('>Hc0', frame)
@@ -86,6 +87,7 @@ for count = 1, #ids do
     elseif delay > 0 then
       local number, due = call('HINCRBY', B, 'next', 1), math.floor(time + delay)
       call('HSET', L .. ':due:m', number, string.sub(frame, froms[count], froms[count + 1] - 1))
+      note(L, id, number)
       call('ZADD', L .. ':due', due, number)
       local head = call('ZSCORE', B .. ':due', l)
       if not head or tonumber(head) > due then

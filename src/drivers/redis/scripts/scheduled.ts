@@ -2,8 +2,8 @@ import { script, type Script } from "../script.ts";
 import { timePiece } from "./pieces.ts";
 
 /**
- * Messages due later: `B:t` id → time from which it may be had, by the server's clock; `B:t:m` id → frame; `B:t:i` all ids in
- * lexical order. Arguments: ms from now (empty: at once), id, frame …
+ * Messages due later: `B:t` id → time from which it may be had, by the server's clock; `B:t:m` id → frame; `B:t:i` the same
+ * as `B:t` of what was given to nobody yet. Arguments: ms from now (empty: at once), id, frame …
  */
 export const scheduleScript: Script = script(
   "schedule",
@@ -11,8 +11,9 @@ export const scheduleScript: Script = script(
   `
 local time = now()
 for i = 2, #ARGV, 3 do
-  call('ZADD', B .. ':t', ARGV[i] == '' and 0 or time + tonumber(ARGV[i]), ARGV[i + 1])
-  call('ZADD', B .. ':t:i', 0, ARGV[i + 1])
+  local due = ARGV[i] == '' and 0 or math.max(time + tonumber(ARGV[i]), 0)
+  call('ZADD', B .. ':t', due, ARGV[i + 1])
+  call('ZADD', B .. ':t:i', due, ARGV[i + 1])
   call('HSET', B .. ':t:m', ARGV[i + 1], ARGV[i + 2])
 end
 return #ARGV`,
@@ -31,40 +32,58 @@ for i = 1, #ids do
   if bytes > 0 and bytes + size > 1048576 then break end
   bytes = bytes + size
   call('ZADD', B .. ':t', time + lease, ids[i])
+  call('ZREM', B .. ':t:i', ids[i])
   found[#found + 1] = call('HGET', B .. ':t:m', ids[i])
 end
 return found`,
   true,
 );
 
-/** after (empty: from the first), limit → frames by id. */
+/** time, id (empty: from the first), limit → time, frame of what stands behind that place and was given to nobody. */
 export const scheduledScript: Script = script(
   "scheduled",
   [],
   `
-local from = ARGV[2] == '' and '-' or '(' .. ARGV[2]
-local ids = call('ZRANGEBYLEX', B .. ':t:i', from, '+', 'LIMIT', 0, ARGV[3])
-local found, bytes = {}, 0
-for i = 1, #ids do
-  local size = call('HSTRLEN', B .. ':t:m', ids[i])
-  if bytes > 0 and bytes + size > 1048576 then break end
-  bytes = bytes + size
-  found[#found + 1] = call('HGET', B .. ':t:m', ids[i])
+local time, after, limit = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+-- as the server sorts them: byte by byte, whatever the locale
+local function above(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then return x > y end
+  end
+  return #a > #b
+end
+local found, bytes, at = {}, 0, call('ZCOUNT', B .. ':t:i', '-inf', string.format('(%.0f', time))
+while #found < 2 * limit do
+  local some = call('ZRANGE', B .. ':t:i', at, at + limit - 1, 'WITHSCORES')
+  if #some == 0 then break end
+  at = at + limit
+  for i = 1, #some, 2 do
+    if #found < 2 * limit and (tonumber(some[i + 1]) > time or above(some[i], after)) then
+      local frame = call('HGET', B .. ':t:m', some[i])
+      if frame then
+        if bytes > 0 and bytes + #frame > 1048576 then return found end
+        bytes = bytes + #frame
+        found[#found + 1], found[#found + 2] = some[i + 1], frame
+      end
+    end
+  end
 end
 return found`,
   true,
 );
 
-/** ids … → those that were there. */
+/** only what was given to nobody (`1` or empty), ids … → those that went. */
 export const unscheduleScript: Script = script(
   "unschedule",
   [],
   `
 local removed = {}
-for i = 2, #ARGV do
-  if call('HDEL', B .. ':t:m', ARGV[i]) == 1 then removed[#removed + 1] = ARGV[i] end
-  call('ZREM', B .. ':t', ARGV[i])
-  call('ZREM', B .. ':t:i', ARGV[i])
+for i = 3, #ARGV do
+  if call('ZREM', B .. ':t:i', ARGV[i]) == 1 or ARGV[2] == '' then
+    if call('HDEL', B .. ':t:m', ARGV[i]) == 1 then removed[#removed + 1] = ARGV[i] end
+    call('ZREM', B .. ':t', ARGV[i])
+  end
 end
 return removed`,
   true,

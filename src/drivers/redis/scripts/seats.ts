@@ -68,7 +68,7 @@ local function erase(G, group)
   for i = 1, #ls do call('SREM', B .. ':' .. ls[i] .. ':g', group) end
   local L = B .. ':q:' .. group
   for p = 0, (tonumber(lane('q:' .. group).n) or 0) - 1 do call('UNLINK', L .. ':' .. p) end
-  call('UNLINK', L, L .. ':g', L .. ':id0', L .. ':id1', L .. ':due', L .. ':due:m')
+  call('UNLINK', L, L .. ':g', L .. ':id0', L .. ':id1', L .. ':due', L .. ':due:m', L .. ':due:i')
   call('HDEL', B .. ':groups', group)
   local parts = {'pat', 'm', 'beat', 'dead', 'own', 'idle', 'due', 'rel', 'rest', 'hop', 'note', 'told'}
   for i = 1, #parts do call('UNLINK', G .. ':' .. parts[i]) end

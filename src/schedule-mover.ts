@@ -1,0 +1,195 @@
+import type { Clock } from "./clock.ts";
+import type { DriverConnection, OutMessage, StateStore, StoredMessage } from "./driver.ts";
+import { murmur2 } from "./internal/murmur2.ts";
+import { Alarm } from "./internal/rows/alarm.ts";
+import { eventIdOf } from "./scheduled-id.ts";
+import { header } from "./wire-names.ts";
+
+export interface MoverContext {
+  readonly clock: Clock;
+  warn(message: string, fields?: Readonly<Record<string, string | number | boolean>>): void;
+}
+
+const atOnce = 256;
+/** Longer than a publish takes, or two processes would publish the same. */
+const leaseMs = 30_000;
+/** How long before the end of its lease the last try of a publish may begin. */
+const lastTryMs = 10_000;
+const againMs = 1_000;
+/** What another process stored, and died over before it was due, is noticed after this. */
+const pollMs = 5_000;
+/** So that not all processes come in the same moment. */
+const chanceMs = 20;
+/** A store whose clock is behind ours gives nothing yet. */
+const behindMs = 50;
+
+/**
+ * Publishes what is due in a state store: taken under a lease, published under its own id, removed. Every process that has the
+ * store does it. What one that died had taken is published by another when the lease is over, though it may be published already.
+ */
+export class ScheduleMover {
+  readonly #connection: DriverConnection;
+  readonly #store: StateStore;
+  readonly #context: MoverContext;
+  readonly #alarm: Alarm;
+  readonly #timers = new Set<Disposable>();
+  /** Taken, and on their way, by their ids in the store. */
+  readonly #inHand = new Set<string>();
+  /** Of these, what waits for its next try. */
+  readonly #failed = new Set<string>();
+  /** Published, or for nobody any more, and to be removed. */
+  readonly #done = new Set<string>();
+  #looking = false;
+  #again = false;
+  #removing = false;
+  #closed = false;
+  #turn = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(connection: DriverConnection, store: StateStore, context: MoverContext) {
+    this.#connection = connection;
+    this.#store = store;
+    this.#context = context;
+    this.#alarm = new Alarm(context.clock, () => void this.#look());
+    this.#poll();
+  }
+
+  /** Something is due then. */
+  at(time: number): void {
+    if (!this.#closed) this.#alarm.set(time + this.#context.clock.random() * chanceMs);
+  }
+
+  /** What it has in hand is still published and removed. */
+  async close(signal: AbortSignal): Promise<void> {
+    this.#closed = true;
+    this.#alarm.clear();
+    for (const timer of this.#timers) timer[Symbol.dispose]();
+    for (const id of this.#failed) this.#inHand.delete(id); // another has it when its lease is over
+    if (signal.aborted || this.#isIdle) return;
+    await new Promise<void>((resolve) => {
+      this.#idle.push(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+
+  get #isIdle(): boolean {
+    return !this.#looking && !this.#removing && this.#inHand.size === 0;
+  }
+
+  #poll(): void {
+    void this.#look();
+    this.#after(pollMs, () => this.#poll());
+  }
+
+  async #look(): Promise<void> {
+    this.#again = true;
+    if (this.#looking || this.#closed) return;
+    this.#looking = true;
+    const { clock } = this.#context;
+    try {
+      while (this.#again && !this.#closed) {
+        this.#again = false;
+        const until = clock.ticks() + leaseMs;
+        const taken = await this.#store.due(clock.now(), atOnce, leaseMs);
+        this.#publish(taken, until);
+        if (taken.length === atOnce) this.#again = true;
+      }
+      const [next] = await this.#store.scheduled(undefined, 1);
+      if (next !== undefined) this.at(Math.max(next.notBefore, clock.now() + behindMs));
+    } catch {
+      this.at(clock.now() + againMs); // the store is away
+    } finally {
+      this.#looking = false;
+      this.#tellIdle();
+    }
+  }
+
+  /** What is still in hand, or could not be removed, was taken again: its lease was over. */
+  #publish(taken: readonly StoredMessage[], until: number): void {
+    const fresh = taken.filter(({ id }) => !this.#inHand.has(id) && !this.#done.has(id));
+    for (const { id } of fresh) this.#inHand.add(id);
+    if (fresh.length > 0) this.#connection.send(fresh.map((message) => this.#out(message, until)));
+  }
+
+  #out(message: StoredMessage, until: number): OutMessage {
+    const { to, key, body } = message;
+    const id = eventIdOf(message.id);
+    const priority = message.headers.find(([name]) => name === header.scheduledPriority)?.[1];
+    return {
+      ...{ to, id, brokerId: id, key, body },
+      hash: key === undefined ? (this.#turn = (this.#turn + 1) & 0x7fff_ffff) : murmur2(key),
+      replyTo: undefined,
+      notBefore: undefined,
+      expiresAt: undefined,
+      durable: true,
+      priority: priority === undefined ? 1 : Number(priority),
+      headers: message.headers.filter(([name]) => name !== header.scheduledPriority),
+      value: undefined,
+      stored: () => this.#end(message.id),
+      failed: (_, error) => void this.#tryAgain(message, until, error),
+    };
+  }
+
+  /** Tried again as long as nobody else may take it; then whoever takes it next. */
+  async #tryAgain(message: StoredMessage, until: number, error: unknown): Promise<void> {
+    if (await this.#isForNobody(message, error)) {
+      this.#context.warn("dropped what was published for later: its stream was deleted", { topic: message.topic });
+      return this.#end(message.id);
+    }
+    if (!this.#closed && this.#context.clock.ticks() + againMs < until - lastTryMs) {
+      this.#failed.add(message.id);
+      return this.#after(againMs, () => {
+        this.#failed.delete(message.id);
+        this.#connection.send([this.#out(message, until)]);
+      });
+    }
+    this.#inHand.delete(message.id);
+    this.#tellIdle();
+  }
+
+  async #isForNobody({ to }: StoredMessage, error: unknown): Promise<boolean> {
+    if (to.kind !== "topic" || (error as { readonly code?: unknown } | undefined)?.code !== "BUS_NOT_FOUND")
+      return false;
+    try {
+      return !(await this.#connection.admin.streams()).some(({ name }) => name === to.stream);
+    } catch {
+      return false;
+    }
+  }
+
+  #end(id: string): void {
+    this.#done.add(id);
+    this.#inHand.delete(id);
+    void this.#remove();
+  }
+
+  async #remove(): Promise<void> {
+    if (this.#removing) return;
+    this.#removing = true;
+    try {
+      while (this.#done.size > 0) {
+        const ids = [...this.#done];
+        await this.#store.unschedule(ids);
+        for (const id of ids) this.#done.delete(id);
+      }
+    } catch {
+      if (!this.#closed) this.#after(againMs, () => void this.#remove());
+    } finally {
+      this.#removing = false;
+      this.#tellIdle();
+    }
+  }
+
+  #after(ms: number, work: () => void): void {
+    const timer = this.#context.clock.after(ms, () => {
+      this.#timers.delete(timer);
+      work();
+    });
+    this.#timers.add(timer);
+  }
+
+  #tellIdle(): void {
+    if (!this.#isIdle) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}

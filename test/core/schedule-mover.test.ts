@@ -1,0 +1,318 @@
+import { describe, expect, it } from "vitest";
+import { AttachedState } from "../../src/attached-state.ts";
+import type { Driver, DriverConnection, OutMessage, StateStore } from "../../src/driver.ts";
+import { memory } from "../../src/drivers/memory/index.ts";
+import { DriverError } from "../../src/internal/driver-error.ts";
+import { changed } from "../../src/testing/changed.ts";
+import {
+  connectTo,
+  consume,
+  groupSpec,
+  outgoing,
+  type RecordingSink,
+  type Sent,
+  toQueue,
+  toTopic,
+  turns,
+} from "../support/driver-harness.ts";
+import { lacking } from "../support/lacking-driver.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+interface Taps {
+  readonly broker?: (connection: DriverConnection) => Partial<DriverConnection>;
+  readonly store?: (state: StateStore) => Partial<StateStore>;
+}
+
+const tapping = (driver: Driver, tap: (connection: DriverConnection) => Partial<DriverConnection>): Driver =>
+  changed(driver, {
+    connect: async (context) => {
+      const connection = await driver.connect(context);
+      return changed(connection, tap(connection));
+    },
+  });
+
+/** A broker and a store in memory, and processes that have both. */
+class World {
+  readonly clock = new ManualClock();
+  readonly warnings: string[] = [];
+  /** What reached the broker, tries included. */
+  readonly sent: OutMessage[] = [];
+  readonly #broker = lacking(["state"]);
+  readonly #store = memory();
+
+  async process({ broker = () => ({}), store = () => ({}) }: Taps = {}): Promise<DriverConnection> {
+    const noted = tapping(this.#broker, (connection) => ({
+      send: (batch) => {
+        this.sent.push(...batch);
+        connection.send(batch);
+      },
+    }));
+    const driver = new AttachedState(tapping(noted, broker), {
+      driver: tapping(this.#store, ({ state }) => ({ state: changed(state!, store(state!)) })),
+      isLocal: false,
+    });
+    const warn = (message: string): void => void this.warnings.push(message);
+    const { connection } = await connectTo(
+      changed(driver, { connect: (context) => driver.connect({ ...context, warn }) }),
+      { clock: this.clock },
+    );
+    await connection.ensureStream({ name: "events", topics: [">"] });
+    return connection;
+  }
+
+  async atTheBroker(): Promise<DriverConnection> {
+    return (await connectTo(this.#broker, { clock: this.clock })).connection;
+  }
+
+  async tail(connection: DriverConnection): Promise<RecordingSink> {
+    const from = { at: "oldest" } as const;
+    const { sink, consumption } = await consume(connection, {
+      kind: "tail",
+      stream: "events",
+      from,
+      resume: undefined,
+    });
+    await consumption.wants([">"], []);
+    return sink;
+  }
+
+  /** Published for in a second. */
+  async later(connection: DriverConnection, id: string, more: Partial<OutMessage> = {}): Promise<Sent> {
+    const sent = outgoing(toTopic("a"), id, { id, notBefore: this.clock.now() + 1_000, ...more });
+    connection.send([sent.message]);
+    await this.pass(0);
+    return sent;
+  }
+
+  pass(ms: number): Promise<void> {
+    return this.clock.pass(ms, 8);
+  }
+}
+
+type Step = "stored" | "taken" | "published" | "removed";
+
+/** A process that dies right after one step, before it hears of it. */
+function dyingAfter(step: Step): Taps {
+  let dead = false;
+  const never = new Promise<never>(() => undefined);
+  const dies = (at: Step): void => void (dead ||= at === step);
+  return {
+    broker: (connection) => ({
+      send: (batch) => {
+        if (dead) return;
+        const deaf = { stored: () => undefined, failed: () => undefined };
+        connection.send(step === "published" ? batch.map((message) => changed(message, deaf)) : batch);
+        dies("published");
+      },
+    }),
+    store: (state) => ({
+      schedule: async (messages) => {
+        await state.schedule(messages);
+        dies("stored");
+      },
+      due: async (...given) => {
+        const taken = dead ? await never : await state.due(...given);
+        if (taken.length > 0) dies("taken");
+        return dead ? await never : taken;
+      },
+      scheduled: (...given) => (dead ? never : state.scheduled(...given)),
+      unschedule: async (...given) => {
+        const gone = dead ? await never : await state.unschedule(...given);
+        dies("removed");
+        return dead ? await never : gone;
+      },
+    }),
+  };
+}
+
+describe("an event that waits in the state store", () => {
+  it.each(["stored", "taken", "published", "removed"] as const)(
+    "comes once although the process that moves it dies when it is %s",
+    async (step) => {
+      const world = new World();
+      const [dying] = [await world.process(dyingAfter(step))];
+      expect((await world.later(dying, "one")).outcome).toBe("stored");
+      if (step !== "stored") await world.pass(1_100);
+      const other = await world.process();
+      const sink = await world.tail(other);
+      if (step !== "stored") expect(await other.admin.cancelScheduled!(["one"])).toEqual([]);
+      await world.pass(40_000);
+      expect(sink.texts).toEqual(["one"]);
+      expect(world.sent.map(({ id, brokerId }) => `${id} ${brokerId}`)).toEqual(
+        step === "published" ? ["one one", "one one"] : ["one one"],
+      );
+      expect(await other.state!.due(world.clock.now() + 1e9, 10, 0)).toEqual([]);
+    },
+  );
+
+  it("is not taken by another while it is moved, and is not early", async () => {
+    const world = new World();
+    const all = [await world.process(), await world.process(), await world.process()];
+    const sink = await world.tail(all[0]!);
+    for (let n = 0; n < 20; n += 1)
+      await world.later(all[n % 3]!, String(n), { key: "k", headers: [["h", String(n)]], priority: n % 3 });
+    expect((await all[2]!.admin.scheduled!(undefined, 100)).map(({ id }) => id)).toHaveLength(20);
+    await world.pass(990);
+    expect(sink.texts).toEqual([]);
+    await world.pass(200);
+    expect(sink.texts).toHaveLength(20);
+    expect(new Set(sink.messages.map(({ key, partition }) => `${key} ${partition}`)).size).toBe(1);
+    expect(sink.messages.map((message) => message.headers())).toContainEqual([["h", "7"]]);
+    expect(world.sent.map(({ id, priority }) => priority === Number(id) % 3)).not.toContain(false);
+    expect(world.sent).toHaveLength(20);
+  });
+
+  it("is published again after what failed, before anybody else may take it, and then by whoever takes it", async () => {
+    const world = new World();
+    let failures = 3;
+    const failing: Taps = {
+      broker: (connection) => ({
+        send: (batch) => {
+          if (failures-- <= 0) connection.send(batch);
+          else for (const message of batch) message.failed("unknown", new DriverError("BUS_CONNECTION", "away"));
+        },
+      }),
+    };
+    const connection = await world.process(failing);
+    const sink = await world.tail(connection);
+    await world.later(connection, "one");
+    await world.pass(3_500);
+    expect(sink.texts).toEqual([]);
+    await world.pass(1_500);
+    expect(sink.texts).toEqual(["one"]);
+    failures = 40; // beyond the lease
+    await world.later(connection, "two");
+    await world.pass(90_000);
+    expect(sink.texts).toEqual(["one", "two"]);
+    expect(await connection.admin.scheduled!(undefined, 9)).toEqual([]);
+  });
+
+  it("is removed though the store was away, and meanwhile not published again", async () => {
+    const world = new World();
+    let away = true;
+    const connection = await world.process({
+      store: (state) => ({
+        unschedule: (...given) => (away ? Promise.reject(new Error("away")) : state.unschedule(...given)),
+      }),
+    });
+    const sink = await world.tail(connection);
+    await world.later(connection, "one");
+    await world.pass(100_000);
+    away = false;
+    await world.pass(40_000);
+    expect([sink.texts, world.sent.length]).toEqual([["one"], 1]);
+    expect(await connection.state!.due(world.clock.now() + 1e9, 10, 0)).toEqual([]);
+  });
+
+  it("goes with its stream", async () => {
+    const world = new World();
+    const connection = await world.process();
+    await connection.ensureStream({ name: "b", topics: ["b"] });
+    await world.later(connection, "one");
+    await world.later(connection, "two", { to: toTopic("b", "b") });
+    expect(await connection.admin.deleteStream("events")).toBe(true);
+    expect(await connection.admin.scheduled!(undefined, 9)).toMatchObject([{ id: "two" }]);
+    expect(world.warnings).toEqual([]);
+  });
+
+  it("is dropped, and that is said, when its stream was deleted behind its back", async () => {
+    const world = new World();
+    const connection = await world.process();
+    await world.later(connection, "one");
+    expect(await (await world.atTheBroker()).admin.deleteStream("events")).toBe(true);
+    await world.pass(2_000);
+    expect(world.warnings).toEqual(["dropped what was published for later: its stream was deleted"]);
+    expect(await connection.state!.due(world.clock.now() + 1e9, 10, 0)).toEqual([]);
+  });
+
+  it("goes with the group to whose queue it was sent", async () => {
+    const world = new World();
+    const connection = await world.process();
+    for (const group of ["g", "h"]) await connection.ensureGroup(groupSpec(group));
+    for (const group of ["g", "h"]) await world.later(connection, "one", { to: toQueue(group) });
+    expect(await connection.admin.groups()).toMatchObject([{ scheduled: 1 }, { scheduled: 1 }]);
+    expect(await connection.admin.deleteGroup("g")).toBe(true);
+    expect(await connection.admin.scheduled!(undefined, 9)).toMatchObject([{ id: "one" }]);
+    expect(await connection.admin.groups()).toMatchObject([{ waiting: 1, scheduled: 1 }]);
+  });
+
+  it("is cancelled by another process wherever it was to go", async () => {
+    const world = new World();
+    const [one, two] = [await world.process(), await world.process()];
+    const ids = ["one", "g/one", "q/g/one"]; // none is taken for another's
+    for (const id of ids) {
+      await world.later(one, id);
+      await world.later(one, id, { to: toQueue("g") });
+    }
+    expect((await two.admin.scheduled!(undefined, 9)).map(({ id }) => id)).toEqual(ids.flatMap((id) => [id, id]));
+    expect(await two.admin.cancelScheduled!(["one", "none"])).toEqual(["one"]);
+    expect((await two.admin.scheduled!(undefined, 9)).map(({ id }) => id)).toEqual(
+      ids.slice(1).flatMap((id) => [id, id]),
+    );
+    expect(await two.admin.cancelScheduled!(ids)).toEqual(ids.slice(1));
+    expect(await two.admin.scheduled!(undefined, 9)).toEqual([]);
+  });
+
+  it("fails alone when the store refuses it", async () => {
+    const world = new World();
+    const connection = await world.process({
+      store: (state) => ({
+        schedule: (messages) =>
+          messages.some(({ id }) => id === "t/bad") ? Promise.reject(new Error("no")) : state.schedule(messages),
+      }),
+    });
+    const sent = ["good", "bad", "fine"].map((id) =>
+      outgoing(toTopic("a"), id, { id, notBefore: world.clock.now() + 9_000 }),
+    );
+    connection.send(sent.map(({ message }) => message));
+    await world.pass(0);
+    expect(sent.map(({ outcome }) => outcome)).toEqual(["stored", "unknown", "stored"]);
+  });
+
+  it("waits patiently where the store's clock is behind", async () => {
+    const world = new World();
+    let asked = 0;
+    const connection = await world.process({
+      store: (state) => ({
+        due: (now, ...rest) => {
+          asked += 1;
+          return state.due(now - 5_000, ...rest);
+        },
+      }),
+    });
+    const sink = await world.tail(connection);
+    await world.later(connection, "one");
+    await world.pass(5_500);
+    expect(sink.texts).toEqual([]);
+    expect(asked).toBeLessThan(150);
+    await world.pass(1_000);
+    expect(sink.texts).toEqual(["one"]);
+  });
+
+  it("is published and removed before the connection is closed, when it was taken", async () => {
+    const world = new World();
+    const held: OutMessage[] = [];
+    const connection = await world.process({ broker: () => ({ send: (batch) => void held.push(...batch) }) });
+    await world.later(connection, "one");
+    await world.pass(1_100);
+    expect(held).toHaveLength(1);
+    let closed = false;
+    const closing = connection.close(new AbortController().signal).then(() => (closed = true));
+    await turns(8);
+    expect(closed).toBe(false);
+    held[0]!.stored();
+    await closing;
+    const other = await world.process();
+    expect(await other.state!.due(world.clock.now() + 1e9, 10, 0)).toEqual([]);
+    const failing = await world.process({
+      broker: () => ({ send: (batch) => batch.forEach((message) => message.failed("no", new Error("no"))) }),
+    });
+    await world.later(failing, "three");
+    await world.pass(1_100);
+    await failing.close(new AbortController().signal); // what waits for its next try is left to others
+    const stuck = await world.process({ broker: () => ({ send: () => undefined }) });
+    await world.later(stuck, "two");
+    await world.pass(1_100);
+    await stuck.close(AbortSignal.timeout(20)); // by force
+  });
+});
