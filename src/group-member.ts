@@ -9,7 +9,7 @@ import type { SubscribeOptions } from "./handler.ts";
 import type { Receiver } from "./fan-out.ts";
 import { Intake } from "./intake.ts";
 import { letterOf } from "./letter.ts";
-import { historyHeaders, noteOf } from "./message-history.ts";
+import { copyHeaders, historyHeaders, noteOf } from "./message-history.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { reportDead, reportFailed, reportHandled, reportRetried, reportUnhandled } from "./report.ts";
 import type { Routing } from "./routing.ts";
@@ -205,7 +205,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       work.attempts = attempts;
       this.#intake!.park(work, delayMs);
     } else if (this.#ordered) this.#keepInPlace(work, attempts, delayMs, historyHeaders(work));
-    else this.#giveBack(work, "retry", delayMs, attempts, historyHeaders(work));
+    else this.#giveBack(work, "retry", delayMs, attempts, copyHeaders(work));
   }
 
   unhandled(work: Work, why: string, handOnMs: number): void {
@@ -220,7 +220,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     const decision = decideHandOn(hops, noteOf(message, header.handedOnSince), this.#core.clock.now(), handOnMs);
     if (decision.kind === "dead") return this.dead(work, error);
     const headers: Headers = [
-      ...historyHeaders(work),
+      ...(this.#ordered ? historyHeaders(work) : copyHeaders(work)),
       [header.hops, String(decision.hops)],
       [header.handedOnSince, String(decision.since)],
     ];
@@ -231,7 +231,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   back(work: Work): void {
     if (this.#closing || (work.local && isDirect(work))) this.#intake!.leave(work); // the consumption's close hands it back
     else if (this.#ordered || work.local) this.#intake!.park(work, 0);
-    else this.#giveBack(work, "release", 0, work.attempts, historyHeaders(work));
+    else this.#giveBack(work, "release", 0, work.attempts, copyHeaders(work));
   }
 
   dead(work: Work, error: unknown): void {

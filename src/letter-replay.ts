@@ -67,11 +67,13 @@ export class LetterReplay {
     const replays = Number(headerOf(stored, header.replays) ?? 0) + 1;
     const eventId = headerOf(stored, header.letterEventId) ?? stored.id;
     const failed = headerOf(stored, header.reasonCode) === noHandler ? "" : headerOf(stored, header.handlersFailed);
+    const place = headerOf(stored, header.letterStream) && headerOf(stored, header.letterPosition);
     const changed = data === undefined ? undefined : await this.#rewrite(stored, data);
     const headers: Headers = [
       ...(changed?.headers ?? stored.headers.filter(([name]) => !name.startsWith(headerPrefix))),
       ...stored.headers.filter(([name]) => kept.has(name)),
       ...(failed ? [[header.handlersOnly, failed] as const] : []),
+      ...(place ? [[header.firstPlace, place] as const] : []),
       [header.replays, String(replays)],
     ];
     const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;

@@ -2,7 +2,7 @@ import { encodeEnvelope } from "./codec.ts";
 import type { Headers, StoredMessage } from "./driver.ts";
 import type { Envelope } from "./envelope.ts";
 import { isBusError } from "./errors.ts";
-import { historyHeaders, noteOf, writeNames } from "./message-history.ts";
+import { firstPlace, historyHeaders, noteOf, writeNames } from "./message-history.ts";
 import { isReject } from "./verdict.ts";
 import { header, headerPrefix } from "./wire-names.ts";
 import type { Work } from "./work.ts";
@@ -36,9 +36,12 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
   ];
   if (reason.stack !== undefined) headers.push([header.reasonStack, reason.stack]);
   if (work.firstFailedAt === undefined) headers.push([header.firstFailedAt, String(now)]);
-  if (message.partition !== undefined && message.lane === "stream")
-    headers.push([header.letterStream, message.partition.slice(0, message.partition.lastIndexOf("/"))]);
-  if (message.position !== undefined)
+  const place = firstPlace(message);
+  const partition = place === undefined ? message.partition : place.slice(0, place.indexOf(":"));
+  if (partition !== undefined && (place !== undefined || message.lane === "stream"))
+    headers.push([header.letterStream, /^.*(?=\/)/s.exec(partition)?.[0] ?? partition]);
+  if (place !== undefined) headers.push([header.letterPosition, place]);
+  else if (message.position !== undefined)
     headers.push([header.letterPosition, `${message.partition ?? ""}:${message.position}`]);
   if (work.givenUp === undefined) headers.push([header.handlersFailed, writeNames([])]);
   return {

@@ -52,6 +52,20 @@ export function historyHeaders(work: Work): [string, string][] {
   return headers;
 }
 
+/** Where it stood in its stream, as partition and position with a colon between: also of a copy, which has a place of its own. */
+export function firstPlace(message: InMessage): string | undefined {
+  const noted = noteOf(message, header.firstPlace);
+  if (noted !== undefined || message.lane !== "stream") return noted;
+  const { partition, position } = message;
+  return partition === undefined || position === undefined ? undefined : `${partition}:${position}`;
+}
+
+/** Of one that goes on as a copy, or may. */
+export function copyHeaders(work: Work): [string, string][] {
+  const place = firstPlace(work.message);
+  return place === undefined ? historyHeaders(work) : [...historyHeaders(work), [header.firstPlace, place]];
+}
+
 /** The id that was made for a foreign message when it came first. */
 export function notedPlaceId(message: Pick<InMessage, "note" | "header" | "lane">): string | undefined {
   const noted = noteOf(message, header.placeId);

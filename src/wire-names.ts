@@ -31,6 +31,8 @@ export const header = {
   history: "omnibus-history",
   /** The id, percent-encoded, that was made for a foreign message from the place that it had first. */
   placeId: "omnibus-place-id",
+  /** Where what may be a copy stood in its stream: partition and position, with a colon between. */
+  firstPlace: "omnibus-first-place",
   /** A dead letter's. */
   letterEventId: "omnibus-letter-event-id",
   letterStream: "omnibus-letter-stream",

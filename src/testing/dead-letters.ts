@@ -6,6 +6,7 @@ import type { Item } from "./lab.ts";
 import { Runs, upTo } from "./runs.ts";
 import type { Suite } from "./suite.ts";
 import { failing, letters } from "./letters.ts";
+import { until } from "./until.ts";
 
 /** docs/guarantees.md, Dead letters: what they say, who gets them, and that nothing is lost on the way in. */
 export function deadLetterTests({ test }: Suite): void {
@@ -45,6 +46,32 @@ export function deadLetterTests({ test }: Suite): void {
     assert.deepEqual(await bus.deadLetters.get(letter.id), letter);
     assert.equal(await bus.deadLetters.get(`${letter.id}-not`), undefined);
   });
+
+  test(
+    {
+      name: "a letter says where its event stood, whatever copies were retried, and after a replay",
+      needs: ["groups"],
+    },
+    async (lab) => {
+      const bus = await lab.bus();
+      const item = lab.event();
+      await bus.subscribe(item, failing("boom"), {
+        group: lab.group(),
+        order: "none",
+        retry: { maxAttempts: 2, backoff: { baseMs: 1 } },
+      });
+      await bus.publish(item, { n: 1 });
+      const [first] = await letters(bus, lab.group(), 1);
+      assert.equal(first?.stream, "events");
+      assert.deepEqual(await bus.deadLetters.replay(first.id), { replayed: 1, failed: 0 });
+      let again: DeadLetter | undefined;
+      await until(async () => {
+        [again] = (await bus.deadLetters.list({ group: lab.group() })).items;
+        return again !== undefined && again.failedAt > first.failedAt;
+      }, "it to fail again");
+      assert.deepEqual([again?.stream, again?.position], ["events", first.position]);
+    },
+  );
 
   test({ name: "makes one letter per group and event, whichever handlers failed", needs: ["groups"] }, async (lab) => {
     const bus = await lab.bus();
