@@ -11,6 +11,8 @@ export interface MoverContext {
 }
 
 const atOnce = 256;
+/** What is due after a night without a process is not read into memory at once, nor leased for longer than it takes to publish it. */
+const mostInHand = 1_024;
 /** Longer than a publish takes, or two processes would publish the same. */
 const leaseMs = 30_000;
 /** How long before the end of its lease the last try of a publish may begin. */
@@ -41,6 +43,8 @@ export class ScheduleMover {
   readonly #done = new Set<string>();
   #looking = false;
   #again = false;
+  /** More may be due than it may have in hand. */
+  #full = false;
   #removing = false;
   #closed = false;
   #turn = 0;
@@ -89,19 +93,27 @@ export class ScheduleMover {
     try {
       while (this.#again && !this.#closed) {
         this.#again = false;
+        const room = Math.min(atOnce, mostInHand - this.#inHand.size);
+        this.#full = room <= 0;
+        if (this.#full) break; // looks again when there is room
         const until = clock.ticks() + leaseMs;
-        const taken = await this.#store.due(clock.now(), atOnce, leaseMs);
+        const taken = await this.#store.due(clock.now(), room, leaseMs);
         this.#publish(taken, until);
-        if (taken.length === atOnce) this.#again = true;
+        if (taken.length === room) this.#again = true;
+        else await this.#setNext(); // whatever rings meanwhile may be later than the answer: it looks again
       }
-      const [next] = await this.#store.scheduled(undefined, 1);
-      if (next !== undefined) this.at(Math.max(next.notBefore, clock.now() + behindMs));
     } catch {
       this.at(clock.now() + againMs); // the store is away
     } finally {
       this.#looking = false;
       this.#tellIdle();
     }
+  }
+
+  async #setNext(): Promise<void> {
+    const { clock } = this.#context;
+    const [next] = await this.#store.scheduled(undefined, 1);
+    if (next !== undefined) this.at(Math.max(next.notBefore, clock.now() + behindMs));
   }
 
   /** What is still in hand, or could not be removed, was taken again: its lease was over. */
@@ -143,7 +155,7 @@ export class ScheduleMover {
         this.#connection.send([this.#out(message, until)]);
       });
     }
-    this.#inHand.delete(message.id);
+    this.#release(message.id);
     this.#tellIdle();
   }
 
@@ -159,8 +171,15 @@ export class ScheduleMover {
 
   #end(id: string): void {
     this.#done.add(id);
-    this.#inHand.delete(id);
+    this.#release(id);
     void this.#remove();
+  }
+
+  #release(id: string): void {
+    this.#inHand.delete(id);
+    if (!this.#full || this.#inHand.size > mostInHand / 2) return;
+    this.#full = false;
+    void this.#look();
   }
 
   async #remove(): Promise<void> {
