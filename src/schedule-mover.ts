@@ -48,6 +48,7 @@ export class ScheduleMover {
   #removing = false;
   #closed = false;
   #turn = 0;
+  #warned = Number.NEGATIVE_INFINITY;
   #idle: (() => void)[] = [];
 
   constructor(connection: DriverConnection, store: StateStore, context: MoverContext) {
@@ -155,8 +156,18 @@ export class ScheduleMover {
         this.#connection.send([this.#out(message, until)]);
       });
     }
+    if (!this.#closed) this.#warn(message.topic, error);
     this.#release(message.id);
     this.#tellIdle();
+  }
+
+  /** It is in no list, since it was taken, and nobody waits for it: of many, one is said for each lease. */
+  #warn(topic: string, error: unknown): void {
+    const ticks = this.#context.clock.ticks();
+    if (ticks < this.#warned + leaseMs) return;
+    this.#warned = ticks;
+    const why = error instanceof Error ? error.message : String(error);
+    this.#context.warn("can't publish what is due, and goes on trying", { topic, error: why });
   }
 
   async #isForNobody({ to }: StoredMessage, error: unknown): Promise<boolean> {

@@ -180,10 +180,12 @@ describe("an event that waits in the state store", () => {
     expect(sink.texts).toEqual([]);
     await world.pass(1_500);
     expect(sink.texts).toEqual(["one"]);
+    expect(world.warnings).toEqual([]);
     failures = 40; // beyond the lease
     await world.later(connection, "two");
     await world.pass(90_000);
     expect(sink.texts).toEqual(["one", "two"]);
+    expect(new Set(world.warnings)).toEqual(new Set(["can't publish what is due, and goes on trying"]));
     expect(await connection.admin.scheduled!(undefined, 9)).toEqual([]);
   });
 
