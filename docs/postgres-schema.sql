@@ -775,20 +775,27 @@ BEGIN
 END $sweep$;
 CREATE FUNCTION "public"."omnibus_1_move_due"(most int) RETURNS TABLE (o_moved int, o_next bigint, o_streams int[]) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $move_due$
 #variable_conflict use_column
-DECLARE now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint; ids bigint[]; full_ int[] := '{}'; s record; d record; last_ record; held_m bigint; held_b bigint; waits bigint;
+DECLARE now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint; ids bigint[]; full_ int[] := '{}'; before_ int; locked_ boolean := false; s record; d record; last_ record; held_m bigint; held_b bigint; waits bigint;
 BEGIN
   o_moved := 0; o_streams := '{}';
-  ids := ARRAY(SELECT id FROM "public"."omnibus_delayed" WHERE due <= now_ms ORDER BY due, id LIMIT most FOR UPDATE SKIP LOCKED);
-  FOR s IN SELECT DISTINCT x.stream, x.partition FROM "public"."omnibus_delayed" x WHERE x.id = ANY (ids) ORDER BY x.stream, x.partition LOOP
-    PERFORM pg_advisory_xact_lock((8090734967002234880)::bigint + ((s.stream % 65536)::bigint << 12) + s.partition);
-  END LOOP;
-  FOR s IN SELECT t.id, t.max_bytes, t.max_messages FROM "public"."omnibus_stream" t WHERE NOT t.gone AND t.when_full = 'reject' AND NOT t.queue
-      AND t.id IN (SELECT x.stream FROM "public"."omnibus_delayed" x WHERE x.id = ANY (ids)) LOOP
-    SELECT sum(coalesce(l.seq, p.first - 1) - p.first + 1), sum(coalesce(l.total, p.cut) - p.cut) INTO held_m, held_b
-      FROM "public"."omnibus_part" p LEFT JOIN LATERAL (
-        SELECT seq, total FROM "public"."omnibus_log" WHERE stream = p.stream AND partition = p.partition ORDER BY seq DESC LIMIT 1) l ON true
-      WHERE p.stream = s.id;
-    IF held_m >= s.max_messages OR held_b >= s.max_bytes THEN full_ := full_ || s.id; END IF;
+  LOOP -- what waits for a full stream is not in the way of others'; looked at without locks first, which are taken in order and once
+    ids := ARRAY(SELECT id FROM "public"."omnibus_delayed" WHERE due <= now_ms AND stream <> ALL (full_) ORDER BY due, id LIMIT most FOR UPDATE SKIP LOCKED);
+    IF locked_ THEN
+      FOR s IN SELECT DISTINCT x.stream, x.partition FROM "public"."omnibus_delayed" x WHERE x.id = ANY (ids) ORDER BY x.stream, x.partition LOOP
+        PERFORM pg_advisory_xact_lock((8090734967002234880)::bigint + ((s.stream % 65536)::bigint << 12) + s.partition);
+      END LOOP;
+    END IF;
+    before_ := cardinality(full_);
+    FOR s IN SELECT t.id, t.max_bytes, t.max_messages FROM "public"."omnibus_stream" t WHERE NOT t.gone AND t.when_full = 'reject' AND NOT t.queue
+        AND t.id IN (SELECT x.stream FROM "public"."omnibus_delayed" x WHERE x.id = ANY (ids)) LOOP
+      SELECT sum(coalesce(l.seq, p.first - 1) - p.first + 1), sum(coalesce(l.total, p.cut) - p.cut) INTO held_m, held_b
+        FROM "public"."omnibus_part" p LEFT JOIN LATERAL (
+          SELECT seq, total FROM "public"."omnibus_log" WHERE stream = p.stream AND partition = p.partition ORDER BY seq DESC LIMIT 1) l ON true
+        WHERE p.stream = s.id;
+      IF held_m >= s.max_messages OR held_b >= s.max_bytes THEN full_ := full_ || s.id; END IF;
+    END LOOP;
+    EXIT WHEN locked_;
+    locked_ := cardinality(full_) = before_;
   END LOOP;
   FOR d IN SELECT x.* FROM "public"."omnibus_delayed" x WHERE x.id = ANY (ids) AND x.stream <> ALL (full_) ORDER BY x.due, x.id LOOP
     SELECT l.seq, l.total, l.at INTO last_ FROM "public"."omnibus_log" l WHERE l.stream = d.stream AND l.partition = d.partition ORDER BY l.seq DESC LIMIT 1;

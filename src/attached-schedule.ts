@@ -32,7 +32,7 @@ export class AttachedSchedule {
     return notBefore !== undefined && notBefore > this.#clock.now() && (to.kind === "topic" || to.kind === "queue");
   }
 
-  /** Completes the messages. One that is sent again takes its own place. */
+  /** Completes the messages. One that is sent again takes its own place, unless it is being moved. */
   async add(messages: readonly Later[]): Promise<void> {
     try {
       await this.#noteGroups(messages);

@@ -408,7 +408,7 @@ export interface StateStore {
     prefix: string,
     signal: AbortSignal,
   ): AsyncIterable<{ readonly key: string; readonly revision: string; readonly value: Uint8Array | undefined }>;
-  /** Messages due later; the core moves what is due under a lease, any process may. One that has an id already takes its place. */
+  /** Messages due later; the core moves what is due under a lease, any process may. One whose id is there already takes its place, unless `due` has given that to somebody. */
   schedule(messages: readonly StoredMessage[]): Promise<void>;
   due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]>;
   /** What `due` has given to nobody yet: soonest first, those behind the position `after`, fewer than `limit` only at the end. */

@@ -11,6 +11,8 @@ export interface MoverContext {
 }
 
 const atOnce = 256;
+/** What is due after a night without a process is not read into memory at once, nor leased for longer than it takes to publish it. */
+const mostInHand = 1_024;
 /** Longer than a publish takes, or two processes would publish the same. */
 const leaseMs = 30_000;
 /** How long before the end of its lease the last try of a publish may begin. */
@@ -41,9 +43,12 @@ export class ScheduleMover {
   readonly #done = new Set<string>();
   #looking = false;
   #again = false;
+  /** More may be due than it may have in hand. */
+  #full = false;
   #removing = false;
   #closed = false;
   #turn = 0;
+  #warned = Number.NEGATIVE_INFINITY;
   #idle: (() => void)[] = [];
 
   constructor(connection: DriverConnection, store: StateStore, context: MoverContext) {
@@ -89,19 +94,27 @@ export class ScheduleMover {
     try {
       while (this.#again && !this.#closed) {
         this.#again = false;
+        const room = Math.min(atOnce, mostInHand - this.#inHand.size);
+        this.#full = room <= 0;
+        if (this.#full) break; // looks again when there is room
         const until = clock.ticks() + leaseMs;
-        const taken = await this.#store.due(clock.now(), atOnce, leaseMs);
+        const taken = await this.#store.due(clock.now(), room, leaseMs);
         this.#publish(taken, until);
-        if (taken.length === atOnce) this.#again = true;
+        if (taken.length === room) this.#again = true;
+        else await this.#setNext(); // whatever rings meanwhile may be later than the answer: it looks again
       }
-      const [next] = await this.#store.scheduled(undefined, 1);
-      if (next !== undefined) this.at(Math.max(next.notBefore, clock.now() + behindMs));
     } catch {
       this.at(clock.now() + againMs); // the store is away
     } finally {
       this.#looking = false;
       this.#tellIdle();
     }
+  }
+
+  async #setNext(): Promise<void> {
+    const { clock } = this.#context;
+    const [next] = await this.#store.scheduled(undefined, 1);
+    if (next !== undefined) this.at(Math.max(next.notBefore, clock.now() + behindMs));
   }
 
   /** What is still in hand, or could not be removed, was taken again: its lease was over. */
@@ -143,8 +156,18 @@ export class ScheduleMover {
         this.#connection.send([this.#out(message, until)]);
       });
     }
-    this.#inHand.delete(message.id);
+    if (!this.#closed) this.#warn(message.topic, error);
+    this.#release(message.id);
     this.#tellIdle();
+  }
+
+  /** It is in no list, since it was taken, and nobody waits for it: of many, one is said for each lease. */
+  #warn(topic: string, error: unknown): void {
+    const ticks = this.#context.clock.ticks();
+    if (ticks < this.#warned + leaseMs) return;
+    this.#warned = ticks;
+    const why = error instanceof Error ? error.message : String(error);
+    this.#context.warn("can't publish what is due, and goes on trying", { topic, error: why });
   }
 
   async #isForNobody({ to }: StoredMessage, error: unknown): Promise<boolean> {
@@ -159,8 +182,15 @@ export class ScheduleMover {
 
   #end(id: string): void {
     this.#done.add(id);
-    this.#inHand.delete(id);
+    this.#release(id);
     void this.#remove();
+  }
+
+  #release(id: string): void {
+    this.#inHand.delete(id);
+    if (!this.#full || this.#inHand.size > mostInHand / 2) return;
+    this.#full = false;
+    void this.#look();
   }
 
   async #remove(): Promise<void> {

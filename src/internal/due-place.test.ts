@@ -12,7 +12,7 @@ describe("the place in a list by due time", () => {
     expect(numberedPlaceOf(undefined).due).toBeLessThan(0);
   });
 
-  it.each(["", "7", "7/", "x/1", "-1/1", "1e3/1"])("is refused when it is none: %s", (text) => {
+  it.each(["", "7", "7/", "x/1", "-1/1", "1e3/1", `${"9".repeat(17)}/1`])("is refused when it is none: %s", (text) => {
     expect(() => duePlaceOf(text)).toThrow(expect.objectContaining({ code: "BUS_INVALID_OPTION" }));
   });
 

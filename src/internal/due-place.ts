@@ -12,7 +12,7 @@ export const duePlaceText = ({ due, rest }: { readonly due: number; readonly res
 /** Of what such a list gave out; before everything without. */
 export function duePlaceOf(text: string | undefined): DuePlace {
   if (text === undefined) return { due: -1, rest: "" };
-  const [, due, rest] = /^(\d+(?:\.\d+)?)\/(.+)$/s.exec(text) ?? [];
+  const [, due, rest] = /^(\d{1,16}(?:\.\d+)?)\/(.+)$/s.exec(text) ?? [];
   if (due === undefined || rest === undefined) throw unknown(text);
   return { due: Number(due), rest };
 }

@@ -180,11 +180,57 @@ describe("an event that waits in the state store", () => {
     expect(sink.texts).toEqual([]);
     await world.pass(1_500);
     expect(sink.texts).toEqual(["one"]);
+    expect(world.warnings).toEqual([]);
     failures = 40; // beyond the lease
     await world.later(connection, "two");
     await world.pass(90_000);
     expect(sink.texts).toEqual(["one", "two"]);
+    expect(new Set(world.warnings)).toEqual(new Set(["can't publish what is due, and goes on trying"]));
     expect(await connection.admin.scheduled!(undefined, 9)).toEqual([]);
+  });
+
+  it("is not taken before there is room for it, however many are due", async () => {
+    const world = new World();
+    const idle = await world.process({ store: () => ({ due: () => Promise.resolve([]) }) });
+    for (let n = 0; n < 2_000; n += 1)
+      idle.send([outgoing(toTopic("a"), "x", { id: String(n), notBefore: world.clock.now() + 1_000 }).message]);
+    await world.pass(1_100);
+    const held: OutMessage[] = [];
+    await world.process({ broker: () => ({ send: (batch) => void held.push(...batch) }) });
+    await world.pass(1_000);
+    expect(held).toHaveLength(1_024);
+    for (const message of held.slice(0, 600)) message.stored();
+    await world.pass(10); // at once, and no poll
+    expect(held).toHaveLength(1_624);
+    for (const message of held) message.stored();
+    await world.pass(10);
+    expect(new Set(held.map(({ id }) => id)).size).toBe(2_000);
+    expect(held).toHaveLength(2_000);
+  });
+
+  it("is not late when it was stored while the next one was asked for", async () => {
+    const world = new World();
+    let answer: () => void = () => undefined;
+    let slow = false;
+    const connection = await world.process({
+      store: (state) => ({
+        scheduled: async (...given) => {
+          const found = await state.scheduled(...given);
+          if (slow) await new Promise<void>((resolve) => (answer = resolve));
+          return found;
+        },
+      }),
+    });
+    const sink = await world.tail(connection);
+    slow = true;
+    await world.pass(5_000); // a poll, that is answered before the event is stored
+    await world.later(connection, "one");
+    await world.pass(1_100);
+    expect(sink.texts).toEqual([]);
+    slow = false;
+    answer();
+    await world.pass(100);
+    expect(sink.texts).toEqual(["one"]);
   });
 
   it("is removed though the store was away, and meanwhile not published again", async () => {

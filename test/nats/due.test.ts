@@ -71,6 +71,14 @@ describe.each(await natsServers())("what is due later on $name", (server) => {
       ]);
     });
 
+    it("stays away when it is sent once more after it was taken back", async () => {
+      const connection = await new NatsWorld(server).connect();
+      expect((await sendLater(connection, "1", 60_000, { id: "same", brokerId: "same" })).outcome).toBe("stored");
+      expect(await connection.admin.cancelScheduled!(["same"])).toEqual(["same"]);
+      expect((await sendLater(connection, "1", 60_000, { id: "same", brokerId: "same" })).outcome).toBe("duplicate");
+      expect(await connection.admin.scheduled!(undefined, 9)).toEqual([]);
+    });
+
     it("knows one that was sent for later twice, while it waits and when it was published", async () => {
       const world = new NatsWorld(server);
       const connection = await world.connect();

@@ -85,8 +85,11 @@ export class MemoryStateStore implements StateStore {
   }
 
   schedule(messages: readonly StoredMessage[]): Promise<void> {
-    for (const message of messages)
+    for (const message of messages) {
+      const found = this.#schedule.get(message.id);
+      if (found !== undefined && !isUntaken(found)) continue;
       this.#schedule.set(message.id, { message, number: (this.#later += 1), until: -Infinity });
+    }
     return Promise.resolve();
   }
 

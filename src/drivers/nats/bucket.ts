@@ -20,6 +20,8 @@ export interface BucketEntry {
 export interface PutOptions {
   /** A revision; 0: it must not be there. */
   readonly expect?: number | undefined;
+  /** With `expect` 0: nor may it be seen that it was there. */
+  readonly once?: boolean;
   /** From 2.11 on the server removes it then; in whole seconds, rounded up. */
   readonly ttlMs?: number | undefined;
   readonly headers?: Headers | undefined;
@@ -81,7 +83,7 @@ export class Bucket {
       const revision = await this.#write(key, value, more, expect);
       if (revision !== undefined || options.expect !== 0) return revision;
       const marker = await this.#last(key); // what was deleted left its mark, for a time
-      if (marker?.value !== undefined) return undefined;
+      if (marker !== undefined && (marker.value !== undefined || options.once === true)) return undefined;
       expect = marker?.revision ?? 0;
     }
   }

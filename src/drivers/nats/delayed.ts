@@ -84,7 +84,8 @@ export class Delayed {
   /** Completes the message. */
   later(message: OutMessage): void {
     const { bucket } = this.#parts;
-    const put = bucket.put(keyOf(message), message.body, { expect: 0, headers: keptHeaders(message) });
+    // what was moved leaves no mark, so a mark is of one that was taken back: a second try doesn't bring it to life again
+    const put = bucket.put(keyOf(message), message.body, { expect: 0, once: true, headers: keptHeaders(message) });
     put.then(
       (revision) => message.stored(undefined, revision === undefined),
       (error: unknown) => {

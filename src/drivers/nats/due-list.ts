@@ -17,11 +17,19 @@ export class DueList {
   }
 
   async add(messages: readonly StoredMessage[]): Promise<void> {
-    await Promise.all(
-      messages.map((message) =>
-        this.#bucket.put(keys.due(message.id), message.body, { headers: headersOf(message, 0) }),
-      ),
-    );
+    await Promise.all(messages.map((message) => this.#add(message)));
+  }
+
+  /** In the place of one that nobody has taken. */
+  async #add(message: StoredMessage): Promise<void> {
+    const key = keys.due(message.id);
+    for (let expect = 0; ;) {
+      const headers = headersOf(message, 0);
+      if ((await this.#bucket.put(key, message.body, { expect, headers })) !== undefined) return;
+      const entry = await this.#bucket.get(key);
+      if (entry !== undefined && !isUntaken(entry.headers)) return;
+      expect = entry?.revision ?? 0;
+    }
   }
 
   /** The oldest that are due and leased by nobody. */

@@ -68,5 +68,5 @@ export class Letters {
 /** In the order that was asked for. */
 export function among(ids: readonly string[], rows: readonly (readonly (string | null)[])[]): readonly string[] {
   const found = new Set(rows.map(([id]) => id));
-  return ids.filter((id) => found.has(escapeText(id)));
+  return ids.filter((id) => found.delete(escapeText(id))); // one given twice went once
 }

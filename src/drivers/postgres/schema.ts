@@ -153,6 +153,7 @@ export const steps: readonly (readonly string[])[] = [
     `ALTER TABLE {delayed} ADD COLUMN event text COLLATE "C"`,
     "UPDATE {delayed} SET event = encode(broker, 'hex')::uuid::text",
     `CREATE INDEX ${delayedEvent}`,
+    functions["move_due"]!.text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"),
   ],
 ];
 

@@ -73,9 +73,10 @@ export class PostgresState implements StateStore {
 
   async schedule(messages: readonly StoredMessage[]): Promise<void> {
     await this.#ask(
-      `INSERT INTO {schedule} (${storedColumns}) ${given} ORDER BY n
+      `INSERT INTO {schedule} AS s (${storedColumns}) ${given} ORDER BY n
         ON CONFLICT (id) DO UPDATE SET address = excluded.address, grp = excluded.grp, topic = excluded.topic, key = excluded.key,
-          headers = excluded.headers, body = excluded.body, stored_at = excluded.stored_at, not_before = excluded.not_before, leased_until = 0`,
+          headers = excluded.headers, body = excluded.body, stored_at = excluded.stored_at, not_before = excluded.not_before
+          WHERE s.leased_until = 0`,
       valuesOf(messages),
     );
   }

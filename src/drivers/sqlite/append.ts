@@ -3,7 +3,7 @@ import type { OutMessage } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { isFull } from "./classify.ts";
 import type { Database } from "./database.ts";
-import { Delayed } from "./delayed.ts";
+import { Delayed, type DelayedRow } from "./delayed.ts";
 import { encodeHeaders } from "../../internal/rows/headers.ts";
 import type { Retention } from "./retention.ts";
 import { Seen } from "./seen.ts";
@@ -117,14 +117,24 @@ export class Append implements Job {
 
   /** Puts what is due into the logs; false when a full stream refused some of it, which stays for later. */
   moveDue(now: number): boolean {
-    const rows = this.delayed.due(now, dueAtOnce);
+    const full = new Set<number>();
+    for (;;) {
+      const known = full.size;
+      const rows = this.delayed.due(now, dueAtOnce, full);
+      this.#moveRows(rows, full, now);
+      // behind what waits for room may be others'
+      if (full.size === known || rows.length < dueAtOnce) return full.size === 0;
+    }
+  }
+
+  /** Adds the streams that refused some of them. */
+  #moveRows(rows: readonly DelayedRow[], full: Set<number>, now: number): void {
     const open = new Map<number, StreamRow | undefined>();
-    let all = true;
     for (const { id, stream: to, partition, topic, key, event, expires, headers, body } of rows) {
       if (!open.has(to)) open.set(to, this.#streams.byId(to));
       const stream = open.get(to);
       if (stream !== undefined && this.#retention.room(stream, body.byteLength, now) !== undefined) {
-        all = false;
+        full.add(to);
         continue;
       }
       if (stream !== undefined) {
@@ -139,7 +149,6 @@ export class Append implements Job {
       this.delayed.remove(id);
     }
     for (const stream of open.values()) if (stream !== undefined) this.#streams.save(stream);
-    return all;
   }
 
   #open({ to }: OutMessage, outcomes: Outcome[], now: number): StreamWriter | DriverError {

@@ -42,7 +42,9 @@ export class Delayed {
     this.#add = database.query(
       "INSERT INTO {delayed} (due, stream, partition, topic, key, event, expires, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );
-    this.#due = database.query("SELECT * FROM {delayed} WHERE due <= ? ORDER BY due, id LIMIT ?");
+    this.#due = database.query(
+      "SELECT * FROM {delayed} WHERE due <= ? AND stream NOT IN (SELECT value FROM json_each(?)) ORDER BY due, id LIMIT ?",
+    );
     this.#remove = database.query("DELETE FROM {delayed} WHERE id = ?");
     this.#next = database.query("SELECT min(due) AS due FROM {delayed}");
     this.#page = database.query(
@@ -68,8 +70,9 @@ export class Delayed {
     return this.#add.insert(due, stream, partition, topic, key, event, expires, headers, body);
   }
 
-  due(now: number, limit: number): DelayedRow[] {
-    return this.#due.all(now, limit);
+  /** Soonest first, of other streams than those. */
+  due(now: number, limit: number, but: Iterable<number>): DelayedRow[] {
+    return this.#due.all(now, JSON.stringify([...but]), limit);
   }
 
   remove(id: number): void {

@@ -1,9 +1,12 @@
 import { describe, expect, it } from "vitest";
 import {
+  consume,
   groupSpec,
   joinGroup,
   numbered,
+  outgoing,
   publish,
+  toTopic,
   until,
   type Sent,
   type TestConsumption,
@@ -201,5 +204,33 @@ describe("what a dead member held when its messages went", () => {
     await until(() => second.sink.messages.length === 4, "the new ones");
     expect(second.sink.texts).toEqual(numbered(4, 5));
     expect(second.sink.losses.reduce((sum, { count }) => sum + (count ?? 0), 0)).toBe(4);
+  });
+
+  it("lets what is due for other streams pass what is due for a full one", async () => {
+    const { connection } = await newWorld().connect({
+      streams: [
+        { name: "full", topics: ["full"], partitions: 1, maxMessages: 3, whenFull: "reject" },
+        { name: "other", topics: ["other"], partitions: 1 },
+      ],
+    });
+    const { sink, consumption } = await consume(connection, {
+      kind: "tail",
+      stream: "other",
+      from: { at: "oldest" },
+      resume: undefined,
+    });
+    await consumption.wants([">"], []);
+    await connection.ensureGroup(groupSpec("g", { reads: [{ stream: "full", patterns: [">"] }] }));
+    const due = Date.now() + 1_500;
+    const full = toTopic("full", "full");
+    const late = numbered(600).map((text) => outgoing(full, text, { notBefore: due }));
+    const filling = numbered(3).map((text) => outgoing(full, text));
+    const behind = outgoing(toTopic("other", "other"), "here", { notBefore: due + 10 });
+    for (const sent of [late, filling, [behind]]) {
+      connection.send(sent.map(({ message }) => message));
+      expect(new Set(await outcomes(sent))).toEqual(new Set("s"));
+    }
+    await until(() => sink.texts.length === 1, "the event behind them");
+    expect(await connection.admin.scheduled!(undefined, 1_000)).toHaveLength(600);
   });
 });

@@ -113,9 +113,13 @@ export class SqliteState implements StateStore {
   async schedule(messages: readonly StoredMessage[]): Promise<void> {
     await this.#store.turn.do(() => {
       const put = this.#store.database.query(
-        `INSERT OR REPLACE INTO {schedule} (${storedColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO {schedule} (${storedColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
       );
-      for (const message of messages) put.run(...storedValues(message));
+      const remove = this.#store.database.query("DELETE FROM {schedule} WHERE id = ? AND leased_until = 0");
+      for (const message of messages) {
+        remove.run(message.id);
+        put.run(...storedValues(message));
+      }
     });
   }
 

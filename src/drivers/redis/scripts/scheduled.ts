@@ -12,9 +12,12 @@ export const scheduleScript: Script = script(
 local time = now()
 for i = 2, #ARGV, 3 do
   local due = ARGV[i] == '' and 0 or math.max(time + tonumber(ARGV[i]), 0)
-  call('ZADD', B .. ':t', due, ARGV[i + 1])
-  call('ZADD', B .. ':t:i', due, ARGV[i + 1])
-  call('HSET', B .. ':t:m', ARGV[i + 1], ARGV[i + 2])
+  -- what was given to somebody stays as it is
+  if call('HEXISTS', B .. ':t:m', ARGV[i + 1]) == 0 or call('ZSCORE', B .. ':t:i', ARGV[i + 1]) then
+    call('ZADD', B .. ':t', due, ARGV[i + 1])
+    call('ZADD', B .. ':t:i', due, ARGV[i + 1])
+    call('HSET', B .. ':t:m', ARGV[i + 1], ARGV[i + 2])
+  end
 end
 return #ARGV`,
 );

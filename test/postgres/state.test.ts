@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import type { ScheduledMessage } from "../../src/driver.ts";
+import { connectPostgres, freshSchema } from "../support/postgres-world.ts";
+import { checkOneOfMany, checkRevisions, checkUntaken, type StatePair, stored } from "../support/state-cases.ts";
+import { testBroker } from "../support/test-broker.ts";
+
+const broker = await testBroker("postgres");
+
+async function pair(): Promise<StatePair> {
+  const { url, servers } = broker!;
+  const schema = await freshSchema(servers[0]!.port);
+  const [one, two] = [await connectPostgres({ url, schema }), await connectPostgres({ url, schema })];
+  return { state: one.connection.state!, other: two.connection.state! };
+}
+
+describe.skipIf(broker === undefined)("the state store", () => {
+  it("keeps values under revisions, and changes them only where the expected one holds", async () => {
+    await checkRevisions(await pair());
+  });
+
+  it("lets one of many who want a key at once have it", async () => {
+    await checkOneOfMany(await pair());
+  });
+
+  it("leases what is due, oldest first, and lists and takes back only what nobody has taken", async () => {
+    const { state, other } = await pair();
+    const now = Date.now();
+    await state.schedule([stored("late", now + 5_000.5), stored("b", now - 1), stored("a", now - 2)]);
+    expect((await state.due(now, 10, 1_000)).map(({ id }) => id)).toEqual(["a", "b"]);
+    expect(await other.due(now, 10, 1_000)).toEqual([]);
+    expect(await state.unschedule(["a", "none"])).toEqual(["a"]);
+    expect((await other.due(now + 1_000, 10, 1_000)).map(({ id }) => id)).toEqual(["b"]);
+    await checkUntaken(state, now);
+  });
+
+  it("lists what is due at one time page by page, each once", async () => {
+    const { state } = await pair();
+    const due = Date.now() + 60_000;
+    const ids = Array.from({ length: 12 }, (_, n) => `e${n}`);
+    await state.schedule(ids.map((id) => stored(id, due)));
+    const found: ScheduledMessage[] = [];
+    for (;;) {
+      const page = await state.scheduled(found.at(-1)?.position, 5);
+      found.push(...page);
+      if (page.length < 5) break;
+    }
+    expect(found.map(({ id }) => id)).toEqual(ids);
+  });
+});
