@@ -86,12 +86,12 @@ export const hands: Record<BrokerName, Hands> = {
   rabbitmq: {
     store: (port) =>
       during(AmqpWire.connect(port), async (wire) => {
-        await wire.declare("kept");
-        await until(() => isWritten(port, "kept"), "the queue to be in a file");
+        await wire.declare(keptQueue);
+        await until(() => isWritten(port, keptQueue), "the queue to be in a file");
       }),
     stored: (port) =>
       during(AmqpWire.connect(port), async (wire) => {
-        return await wire.declare("kept", true).then(
+        return await wire.declare(keptQueue, true).then(
           () => 1,
           (error: unknown) => (String(error).includes("404 NOT_FOUND") ? 0 : Promise.reject(error)),
         );
@@ -115,6 +115,9 @@ export const hands: Record<BrokerName, Hands> = {
     timeout: 180_000,
   },
 };
+
+/** As no other file of a server has it. */
+const keptQueue = "omnibus-kept-queue";
 
 /** RabbitMQ 3.10 says that a queue is there before it has written so: killed then, it comes back without it. */
 function isWritten(port: number, text: string): boolean {
