@@ -136,6 +136,7 @@ RETURNS TABLE (at_index int, at_partition smallint, at_seq bigint) LANGUAGE plpg
 DECLARE old bigint := floor(extract(epoch FROM clock_timestamp()) * 1000) - window_ms;
 BEGIN
   UPDATE "public"."omnibus_log" SET broker = NULL WHERE stream = of_stream AND broker = ANY (brokers) AND at <= old;
+  DELETE FROM "public"."omnibus_delayed" WHERE stream = of_stream AND broker = ANY (brokers) AND due BETWEEN 4611686018427387904 AND 4611686018427387904 + old;
   RETURN QUERY SELECT b.i::int, l.partition, l.seq FROM unnest(brokers) WITH ORDINALITY b(id, i)
     JOIN "public"."omnibus_log" l ON l.stream = of_stream AND l.broker = b.id
     UNION ALL SELECT b.i::int, NULL, NULL FROM unnest(brokers) WITH ORDINALITY b(id, i)
@@ -812,7 +813,7 @@ BEGIN
     o_moved := o_moved + 1;
     IF d.stream <> ALL (o_streams) THEN o_streams := o_streams || d.stream; END IF;
   END LOOP;
-  SELECT min(x.due) INTO waits FROM "public"."omnibus_delayed" x WHERE x.stream <> ALL (full_);
+  SELECT min(x.due) INTO waits FROM "public"."omnibus_delayed" x WHERE x.stream <> ALL (full_) AND x.due < 4611686018427387904;
   o_next := CASE WHEN waits IS NOT NULL THEN greatest(0, waits - now_ms) END; -- of nothing and 0 it would be 0
   IF cardinality(full_) > 0 THEN o_next := least(coalesce(o_next, 1000), 1000); END IF;
   RETURN NEXT;

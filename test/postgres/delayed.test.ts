@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import type { Address } from "../../src/driver.ts";
 import { until } from "../../src/testing/until.ts";
-import { consume, outgoing, type Sent, toTopic } from "../support/driver-harness.ts";
+import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
+import { consume, groupSpec, outgoing, type Sent, toQueue, toTopic } from "../support/driver-harness.ts";
 import { connectPostgres, freshSchema } from "../support/postgres-world.ts";
 import { testBroker } from "../support/test-broker.ts";
 
@@ -40,5 +42,52 @@ describe.skipIf(broker === undefined)("what is published for later", () => {
     await send([outgoing(toTopic("other", "other"), "here", { notBefore: due + 10 })]);
     await until(() => sink.texts.length === 1, "the event behind them");
     expect(await connection.admin.scheduled!(undefined, 1_000)).toHaveLength(600);
+  });
+
+  it("stays away when it was cancelled, whenever its publish is tried again, until its id is forgotten", async () => {
+    const { url, servers } = broker!;
+    const schema = await freshSchema(servers[0]!.port);
+    const { connection } = await connectPostgres({ url, schema });
+    await connection.ensureStream({ name: "events", topics: [">"] });
+    await connection.ensureGroup(groupSpec("g"));
+    const { sink, consumption } = await consume(connection, {
+      kind: "tail",
+      stream: "events",
+      from: { at: "oldest" },
+      resume: undefined,
+    });
+    await consumption.wants([">"], []);
+    const { admin } = connection;
+    const publish = async (to: Address, id: string, notBefore: number): Promise<string> => {
+      const sent = outgoing(to, id, { id, notBefore });
+      connection.send([sent.message]);
+      await until(() => sent.outcome !== "waiting", "the outcome");
+      return sent.outcome;
+    };
+    const [past, future] = [Date.now() - 1_000, Date.now() + 3_600_000];
+    for (const to of [toTopic("a"), toQueue("g")]) {
+      expect(await publish(to, "gone", future)).toBe("stored");
+      expect(await admin.cancelScheduled!(["gone"])).toEqual(["gone"]);
+      expect(await admin.cancelScheduled!(["gone"])).toEqual([]);
+      expect(await publish(to, "gone", future)).toBe("duplicate");
+      expect(await publish(to, "gone", past)).toBe("duplicate"); // its time has come since its first try
+    }
+    expect(await publish(toTopic("a"), "late", past)).toBe("stored");
+    await until(() => sink.texts.includes("late"), "the one that was not cancelled");
+    expect(sink.texts).toEqual(["late"]);
+    expect(await admin.scheduled!(undefined, 10)).toEqual([]);
+    const states = await admin.groups();
+    expect(states.map(({ scheduled, waiting }) => [scheduled, waiting])).toEqual([[0, 1]]);
+
+    const rows = async (): Promise<unknown> =>
+      (await postgresCommand(servers[0]!.port, `SELECT count(*) FROM ${schema}.omnibus_delayed`))[0]?.[0];
+    expect(await rows()).toBe("2");
+    const soon = await connectPostgres({ url, schema, dedupeWindowMs: 1 });
+    const again = outgoing(toTopic("a"), "gone", { id: "gone", notBefore: future });
+    soon.connection.send([again.message]);
+    await until(() => again.outcome !== "waiting", "the outcome");
+    expect(again.outcome).toBe("stored");
+    await until(async () => (await rows()) === "1", "the other to be forgotten", 20_000);
+    expect(await admin.scheduled!(undefined, 10)).toMatchObject([{ id: "gone" }]);
   });
 });

@@ -1,3 +1,4 @@
+import { forgetCancelled } from "./delayed.ts";
 import type { Definitions } from "./definitions.ts";
 import { regexOf } from "./pattern-regex.ts";
 import type { Session } from "./session.ts";
@@ -76,6 +77,7 @@ export class Chores {
     for (const stream of await this.#streams.all())
       await (stream.queue ? this.#sweepQueue(stream) : this.#expire(stream));
     await desk.query("SELECT {1:tidy}()");
+    await forgetCancelled(this.#session);
     await this.#vacuum.look();
   }
 

@@ -1,7 +1,7 @@
 import type { GroupState } from "../../driver.ts";
 import { decodeSequences } from "../../internal/rows/sequence-set.ts";
 import type { GroupRow } from "./definitions.ts";
-import { nowMs } from "./functions/append.ts";
+import { cancelledFrom, nowMs } from "./functions/append.ts";
 import { regexOf } from "./pattern-regex.ts";
 import type { Session } from "./session.ts";
 import type { StreamRow } from "./streams.ts";
@@ -115,7 +115,7 @@ async function ordered(
 
 async function delayed(session: Session, stream: number, regex: string | null, counts: Counts): Promise<void> {
   const [row] = await session.desk.query(
-    `SELECT count(*), count(*) FILTER (WHERE due > ${nowMs}) FROM {delayed} WHERE stream = $1 AND ($2::text IS NULL OR topic ~ $2)`,
+    `SELECT count(*), count(*) FILTER (WHERE due > ${nowMs}) FROM {delayed} WHERE stream = $1 AND due < ${cancelledFrom} AND ($2::text IS NULL OR topic ~ $2)`,
     [String(stream), regex],
   );
   counts.waiting += Number(row?.[0] ?? 0);

@@ -153,7 +153,9 @@ export const steps: readonly (readonly string[])[] = [
     `ALTER TABLE {delayed} ADD COLUMN event text COLLATE "C"`,
     "UPDATE {delayed} SET event = encode(broker, 'hex')::uuid::text",
     `CREATE INDEX ${delayedEvent}`,
-    functions["move_due"]!.text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"),
+    ...["move_due", "find"].map((name) =>
+      functions[name]!.text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"),
+    ),
   ],
 ];
 

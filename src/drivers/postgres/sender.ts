@@ -113,7 +113,8 @@ export class Sender {
   }
 
   async #store(work: Work): Promise<void> {
-    const outcomes = work.later ? await this.#delay(work.batch, work.lane) : await this.#append(work.batch, work.lane);
+    const { batch, lane, later } = work;
+    const outcomes = await (later ? this.#delay(batch, lane) : this.#now(batch, lane));
     if (outcomes.some((outcome) => !("error" in outcome))) this.#stored(work);
     work.batch.messages.forEach((message, index) => complete(message, outcomes[index]!, false));
     for (const [message, index] of work.again) complete(message, outcomes[index]!, true);
@@ -123,6 +124,12 @@ export class Sender {
     const { published, delayed } = this.#options;
     if (!later) return published?.(lane.id);
     for (const { notBefore } of batch.messages) if (notBefore !== undefined) delayed?.(notBefore);
+  }
+
+  /** What was for later, and has come to its time since its first try, may wait already, or be cancelled. */
+  async #now(batch: Batch, lane: KnownLane): Promise<readonly Outcome[]> {
+    if (batch.messages.every(({ notBefore }) => notBefore === undefined)) return this.#append(batch, lane);
+    return this.#without(batch, lane, await this.#duplicates(batch), (rest) => this.#append(rest, lane));
   }
 
   /** One outcome for each message, in their order. */

@@ -11,6 +11,12 @@ export const byKey: string = "SET enable_seqscan = off SET enable_bitmapscan = o
 /** The lock of that kind for that number, as `Names.lock` has it. */
 export const lockOf = (kind: string, id: string): string => `{lock:${kind}}::bigint + ((${id} % 65536)::bigint << 12)`;
 
+/**
+ * From there on the due time of a row of `delayed` says that it was cancelled, and when: the row stays as long as its id is
+ * recognised, so that a second try of its publish does not bring it to life.
+ */
+export const cancelledFrom: string = "4611686018427387904";
+
 /** The server's clock, in milliseconds. */
 export const nowMs: string = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 

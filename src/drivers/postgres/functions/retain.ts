@@ -1,4 +1,4 @@
-import { byKey, lockOf, nowMs, type DatabaseFunction } from "./append.ts";
+import { byKey, cancelledFrom, lockOf, nowMs, type DatabaseFunction } from "./append.ts";
 
 /** Up to where each group has handled each partition of a stream. */
 const floors: DatabaseFunction = {
@@ -200,7 +200,7 @@ BEGIN
     o_moved := o_moved + 1;
     IF d.stream <> ALL (o_streams) THEN o_streams := o_streams || d.stream; END IF;
   END LOOP;
-  SELECT min(x.due) INTO waits FROM {delayed} x WHERE x.stream <> ALL (full_);
+  SELECT min(x.due) INTO waits FROM {delayed} x WHERE x.stream <> ALL (full_) AND x.due < ${cancelledFrom};
   o_next := CASE WHEN waits IS NOT NULL THEN greatest(0, waits - now_ms) END; -- of nothing and 0 it would be 0
   IF cardinality(full_) > 0 THEN o_next := least(coalesce(o_next, 1000), 1000); END IF;
   RETURN NEXT;
