@@ -77,6 +77,11 @@ describe.each(await natsServers())("what is due later on $name", (server) => {
       expect(await connection.admin.cancelScheduled!(["same"])).toEqual(["same"]);
       expect((await sendLater(connection, "1", 60_000, { id: "same", brokerId: "same" })).outcome).toBe("duplicate");
       expect(await connection.admin.scheduled!(undefined, 9)).toEqual([]);
+      const { sink } = await tail(connection); // nor does it come when its time came since its first try
+      expect((await sendLater(connection, "1", -1, { id: "same", brokerId: "same" })).outcome).toBe("duplicate");
+      expect((await sendLater(connection, "2", -1)).outcome).toBe("stored");
+      await until(() => sink.texts.length === 1, "the one that was not taken back");
+      expect(sink.texts).toEqual(["2"]);
     });
 
     it("knows one that was sent for later twice, while it waits and when it was published", async () => {

@@ -77,9 +77,10 @@ export class Sender {
 
   /** Of kind topic or queue. */
   send(message: OutMessage): void {
-    const { session, streams, delayed } = this.#shared;
+    const { streams, delayed } = this.#shared;
     const { to, notBefore } = message;
-    if (notBefore !== undefined && notBefore > session.clock.now()) return delayed.later(message);
+    // also when its time came since its first try: it may be cancelled
+    if (notBefore !== undefined) return delayed.later(message);
     if (to.kind === "queue") return this.#toQueue(message, to.group, to.topic);
     if (to.kind !== "topic") return;
     const facts = streams.get(to.stream);
