@@ -26,10 +26,10 @@ export class AttachedSchedule {
     this.#mover = new ScheduleMover(connection, store, context);
   }
 
-  /** Whether the message waits here instead of being sent. */
+  /** Whether the message goes through here; also when its time came since its first try, for it may wait here, or be cancelled. */
   takes(message: OutMessage): message is Later {
     const { notBefore, to } = message;
-    return notBefore !== undefined && notBefore > this.#clock.now() && (to.kind === "topic" || to.kind === "queue");
+    return notBefore !== undefined && (to.kind === "topic" || to.kind === "queue");
   }
 
   /** Completes the messages. One that is sent again takes its own place, unless it is being moved. */

@@ -413,7 +413,10 @@ export interface StateStore {
   due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]>;
   /** What `due` has given to nobody yet: soonest first, those behind the position `after`, fewer than `limit` only at the end. */
   scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]>;
-  /** The ids that went. `untaken`: only what `due` never gave to anybody, since that may be published by now. */
+  /**
+   * The ids that went. `untaken`: only what `due` never gave to anybody, since that may be published by now; and for two minutes
+   * at least `schedule` changes nothing with an id of these, in the same step, so that a second try brings none to life.
+   */
   unschedule(ids: readonly string[], untaken?: boolean): Promise<readonly string[]>;
   /** Later events of a halted key, in order. */
   park(list: string, messages: readonly StoredMessage[]): Promise<void>;

@@ -130,6 +130,37 @@ export function scheduledTests({ test }: Suite): void {
   );
 
   test(
+    {
+      name: "keeps away what was cancelled when its publish is tried again",
+      needs: ["schedules", "groups"],
+      short: { delayMs: 600 },
+    },
+    async (lab, { delayMs }) => {
+      const [bus, operator] = [await lab.bus(), await lab.bus()];
+      const { runs, kept } = await inTime(delayMs, async (at, round) => {
+        const [item, group] = [lab.event(`item${round}`), lab.group(`group${round}`)];
+        const [kept, cancelled] = [`kept-${group}`, `cancelled-${group}`];
+        const runs = new Runs();
+        await bus.subscribe(item, runs.handler(), { group });
+        const publish = async (id: string): Promise<void> => {
+          await bus.publish(item, { n: 1 }, { at, id });
+          await bus.send(group, item, { n: 2 }, { at, id });
+        };
+        await publish(cancelled);
+        assert.equal(await operator.scheduled.cancel(cancelled), true);
+        await publish(cancelled); // as after an unknown outcome
+        await publish(kept);
+        assert.deepEqual(idsOf(await listed(bus, item.pattern)), [kept, kept]);
+        assert.equal(await operator.scheduled.cancel(cancelled), false);
+        return { runs, kept };
+      });
+      await until(() => new Set(runs.all.map(({ n }) => n)).size === 2, "both of the other");
+      await runs.silence(lab.quietMs);
+      assert.deepEqual(new Set(runs.all.map(({ event }) => event.id)), new Set([kept]));
+    },
+  );
+
+  test(
     { name: "takes back everything that waits under one id", needs: ["schedules", "groups"], short: { delayMs: 600 } },
     async (lab, { delayMs }) => {
       const bus = await lab.bus();

@@ -299,6 +299,28 @@ describe("an event that waits in the state store", () => {
     expect(await two.admin.scheduled!(undefined, 9)).toEqual([]);
   });
 
+  it("stays away when it was cancelled, whenever its publish is tried again", async () => {
+    const world = new World();
+    const [one, two] = [await world.process(), await world.process()];
+    const sink = await world.tail(two);
+    for (const to of [toTopic("a"), toQueue("g")]) await world.later(one, "gone", { to });
+    expect(await two.admin.cancelScheduled!(["gone"])).toEqual(["gone"]);
+    for (const notBefore of [world.clock.now() + 1_000, world.clock.now() - 1]) {
+      for (const to of [toTopic("a"), toQueue("g")])
+        expect((await world.later(one, "gone", { to, notBefore })).outcome).toBe("stored");
+      expect(await one.admin.scheduled!(undefined, 9)).toEqual([]);
+      await world.pass(10_000);
+    }
+    expect(world.sent).toEqual([]);
+    await world.later(one, "late", { notBefore: world.clock.now() - 1 });
+    await world.pass(100);
+    expect(sink.texts).toEqual(["late"]);
+    await world.pass(120_000);
+    await world.later(one, "gone");
+    await world.pass(1_100);
+    expect(sink.texts).toEqual(["late", "gone"]); // an event of its own by now
+  });
+
   it("fails alone when the store refuses it", async () => {
     const world = new World();
     const connection = await world.process({

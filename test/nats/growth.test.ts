@@ -33,13 +33,13 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
       const { subjects } = info.json<{ readonly state: { readonly subjects: object } }>().state;
       return Object.keys(subjects).map((subject) => subject.slice(`$KV.${prefix}.`.length));
     };
-    /** Leaves a mark where a key of the state and a message due later were, and one where a member was. */
+    /** Leaves a mark where a key of the state and a message taken back were, and one where a member was. */
     async function leaveMarks(world: NatsWorld, connection: DriverConnection): Promise<void> {
       const state = connection.state!;
       for (const key of ["gone", "kept"]) await state.put("settings", key, Buffer.from("x"), {});
       expect(await state.delete("settings", "gone")).toBe(true);
       await state.schedule([due]);
-      expect(await state.unschedule(["due"])).toEqual(["due"]);
+      expect(await state.unschedule(["due"], true)).toEqual(["due"]);
       const other = await world.connect({ member: "went", streams: [] });
       await other.close(AbortSignal.timeout(2_000));
     }

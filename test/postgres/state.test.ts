@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
 import type { ScheduledMessage } from "../../src/driver.ts";
 import { connectPostgres, freshSchema } from "../support/postgres-world.ts";
 import { checkOneOfMany, checkRevisions, checkUntaken, type StatePair, stored } from "../support/state-cases.ts";
@@ -6,11 +7,11 @@ import { testBroker } from "../support/test-broker.ts";
 
 const broker = await testBroker("postgres");
 
-async function pair(): Promise<StatePair> {
+async function pair(): Promise<StatePair & { readonly schema: string }> {
   const { url, servers } = broker!;
   const schema = await freshSchema(servers[0]!.port);
   const [one, two] = [await connectPostgres({ url, schema }), await connectPostgres({ url, schema })];
-  return { state: one.connection.state!, other: two.connection.state! };
+  return { state: one.connection.state!, other: two.connection.state!, schema };
 }
 
 describe.skipIf(broker === undefined)("the state store", () => {
@@ -23,7 +24,7 @@ describe.skipIf(broker === undefined)("the state store", () => {
   });
 
   it("leases what is due, oldest first, and lists and takes back only what nobody has taken", async () => {
-    const { state, other } = await pair();
+    const { state, other, schema } = await pair();
     const now = Date.now();
     await state.schedule([stored("late", now + 5_000.5), stored("b", now - 1), stored("a", now - 2)]);
     expect((await state.due(now, 10, 1_000)).map(({ id }) => id)).toEqual(["a", "b"]);
@@ -31,6 +32,15 @@ describe.skipIf(broker === undefined)("the state store", () => {
     expect(await state.unschedule(["a", "none"])).toEqual(["a"]);
     expect((await other.due(now + 1_000, 10, 1_000)).map(({ id }) => id)).toEqual(["b"]);
     await checkUntaken(state, now);
+    const sql = (text: string): Promise<unknown> =>
+      postgresCommand(broker!.servers[0]!.port, text.replace("{schedule}", `${schema}.omnibus_schedule`));
+    await sql("UPDATE {schedule} SET leased_until = 1 WHERE id = 'u1'"); // two minutes later
+    await state.schedule([stored("u1", now + 9_000)]);
+    expect((await state.scheduled(undefined, 9)).map(({ id }) => id)).toEqual(["late", "u1"]);
+    expect(await state.unschedule(["u1"], true)).toEqual(["u1"]);
+    await sql("UPDATE {schedule} SET leased_until = 1 WHERE id = 'u1'");
+    expect(await state.unschedule(["late"], true)).toEqual(["late"]);
+    expect(await sql("SELECT id FROM {schedule} ORDER BY n")).toEqual([["late"], ["b"]]); // what is over is forgotten
   });
 
   it("lists what is due at one time page by page, each once", async () => {

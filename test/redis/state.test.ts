@@ -155,7 +155,17 @@ describe.skipIf(redis === undefined)("state on redis", () => {
   });
 
   it("lists and takes back only what nobody has taken", async () => {
-    await checkUntaken(stateOf(await session()), Date.now());
+    const opened = await session();
+    const [state, now, cancelled] = [stateOf(opened), Date.now(), `${opened.keys.base}:t:c`];
+    await checkUntaken(state, now);
+    const pass = async (): Promise<unknown> => await opened.command(["ZADD", cancelled, "XX", "1", "u1"]);
+    await pass(); // two minutes later
+    await state.schedule([stored("u1", { notBefore: now + 9_000 }), stored("v", { notBefore: now + 9_500 })]);
+    expect((await state.scheduled(undefined, 9)).map(({ id }) => id)).toEqual(["u1", "v"]);
+    expect(await state.unschedule(["u1"], true)).toEqual(["u1"]);
+    await pass();
+    expect(await state.unschedule(["v"], true)).toEqual(["v"]);
+    expect(await opened.command(["ZCARD", cancelled])).toBe(1); // what is over is forgotten
   });
 
   it("parks and takes in order, each once", async () => {

@@ -68,10 +68,18 @@ export async function checkUntaken(state: StateStore, now: number): Promise<void
   const all = await own(undefined, 10);
   expect(all.map(({ id, topic }) => `${id} ${topic}`)).toEqual(["u1 a", "u2 a", "u3 a"]);
   expect(await state.unschedule(["u1", "none", "taken"], true)).toEqual(["u1"]);
+  for (const later of [now - 10, now + hour]) await state.schedule([stored("u1", later)]); // a second try
+  expect(await state.due(now, 10, 0)).toEqual([]);
+  expect(await state.unschedule(["u1"], true)).toEqual([]);
+  expect(await state.unschedule(["u1"])).toEqual([]);
+  await state.schedule([stored("u1", now + hour)]);
+  expect((await own(undefined, 10)).map(({ id }) => id)).toEqual(["u2", "u3"]);
   expect((await own(all[0]!.position, 1)).map(({ id }) => id)).toEqual(["u2"]);
   expect((await own(all[1]!.position, 10)).map(({ id }) => id)).toEqual(["u3"]);
   await state.schedule([stored("u3", now + hour)]); // takes its own place
   expect((await own(undefined, 10)).map(({ id }) => id)).toEqual(["u3", "u2"]);
   expect(await state.unschedule(["u3", "u2", "taken", "u3"], false)).toEqual(["u3", "u2", "taken"]);
+  await state.schedule([stored("u2", now + hour)]); // what was moved may come again
+  expect(await state.unschedule(["u2"])).toEqual(["u2"]);
   await expect(state.scheduled("nonsense", 1)).rejects.toMatchObject({ code: "BUS_INVALID_OPTION" });
 }

@@ -138,6 +138,15 @@ describe("scheduled messages", () => {
     await state.schedule([stored("b", 9_000)]); // may be published by now: stays as it is
     expect(await state.unschedule(["b"], true)).toEqual([]);
     expect(await state.unschedule(["b"])).toEqual(["b"]);
+    await state.schedule([stored("a", 3_000), stored("b", 3_000)]); // a was taken back, b was moved
+    expect(ids(await state.scheduled(undefined, 10))).toEqual(["e", "d", "b"]);
+    expect(await state.unschedule(["a", "b"], true)).toEqual(["b"]);
+    clock.advance(119_999);
+    await state.schedule([stored("a", 3_000)]);
+    expect(ids(await state.scheduled(undefined, 10))).toEqual(["e", "d"]);
+    clock.advance(1);
+    await state.schedule([stored("a", 3_000)]);
+    expect(ids(await state.scheduled(undefined, 10))).toEqual(["e", "d", "a"]);
   });
 });
 

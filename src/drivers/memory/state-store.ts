@@ -1,4 +1,5 @@
 import type { ScheduledMessage, StateStore, StoredMessage } from "../../driver.ts";
+import { cancelledMs } from "../../internal/cancelled-ms.ts";
 import { duePlaceText, numberedPlaceOf } from "../../internal/due-place.ts";
 import { StateBucket, type StateChange } from "./state-bucket.ts";
 import type { StoreTime } from "./store-time.ts";
@@ -21,6 +22,8 @@ export class MemoryStateStore implements StateStore {
   readonly #buckets = new Map<string, StateBucket>();
   readonly #schedule = new Map<string, Later>();
   readonly #parked = new Map<string, StoredMessage[]>();
+  /** Taken back: until then their ids are not free. */
+  readonly #cancelled = new Map<string, number>();
   #revision = 0;
   #later = 0;
 
@@ -85,7 +88,9 @@ export class MemoryStateStore implements StateStore {
   }
 
   schedule(messages: readonly StoredMessage[]): Promise<void> {
+    const ticks = this.#time.ticks();
     for (const message of messages) {
+      if ((this.#cancelled.get(message.id) ?? -Infinity) > ticks) continue;
       const found = this.#schedule.get(message.id);
       if (found !== undefined && !isUntaken(found)) continue;
       this.#schedule.set(message.id, { message, number: (this.#later += 1), until: -Infinity });
@@ -118,11 +123,16 @@ export class MemoryStateStore implements StateStore {
   }
 
   unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
-    const gone = (id: string): boolean => {
+    const ticks = this.#time.ticks();
+    const gone = ids.filter((id) => {
       const found = this.#schedule.get(id);
       return found !== undefined && (!untaken || isUntaken(found)) && this.#schedule.delete(id);
-    };
-    return Promise.resolve(ids.filter(gone));
+    });
+    if (untaken) {
+      for (const [id, until] of this.#cancelled) if (until <= ticks) this.#cancelled.delete(id);
+      for (const id of gone) this.#cancelled.set(id, ticks + cancelledMs);
+    }
+    return Promise.resolve(gone);
   }
 
   park(list: string, messages: readonly StoredMessage[]): Promise<void> {

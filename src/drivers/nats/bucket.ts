@@ -116,9 +116,9 @@ export class Bucket {
     return found.map((each) => this.#entry(each));
   }
 
-  /** Takes away a key with its mark, without a word to those who watch; not what was written after it. */
-  async forget({ key, revision }: Pick<BucketEntry, "key" | "revision">): Promise<void> {
-    await this.#api.purge(this.#stream, { filter: this.#session.names.key(key), seq: revision + 1 });
+  /** Takes away a key with its mark, without a word to those who watch; false: it was gone, or written after that. */
+  async forget({ key, revision }: Pick<BucketEntry, "key" | "revision">): Promise<boolean> {
+    return (await this.#api.purge(this.#stream, { filter: this.#session.names.key(key), seq: revision + 1 })) > 0;
   }
 
   /** Current values first, then changes; after a loss the current ones once more. */

@@ -20,15 +20,15 @@ export class DueList {
     await Promise.all(messages.map((message) => this.#add(message)));
   }
 
-  /** In the place of one that nobody has taken. */
+  /** In the place of one that nobody has taken. What was moved leaves no mark, so a mark is of one that was taken back. */
   async #add(message: StoredMessage): Promise<void> {
     const key = keys.due(message.id);
     for (let expect = 0; ;) {
       const headers = headersOf(message, 0);
-      if ((await this.#bucket.put(key, message.body, { expect, headers })) !== undefined) return;
+      if ((await this.#bucket.put(key, message.body, { expect, once: true, headers })) !== undefined) return;
       const entry = await this.#bucket.get(key);
-      if (entry !== undefined && !isUntaken(entry.headers)) return;
-      expect = entry?.revision ?? 0;
+      if (entry === undefined || !isUntaken(entry.headers)) return;
+      expect = entry.revision;
     }
   }
 
@@ -69,9 +69,18 @@ export class DueList {
 
   async remove(ids: readonly string[], untaken: boolean): Promise<readonly string[]> {
     const gone = await Promise.all(
-      ids.map((id) => (untaken ? this.#removeUntaken(keys.due(id)) : this.#bucket.delete(keys.due(id)))),
+      ids.map((id) => (untaken ? this.#removeUntaken(keys.due(id)) : this.#forget(keys.due(id)))),
     );
     return ids.filter((_, index) => gone[index]);
+  }
+
+  /** Without a mark. */
+  async #forget(key: string): Promise<boolean> {
+    for (;;) {
+      const entry = await this.#bucket.get(key);
+      if (entry === undefined) return false;
+      if (await this.#bucket.forget(entry)) return true;
+    }
   }
 
   /** By its revision, which a lease changes. */

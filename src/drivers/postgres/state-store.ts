@@ -1,4 +1,5 @@
 import type { ScheduledMessage, StateStore, StoredMessage } from "../../driver.ts";
+import { cancelledMs } from "../../internal/cancelled-ms.ts";
 import { duePlaceText, numberedPlaceOf } from "../../internal/due-place.ts";
 import { nowMs } from "./functions/append.ts";
 import type { Row } from "./link.ts";
@@ -12,6 +13,8 @@ import { bytesArray } from "./binary-array.ts";
 type PutOptions = Parameters<StateStore["put"]>[3];
 
 const pageSize = 256;
+/** The time, beyond any date, of what was taken back: its row stays until `leased_until`, so that nobody brings it to life. */
+const cancelled = String(Number.MAX_SAFE_INTEGER);
 const alive = `value IS NOT NULL AND (expires IS NULL OR expires > ${nowMs})`;
 
 /** Messages as rows: their fields as JSON, their bodies apart. */
@@ -75,8 +78,8 @@ export class PostgresState implements StateStore {
     await this.#ask(
       `INSERT INTO {schedule} AS s (${storedColumns}) ${given} ORDER BY n
         ON CONFLICT (id) DO UPDATE SET address = excluded.address, grp = excluded.grp, topic = excluded.topic, key = excluded.key,
-          headers = excluded.headers, body = excluded.body, stored_at = excluded.stored_at, not_before = excluded.not_before
-          WHERE s.leased_until = 0`,
+          headers = excluded.headers, body = excluded.body, stored_at = excluded.stored_at, not_before = excluded.not_before, leased_until = 0
+          WHERE s.leased_until = 0 OR (s.not_before = ${cancelled} AND s.leased_until <= ${nowMs})`,
       valuesOf(messages),
     );
   }
@@ -107,11 +110,13 @@ export class PostgresState implements StateStore {
   }
 
   async unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
-    const rows = await this.#ask(
-      "DELETE FROM {schedule} WHERE id = ANY ($1::text[]) AND (leased_until = 0 OR NOT $2::boolean) RETURNING id",
-      [textArrayOf(ids.map(escapeText)), String(untaken)],
-    );
-    return among(ids, rows);
+    const text = untaken
+      ? `WITH old AS (SELECT n FROM {schedule} WHERE not_before = ${cancelled} AND leased_until <= ${nowMs} FOR UPDATE SKIP LOCKED),
+           forgotten AS (DELETE FROM {schedule} s USING old WHERE s.n = old.n)
+         UPDATE {schedule} SET not_before = ${cancelled}, leased_until = ${nowMs} + ${cancelledMs}, body = ''
+           WHERE id = ANY ($1::text[]) AND leased_until = 0 RETURNING id`
+      : `DELETE FROM {schedule} WHERE id = ANY ($1::text[]) AND coalesce(not_before, 0) <> ${cancelled} RETURNING id`;
+    return among(ids, await this.#ask(text, [textArrayOf(ids.map(escapeText))]));
   }
 
   async park(list: string, messages: readonly StoredMessage[]): Promise<void> {

@@ -95,6 +95,10 @@ describe("the state store", () => {
     expect(await state.unschedule(["a", "none"])).toEqual(["a"]);
     expect((await other.due(now + 1_000, 10, 1_000)).map(({ id }) => id)).toEqual(["b"]);
     await checkUntaken(state, now);
+    clock.advance(120_000);
+    await state.schedule([stored("u1", now + 9_000)]);
+    expect((await state.scheduled(undefined, 9)).map(({ id }) => id)).toEqual(["late", "u1"]); // free again
+    clock.advance(-120_000);
     expect((await state.due(now + 9_000, 10, 1_000)).find(({ id }) => id === "late")).toEqual(
       stored("late", now + 5_000),
     );

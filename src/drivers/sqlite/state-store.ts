@@ -1,4 +1,5 @@
 import type { ScheduledMessage, StateStore, StoredMessage } from "../../driver.ts";
+import { cancelledMs } from "../../internal/cancelled-ms.ts";
 import { duePlaceText, numberedPlaceOf } from "../../internal/due-place.ts";
 import { storedColumns, storedMessage, storedValues, type StoredRow } from "./letter-store.ts";
 import type { Store, Watcher } from "./store.ts";
@@ -21,6 +22,9 @@ const pageSize = 256;
 const rememberMs = 3_600_000;
 /** Sorts behind every key that begins with the prefix. */
 const behind = (prefix: string): string => `${prefix}\u{10FFFF}`;
+
+/** The time, beyond any date, of what was taken back: its row stays until `leased_until`, so that nobody brings it to life. */
+const cancelled = Number.MAX_SAFE_INTEGER;
 
 interface LaterRow {
   readonly n: number;
@@ -116,6 +120,7 @@ export class SqliteState implements StateStore {
         `INSERT INTO {schedule} (${storedColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
       );
       const remove = this.#store.database.query("DELETE FROM {schedule} WHERE id = ? AND leased_until = 0");
+      this.#forgetCancelled();
       for (const message of messages) {
         remove.run(message.id);
         put.run(...storedValues(message));
@@ -156,11 +161,23 @@ export class SqliteState implements StateStore {
 
   unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
     return this.#store.turn.do(() => {
-      const remove = this.#store.database.query(
-        "DELETE FROM {schedule} WHERE id = ?1 AND (leased_until = 0 OR ?2 = 0)",
+      const { clock, database } = this.#store;
+      if (!untaken) {
+        const remove = database.query("DELETE FROM {schedule} WHERE id = ? AND coalesce(not_before, 0) <> ?");
+        return ids.filter((id) => remove.run(id, cancelled) === 1);
+      }
+      this.#forgetCancelled();
+      const cancel = database.query(
+        "UPDATE {schedule} SET not_before = ?, leased_until = ?, body = x'' WHERE id = ? AND leased_until = 0",
       );
-      return ids.filter((id) => remove.run(id, Number(untaken)) === 1);
+      const until = clock.now() + cancelledMs;
+      return ids.filter((id) => cancel.run(cancelled, until, id) === 1);
     });
+  }
+
+  #forgetCancelled(): void {
+    const { clock, database } = this.#store;
+    database.query("DELETE FROM {schedule} WHERE not_before = ? AND leased_until <= ?").run(cancelled, clock.now());
   }
 
   async park(list: string, messages: readonly StoredMessage[]): Promise<void> {

@@ -1,9 +1,10 @@
+import { cancelledMs } from "../../../internal/cancelled-ms.ts";
 import { script, type Script } from "../script.ts";
 import { timePiece } from "./pieces.ts";
 
 /**
  * Messages due later: `B:t` id → time from which it may be had, by the server's clock; `B:t:m` id → frame; `B:t:i` the same
- * as `B:t` of what was given to nobody yet. Arguments: ms from now (empty: at once), id, frame …
+ * as `B:t` of what was given to nobody yet; `B:t:c` id → until when one that was taken back is not free again. Arguments: ms from now (empty: at once), id, frame …
  */
 export const scheduleScript: Script = script(
   "schedule",
@@ -12,8 +13,10 @@ export const scheduleScript: Script = script(
 local time = now()
 for i = 2, #ARGV, 3 do
   local due = ARGV[i] == '' and 0 or math.max(time + tonumber(ARGV[i]), 0)
+  local cancelled = call('ZSCORE', B .. ':t:c', ARGV[i + 1])
   -- what was given to somebody stays as it is
-  if call('HEXISTS', B .. ':t:m', ARGV[i + 1]) == 0 or call('ZSCORE', B .. ':t:i', ARGV[i + 1]) then
+  if (not cancelled or tonumber(cancelled) <= time)
+      and (call('HEXISTS', B .. ':t:m', ARGV[i + 1]) == 0 or call('ZSCORE', B .. ':t:i', ARGV[i + 1])) then
     call('ZADD', B .. ':t', due, ARGV[i + 1])
     call('ZADD', B .. ':t:i', due, ARGV[i + 1])
     call('HSET', B .. ':t:m', ARGV[i + 1], ARGV[i + 2])
@@ -79,12 +82,19 @@ return found`,
 /** only what was given to nobody (`1` or empty), ids … → those that went. */
 export const unscheduleScript: Script = script(
   "unschedule",
-  [],
+  [timePiece],
   `
-local removed = {}
+local removed, time = {}, now()
+if ARGV[2] ~= '' then
+  local over = call('ZRANGEBYSCORE', B .. ':t:c', '-inf', time, 'LIMIT', 0, 500)
+  for i = 1, #over do call('ZREM', B .. ':t:c', over[i]) end
+end
 for i = 3, #ARGV do
   if call('ZREM', B .. ':t:i', ARGV[i]) == 1 or ARGV[2] == '' then
-    if call('HDEL', B .. ':t:m', ARGV[i]) == 1 then removed[#removed + 1] = ARGV[i] end
+    if call('HDEL', B .. ':t:m', ARGV[i]) == 1 then
+      removed[#removed + 1] = ARGV[i]
+      if ARGV[2] ~= '' then call('ZADD', B .. ':t:c', time + ${cancelledMs}, ARGV[i]) end
+    end
     call('ZREM', B .. ':t', ARGV[i])
   end
 end
