@@ -13,6 +13,7 @@ export function attachedAdmin(admin: DriverAdmin, schedule: AttachedSchedule): D
     deleteStream: async (stream) => {
       const routing = new Routing();
       routing.update(await admin.streams());
+      await schedule.noteDeleted(stream);
       const deleted = await admin.deleteStream(stream);
       await forget(schedule, ({ id, topic }) => {
         const to = groupOf(id) === undefined ? routing.addressOf(topic) : undefined;

@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { Address, DriverConnection, OutMessage, ScheduledMessage, StateStore, StoredMessage } from "./driver.ts";
-import { type MoverContext, ScheduleMover } from "./schedule-mover.ts";
+import { deletedBucket, type MoverContext, ScheduleMover } from "./schedule-mover.ts";
 import { eventIdOf, queueId, topicId } from "./scheduled-id.ts";
 import { header } from "./wire-names.ts";
 
@@ -8,6 +8,8 @@ import { header } from "./wire-names.ts";
 const groupsBucket = ".scheduled";
 const nothing = new Uint8Array(0);
 const pageSize = 500;
+/** What a process that died had taken is tried again as soon as any process is there. */
+const deletedMs = 7 * 86_400_000;
 
 type Place = Extract<Address, { readonly kind: "topic" | "queue" }>;
 /** A message that waits for its time. */
@@ -75,6 +77,12 @@ export class AttachedSchedule {
   /** By the ids of the store. How many went. */
   async forget(ids: readonly string[]): Promise<number> {
     return ids.length === 0 ? 0 : (await this.#store.unschedule(ids)).length;
+  }
+
+  /** What is taken at the moment is in no list: whoever can't publish it finds this, and drops it. */
+  async noteDeleted(stream: string): Promise<void> {
+    const now = new TextEncoder().encode(String(this.#clock.now()));
+    await this.#store.put(deletedBucket, stream, now, { ttlMs: deletedMs });
   }
 
   close(signal: AbortSignal): Promise<void> {

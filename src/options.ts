@@ -63,8 +63,9 @@ export interface BusOptions extends Partial<Readonly<DriverSections>> {
   readonly wire?: WireOptions | undefined;
   /**
    * A url of a store for what the broker can't hold (`Capabilities.state` "none": Kafka, RabbitMQ): key-value, and what is published for
-   * later, which then can be listed and cancelled. A file (`sqlite:`) serves the processes of one host; members on several are refused
-   * (BUS_INVALID_OPTION), and so is a driver with a store of its own. @default none
+   * later, which then can be listed and cancelled. A store and a prefix in it belong to one broker (and one RabbitMQ virtual host). A file
+   * (`sqlite:`) serves the processes of one host; members on several are refused (BUS_INVALID_OPTION), and so is a driver with a store of
+   * its own. @default none
    */
   readonly state?: string | undefined;
   /** Correlation of publishes inside handlers: by itself, or through `delivery.publish`. @default "auto" */

@@ -5,6 +5,9 @@ import { Alarm } from "./internal/rows/alarm.ts";
 import { eventIdOf } from "./scheduled-id.ts";
 import { header } from "./wire-names.ts";
 
+/** When which stream was deleted: no bucket of a user's is called so. */
+export const deletedBucket = ".scheduled-deleted";
+
 export interface MoverContext {
   readonly clock: Clock;
   warn(message: string, fields?: Readonly<Record<string, string | number | boolean>>): void;
@@ -83,7 +86,8 @@ export class ScheduleMover {
 
   #poll(): void {
     void this.#look();
-    this.#after(pollMs, () => this.#poll());
+    // never in step with the leases, or one process would take the same again and again before all others
+    this.#after(pollMs * (0.6 + 0.4 * this.#context.clock.random()), () => this.#poll());
   }
 
   async #look(): Promise<void> {
@@ -143,13 +147,14 @@ export class ScheduleMover {
     };
   }
 
-  /** Tried again as long as nobody else may take it; then whoever takes it next. */
+  /** Tried again as long as nobody else may take it; then whoever takes it next. What has no stream here is left to them at once. */
   async #tryAgain(message: StoredMessage, until: number, error: unknown): Promise<void> {
-    if (await this.#isForNobody(message, error)) {
+    const isStray = (error as { readonly code?: unknown } | undefined)?.code === "BUS_NOT_FOUND";
+    if (isStray && (await this.#isForNobody(message))) {
       this.#context.warn("dropped what was published for later: its stream was deleted", { topic: message.topic });
       return this.#end(message.id);
     }
-    if (!this.#closed && this.#context.clock.ticks() + againMs < until - lastTryMs) {
+    if (!isStray && !this.#closed && this.#context.clock.ticks() + againMs < until - lastTryMs) {
       this.#failed.add(message.id);
       return this.#after(againMs, () => {
         this.#failed.delete(message.id);
@@ -170,10 +175,12 @@ export class ScheduleMover {
     this.#context.warn("can't publish what is due, and goes on trying", { topic, error: why });
   }
 
-  async #isForNobody({ to }: StoredMessage, error: unknown): Promise<boolean> {
-    if (to.kind !== "topic" || (error as { readonly code?: unknown } | undefined)?.code !== "BUS_NOT_FOUND")
-      return false;
+  /** Only what was there when its stream was deleted: another broker, that has the stream, may have the same store. */
+  async #isForNobody({ to, storedAt }: StoredMessage): Promise<boolean> {
+    if (to.kind !== "topic") return false;
     try {
+      const deleted = await this.#store.get(deletedBucket, to.stream);
+      if (deleted === undefined || storedAt > Number(new TextDecoder().decode(deleted.value))) return false;
       return !(await this.#connection.admin.streams()).some(({ name }) => name === to.stream);
     } catch {
       return false;

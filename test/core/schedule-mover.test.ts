@@ -40,8 +40,11 @@ class World {
   readonly #broker = lacking(["state"]);
   readonly #store = memory();
 
-  async process({ broker = () => ({}), store = () => ({}) }: Taps = {}): Promise<DriverConnection> {
-    const noted = tapping(this.#broker, (connection) => ({
+  async process(
+    { broker = () => ({}), store = () => ({}) }: Taps = {},
+    at: Driver = this.#broker,
+  ): Promise<DriverConnection> {
+    const noted = tapping(at, (connection) => ({
       send: (batch) => {
         this.sent.push(...batch);
         connection.send(batch);
@@ -261,14 +264,44 @@ describe("an event that waits in the state store", () => {
     expect(world.warnings).toEqual([]);
   });
 
-  it("is dropped, and that is said, when its stream was deleted behind its back", async () => {
+  it("goes with its stream also when it is taken at that moment", async () => {
     const world = new World();
+    const dying = await world.process(dyingAfter("taken"));
+    await world.later(dying, "one");
+    await world.pass(1_100);
     const connection = await world.process();
-    await world.later(connection, "one");
-    expect(await (await world.atTheBroker()).admin.deleteStream("events")).toBe(true);
-    await world.pass(2_000);
+    expect(await connection.admin.deleteStream("events")).toBe(true);
+    await world.pass(40_000);
     expect(world.warnings).toEqual(["dropped what was published for later: its stream was deleted"]);
     expect(await connection.state!.due(world.clock.now() + 1e9, 10, 0)).toEqual([]);
+  });
+
+  it("waits, with a word for each lease, for its stream, or for the broker that has it", async () => {
+    const world = new World();
+    const other = lacking(["state"]);
+    const one = await world.process();
+    const publisher = await world.process({ store: () => ({ due: () => Promise.resolve([]) }) }, other);
+    expect(await (await world.atTheBroker()).admin.deleteStream("events")).toBe(true);
+    const ids = Array.from({ length: 20 }, (_, n) => String(n));
+    for (const id of ids) await world.later(publisher, id);
+    await world.pass(10_000); // taken by the one that has no such stream
+    expect(world.warnings).toEqual(["can't publish what is due, and goes on trying"]);
+    const two = await world.process({}, other);
+    const sink = await world.tail(two);
+    await world.pass(600_000);
+    expect(sink.texts.toSorted()).toEqual(ids.toSorted());
+    expect(new Set(world.warnings).size).toBe(1);
+    await two.close(AbortSignal.abort());
+    await world.later(one, "late");
+    const before = world.warnings.length;
+    await world.pass(120_000);
+    expect(world.warnings.length - before).toBeGreaterThan(1);
+    expect(world.warnings.length - before).toBeLessThan(6);
+    await one.ensureStream({ name: "events", topics: [">"] });
+    const made = await world.tail(one);
+    await world.pass(40_000);
+    expect(made.texts).toEqual(["late"]);
+    expect(await one.state!.due(world.clock.now() + 1e9, 10, 0)).toEqual([]);
   });
 
   it("goes with the group to whose queue it was sent", async () => {
