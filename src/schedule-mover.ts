@@ -25,7 +25,7 @@ const againMs = 1_000;
 const pollMs = 5_000;
 /** So that not all processes come in the same moment. */
 const chanceMs = 20;
-/** A store whose clock is behind ours gives nothing yet. */
+/** A store whose clock is behind ours gives nothing yet: asked again after this, then after twice as long, up to `againMs`. */
 const behindMs = 50;
 
 /**
@@ -51,6 +51,7 @@ export class ScheduleMover {
   #removing = false;
   #closed = false;
   #turn = 0;
+  #behind = behindMs;
   #warned = Number.NEGATIVE_INFINITY;
   #idle: (() => void)[] = [];
 
@@ -103,6 +104,7 @@ export class ScheduleMover {
         if (this.#full) break; // looks again when there is room
         const until = clock.ticks() + leaseMs;
         const taken = await this.#store.due(clock.now(), room, leaseMs);
+        if (taken.length > 0) this.#behind = behindMs;
         this.#publish(taken, until);
         if (taken.length === room) this.#again = true;
         else await this.#setNext(); // whatever rings meanwhile may be later than the answer: it looks again
@@ -116,9 +118,11 @@ export class ScheduleMover {
   }
 
   async #setNext(): Promise<void> {
-    const { clock } = this.#context;
     const [next] = await this.#store.scheduled(undefined, 1);
-    if (next !== undefined) this.at(Math.max(next.notBefore, clock.now() + behindMs));
+    if (next === undefined) return;
+    const now = this.#context.clock.now();
+    this.at(Math.max(next.notBefore, now + this.#behind));
+    this.#behind = next.notBefore > now ? behindMs : Math.min(2 * this.#behind, againMs);
   }
 
   /** What is still in hand, or could not be removed, was taken again: its lease was over. */
