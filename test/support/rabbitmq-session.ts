@@ -3,11 +3,10 @@ import type { ConnectContext } from "../../src/driver.ts";
 import { Delays } from "../../src/drivers/rabbitmq/delayed.ts";
 import { Definitions } from "../../src/drivers/rabbitmq/definitions.ts";
 import { delaySteps } from "../../src/drivers/rabbitmq/delays.ts";
-import { Groups } from "../../src/drivers/rabbitmq/groups.ts";
+import { objectsOf } from "../../src/drivers/rabbitmq/group-setup.ts";
 import { type RabbitMqOptions, resolveOptions } from "../../src/drivers/rabbitmq/options.ts";
 import { QueueLanes } from "../../src/drivers/rabbitmq/queue-lanes.ts";
 import { Session } from "../../src/drivers/rabbitmq/session.ts";
-import { Streams } from "../../src/drivers/rabbitmq/streams.ts";
 
 /**
  * How long a node must have nothing to make until it has written down which queues there are. One that is killed within a second after
@@ -61,8 +60,15 @@ export async function forgetPrefix(url: string, prefix: string): Promise<void> {
     if (!(await exists(session, queue))) return;
     await definitions.start();
     const delays = new Delays(session, definitions);
-    const groups = new Groups(session, definitions, new Streams(session, definitions), new QueueLanes(session, delays));
-    await Promise.all(definitions.groups.map(({ spec }) => groups.delete(spec.group)));
+    const lanes = new QueueLanes(session, delays);
+    // without the claims of the driver, which somebody who was killed may have left: they are waited for
+    for (const definition of definitions.groups) {
+      const left = objectsOf(session, lanes, definition);
+      await session.ask(async (channel) => {
+        for (const name of left.exchanges) await channel.deleteExchange(name);
+      });
+      await session.askEach(left.queues, (channel, name) => channel.deleteQueue(name));
+    }
     for (const stream of definitions.streams.keys())
       await session.ask(async (channel) => {
         await channel.deleteExchange(names.stream(stream));
