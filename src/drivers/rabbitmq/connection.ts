@@ -167,6 +167,10 @@ export class RabbitMqConnection implements DriverConnection {
     const { definitions, presence } = this.#shared;
     const { manage } = this.#session.context;
     await definitions.start();
+    const { names } = this.#session;
+    const logs = [names.own("d"), names.own("l")];
+    this.#session.followLogs(() => [...logs, ...[...definitions.streams.keys()].map((name) => names.stream(name))]);
+    await this.#session.logsThere();
     if (manage === "create") await definitions.once("own", () => declareOwn(this.#session));
     else await declareOwn(this.#session);
     definitions.listen({ streams: () => this.#session.context.changed() });

@@ -37,6 +37,10 @@ function replyCode(error: unknown): number | undefined {
 
 export const isMissing = (error: unknown): boolean => replyCode(error) === 404;
 
+/** Of what is missing: it is there, and its server does not know yet where, or that is away. */
+export const isOut = (error: unknown): boolean =>
+  error instanceof Error && /is down or inaccessible/.test(error.message);
+
 /** Of a stream queue that another process is just making: it is there in a moment. */
 export const isComing = (error: unknown): boolean =>
   replyCode(error) === 406 &&

@@ -3,6 +3,7 @@ import type { ConnectContext } from "../../driver.ts";
 import type { AmqpChannel } from "./client.ts";
 import { closedError, explained, notConnected } from "./errors.ts";
 import { Line } from "./line.ts";
+import { logsThere } from "./logs-there.ts";
 import { Names } from "./names.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { Publisher } from "./publisher.ts";
@@ -34,6 +35,7 @@ export class Session {
   readonly #publishing: Line;
   readonly #asking: Line;
   readonly #idle: AmqpChannel[] = [];
+  #logs: () => readonly string[] = () => [];
   readonly #listeners = new Set<SessionListener>();
   readonly #closing = new AbortController();
   #isUp = false;
@@ -73,6 +75,7 @@ export class Session {
     this.consuming = line("consumes");
     this.reading = line("reads streams");
     this.#asking = line("declares");
+    this.#publishing.before(() => this.logsThere()); // and before a channel that publishes
     const publisher = (): Publisher => new Publisher(this.#publishing, context.clock, options.confirmTimeoutMs);
     this.events = publisher();
     this.direct = publisher();
@@ -89,6 +92,15 @@ export class Session {
 
   get isUp(): boolean {
     return this.#isUp;
+  }
+
+  /** The logs that must be there before anything is published. */
+  followLogs(logs: () => readonly string[]): void {
+    this.#logs = logs;
+  }
+
+  async logsThere(): Promise<void> {
+    await logsThere(this.#publishing, this.#logs(), this.clock, this.options.confirmTimeoutMs);
   }
 
   get isBlocked(): boolean {
