@@ -19,7 +19,10 @@ it.skipIf(broker === undefined)(
   "refuses and goes on when space is freed, on a disk that is full",
   { timeout: 60_000 },
   async (context) => {
-    const [[pid] = []] = await postgresCommand(port, "SELECT pg_backend_pid()");
+    const [[pid] = []] = await postgresCommand(
+      port,
+      "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
+    );
     const folder = mkdtempSync(join(tmpdir(), "omnibus-disk-"));
     const [disk, uid] = [join(folder, "disk"), ownerOf(Number(pid))];
     execFileSync("chmod", ["a+rx", folder]);
