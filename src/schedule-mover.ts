@@ -187,7 +187,7 @@ export class ScheduleMover {
       if (deleted === undefined || storedAt > Number(new TextDecoder().decode(deleted.value))) return false;
       return !(await this.#connection.admin.streams()).some(({ name }) => name === to.stream);
     } catch {
-      return false;
+      return false; // what can't be known now is kept
     }
   }
 
@@ -214,7 +214,7 @@ export class ScheduleMover {
         for (const id of ids) this.#done.delete(id);
       }
     } catch {
-      if (!this.#closed) this.#after(againMs, () => void this.#remove());
+      if (!this.#closed) this.#after(againMs, () => void this.#remove()); // published: else it is again, as a duplicate
     } finally {
       this.#removing = false;
       this.#tellIdle();

@@ -156,7 +156,7 @@ export class FetchLoop {
     } catch (error) {
       if (this.#closed) return;
       this.#health(error);
-      await this.#cluster.topology.refresh().catch(() => undefined);
+      await this.#cluster.topology.refresh().catch(() => undefined); // whoever is asked next fails too, and is said
       await this.#cluster.pause(pauseMs);
     }
   }

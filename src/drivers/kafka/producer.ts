@@ -115,7 +115,7 @@ export class Producer {
       told = sent.map((each) => ({ ...each, outcome: undefined, offset: -1n }));
     }
     if (told.some(({ lane, outcome, offset }) => outcome?.what === "stored" && lane.isTaken(offset))) {
-      await this.#options.topology.refresh().catch(() => undefined);
+      await this.#options.topology.refresh().catch(() => undefined); // as it is known: an alarm too many, never one too few
       for (const { lane } of told) lane.inTopic(this.#options.topology.place(lane.topic)?.id);
     }
     const now = this.#options.clock.ticks();
@@ -125,7 +125,7 @@ export class Producer {
       else if (lane.answered(batch, outcome, offset, now)) this.#wantNewId();
       leaderMoved ||= outcome === undefined || (outcome.what === "again" && outcome.leaderMoved);
     }
-    if (leaderMoved) this.#options.topology.refresh().catch(() => undefined);
+    if (leaderMoved) this.#options.topology.refresh().catch(() => undefined); // the next try fails, and asks again
     this.flush();
   }
 

@@ -80,14 +80,14 @@ export class Settler {
       else if (owner !== me) others.push(partition);
     }
     const { clock } = this.#shared.session;
-    const any = (of: readonly number[]): number => of[Math.floor(clock.random() * of.length)] ?? 0;
+    const drawn = (of: readonly number[]): number => of[Math.floor(clock.random() * of.length)] ?? 0;
     const more: More = {
       attempts: message.attempts,
       deliveries: message.deliveries,
       notes: merged(message.notes, headers),
     };
-    if (fresh.length > 0) return await this.#copy(message, { ...more, by }, 0, any(fresh));
-    const partition = others.length > 0 ? any(others) : this.#partitionOf(message);
+    if (fresh.length > 0) return await this.#copy(message, { ...more, by }, 0, drawn(fresh));
+    const partition = others.length > 0 ? drawn(others) : this.#partitionOf(message);
     await this.#copy(message, { ...more, by: [me] }, delayMs, partition);
   }
 

@@ -185,7 +185,7 @@ export class Session {
   /** A line on which nothing is asked could be dead for ever: nothing would be heard, and nobody would know. */
   beat(): void {
     const { listener } = this.#links;
-    if (this.#isUp && listener?.askedAt === undefined) listener?.query("SELECT 1").catch(() => undefined);
+    if (this.#isUp && listener?.askedAt === undefined) listener?.query("SELECT 1").catch(() => undefined); // its line ends, and says so
   }
 
   /** Calls back unless the session is closed by then. */
@@ -348,7 +348,7 @@ export class Session {
       this.#news.clear();
       const channel = this.names.channel(undefined);
       const text = "SELECT pg_notify($1, text) FROM unnest($2::text[]) AS text";
-      await this.query("worker", text, [channel, texts]).catch(() => undefined);
+      await this.query("worker", text, [channel, texts]).catch(() => undefined); // who did not hear it polls
       await new Promise<void>((resolve) => void this.clock.after(newsEveryMs, resolve));
     }
     this.#telling = false;
