@@ -63,7 +63,10 @@ describe("forged headers", () => {
       for (const name of every) for (const value of values) send([[name, value]], lane);
       const count = every.length * values.length;
       await until(
-        async () => seen.count + (await bus.deadLetters.count()) >= count,
+        async () => {
+          const { waiting, inFlight } = await bus.groups.info("g");
+          return waiting + inFlight === 0 && seen.count + (await bus.deadLetters.count()) >= count;
+        },
         () => `${seen.count} handled of ${count}`,
         10_000,
       );

@@ -12,7 +12,7 @@ it.skipIf(broker === undefined)(
   "the past of a partition is not taken for read because the server could not be asked",
   async () => {
     const session = await openSession(broker!.url, freshPrefix());
-    const queue = session.names.history("g", "events", 0);
+    const queue = session.names.history("g", "a1", "events", 0);
     await session.ask((channel) => channel.assertQueue(queue, { durable: true, arguments: quorum() }));
     await session.own.put({ exchange: "", routingKey: queue }, Buffer.from("of the past"), { deliveryMode: 2 });
     const came: string[] = [];
@@ -21,7 +21,7 @@ it.skipIf(broker === undefined)(
       ended: () => undefined,
       cancelled: () => undefined,
     });
-    const gate = new HistoryGate(session, holder, 1, queue, () => undefined);
+    const gate = new HistoryGate(session, holder, 1, queue, () => Promise.resolve());
     await session.ask(async (channel) => {
       const { stream } = (channel as unknown as { connection: { stream: { destroy(error: Error): void } } }).connection;
       stream.destroy(new Error("cut"));
@@ -30,7 +30,9 @@ it.skipIf(broker === undefined)(
     expect(await gate.read(10), "there is a past").toBe(true);
     await until(() => came.length === 1, "it to be read");
     await session.ask((channel) => channel.deleteQueue(queue));
-    expect(await new HistoryGate(session, holder, 1, queue, () => undefined).read(10), "it is gone").toBe(false);
+    expect(await new HistoryGate(session, holder, 1, queue, () => Promise.resolve()).read(10), "it is gone").toBe(
+      false,
+    );
     await holder.close();
     await session.close(AbortSignal.timeout(2_000));
   },

@@ -1,6 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Definitions } from "../../src/drivers/rabbitmq/definitions.ts";
+import { pastOfJob } from "../../src/drivers/rabbitmq/group-setup.ts";
 import { rabbitmq } from "../../src/drivers/rabbitmq/index.ts";
+import { noRemains } from "../../src/drivers/rabbitmq/remains.ts";
+import { quorum } from "../../src/drivers/rabbitmq/topology.ts";
 import { type Bus, connect } from "../../src/index.ts";
 import { until } from "../../src/testing/index.ts";
 import { Tick } from "../support/events.ts";
@@ -41,7 +44,7 @@ async function other(prefix: string) {
         () => true,
         () => false,
       );
-  return { names: session.names, definitions, exists };
+  return { session, names: session.names, definitions, exists };
 }
 
 describe.skipIf(broker === undefined)("a removal at RabbitMQ whose process died", () => {
@@ -53,7 +56,7 @@ describe.skipIf(broker === undefined)("a removal at RabbitMQ whose process died"
     const queue = names.group("g", "events", 0);
     expect(await exists(queue)).toBe(true);
     const left = { exchanges: [names.group("g", "events")], queues: [queue, names.notes("g")] };
-    expect(await definitions.deleteGroup("g", left, definitions.group("g").rev)).toBe(true);
+    expect(await definitions.deleteGroup("g", left, noRemains, definitions.group("g").rev)).toBe(true);
     expect(await exists(queue)).toBe(true);
     await busOf(prefix);
     await until(async () => !(await exists(queue)) && !(await exists(names.notes("g"))), "its queues to go");
@@ -67,7 +70,7 @@ describe.skipIf(broker === undefined)("a removal at RabbitMQ whose process died"
     await bus.publish(Tick, { n: 1 });
     const { names, definitions } = await other(prefix);
     const left = { exchanges: [names.group("g", "events")], queues: [names.group("g", "events")] };
-    expect(await definitions.deleteGroup("g", left, definitions.group("g").rev)).toBe(true);
+    expect(await definitions.deleteGroup("g", left, noRemains, definitions.group("g").rev)).toBe(true);
     const seen: number[] = [];
     await bus.subscribe(Tick, ({ data }) => void seen.push(data.n), { group: "g", order: "none", from: "newest" });
     await bus.publish(Tick, { n: 2 });
@@ -77,15 +80,34 @@ describe.skipIf(broker === undefined)("a removal at RabbitMQ whose process died"
     expect((await bus.groups.list()).map(({ group }) => group)).toEqual(["g"]);
   });
 
+  it("of what was copied for a group that was made again is finished by who connects next", async () => {
+    const prefix = freshPrefix();
+    const bus = await busOf(prefix);
+    await (await bus.subscribe(Tick, () => undefined, { group: "g" })).unsubscribe();
+    const { session, names, definitions, exists } = await other(prefix);
+    const past = pastOfJob(session, { group: "g", id: "a1", stream: "events", partitions: 2 });
+    const [seam, history] = past.queues as [string, string];
+    await session.ask(async (channel) => {
+      await channel.assertQueue(history, { durable: true, arguments: quorum() });
+      await channel.assertQueue(seam, { durable: true, arguments: { "x-queue-type": "stream" } });
+      await channel.bindQueue(seam, names.group("g", "events"), "#");
+    });
+    const { definition, rev } = definitions.group("g");
+    expect(await definitions.putGroup("g", { ...definition!, id: "a2" }, rev, past)).toBe(true);
+    await busOf(prefix);
+    await until(async () => !(await exists(seam)) && !(await exists(history)), "its queues to go");
+    await until(() => definitions.remains.length === 0, "it to be said");
+    expect(await exists(names.group("g", "events", 0)), "what the group reads").toBe(true);
+  });
+
   it("of a stream is finished by who makes it again", async () => {
     const prefix = freshPrefix();
     const bus = await busOf(prefix);
     await bus.publish(Tick, { n: 1 });
     const { names, definitions, exists } = await other(prefix);
     const log = names.stream("events");
-    expect(await definitions.deleteStream("events", { exchanges: [log], queues: [log] }, definitions.streamsRev)).toBe(
-      true,
-    );
+    const left = { exchanges: [log], queues: [log] };
+    expect(await definitions.deleteStream("events", left, noRemains, definitions.streamsRev)).toBe(true);
     expect(await exists(log)).toBe(true);
     const again = await busOf(prefix);
     expect(await exists(log)).toBe(true);

@@ -43,17 +43,20 @@ export const rabbitUnderTest: RecoveryUnderTest = {
   leaseMs,
   silenceMs: 3 * heartbeatMs,
   repeatsMs: 1_000,
+  // One by one, as by hand: members begin again between, and what they make is deleted once more.
   deleteGroupNatively: ({ url, prefix, group }) =>
     natively(url, prefix, (session) =>
       session.ask(async (channel) => {
+        const partitions = [0, 1, 2, 3].map((partition) => session.names.group(group, "events", partition));
         for (const queue of [
           session.names.group(group, "events"),
           session.names.queue(group),
           session.names.queue(group, 0),
-        ])
+          ...partitions,
+        ]) {
           await channel.deleteQueue(queue);
-        for (let partition = 0; partition < 4; partition += 1)
-          await channel.deleteQueue(session.names.group(group, "events", partition));
+          await pause(Math.random() * 300);
+        }
       }),
     ),
   // no deleteStreamNatively: groups keep in their own queues what they have of a stream (test/rabbitmq/native-deletion.test.ts)

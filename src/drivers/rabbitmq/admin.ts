@@ -4,7 +4,6 @@ import type { AmqpDelivery } from "./client.ts";
 import type { GroupDefinition } from "./definition-fold.ts";
 import type { Delays } from "./delayed.ts";
 import type { Scheduled } from "./due-list.ts";
-import { laneQueues } from "./group-setup.ts";
 import type { Answer } from "./presence.ts";
 import type { Shared } from "./shared.ts";
 import type { StoredStream } from "./stream-plan.ts";
@@ -122,13 +121,7 @@ export function adminOf(shared: Shared, delays: Delays): DriverAdmin {
     },
 
     async deleteStream(name) {
-      return await streams.delete(name, (stream) =>
-        definitions.groups.flatMap(({ spec, lanes }) => {
-          const lane = lanes[stream];
-          if (lane === undefined) return [];
-          return laneQueues(session, spec.group, stream, spec.order === "group" ? lane.partitions : undefined);
-        }),
-      );
+      return await streams.delete(name);
     },
 
     async groups() {

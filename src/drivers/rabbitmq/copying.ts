@@ -1,9 +1,10 @@
 import { matchesPattern } from "../../internal/topic-trie.ts";
 import type { AmqpDelivery } from "./client.ts";
-import type { GroupDefinition, Replay } from "./definition-fold.ts";
+import { type GroupDefinition, pasts, type Replay } from "./definition-fold.ts";
 import type { Definitions } from "./definitions.ts";
-import { type Job, putMarker } from "./group-setup.ts";
+import { type Job, pastOfJob, putMarker, seamOf } from "./group-setup.ts";
 import { LogReader, offsetOf, type Offset } from "./log-reader.ts";
+import { removeRemains } from "./remains.ts";
 import { SeamIds } from "./seam-ids.ts";
 import { Seam } from "./seam.ts";
 import { randomHex, type Session } from "./session.ts";
@@ -73,43 +74,53 @@ export class Copying {
   }
 
   async run(): Promise<void> {
-    const { group, id, stream } = this.#job;
-    const { names } = this.#session;
+    const { id, stream } = this.#job;
     this.#failed = undefined;
     this.#begun = false;
     this.#offset = -1; // how far an earlier try had read says nothing of what it stored
     this.#held.clear();
+    this.#queues.clear(); // one that is gone is made again
     this.#inLog.clear();
     this.#inSeam.clear();
     this.#unstored.clear();
     this.#seam = new Seam(this.#job.m0, this.#job.m1);
+    const wake = (): void => this.#wake?.();
+    const watch = this.#definitions.listen({ group: wake, streams: wake });
     try {
       await this.#definitions.current();
       const definition = this.#now();
-      if (definition === undefined) return;
       const before = this.#definitions.replay(id, stream);
-      if (before?.copied !== true) await this.#copy(definition, before);
+      if (definition !== undefined && before?.copied !== true) await this.#copy(definition, before);
+    } catch (error) {
+      if (this.#now() !== undefined) throw error;
     } finally {
+      watch[Symbol.dispose]();
       for (const reader of this.#readers.splice(0)) reader.close();
     }
-    if (this.#now() !== undefined) {
-      await this.#session.ask(async (channel) => {
-        await channel.unbindQueue(names.seam(group, stream), names.group(group, stream), "#");
-        await channel.deleteQueue(names.seam(group, stream));
-      });
-    }
+    // by one process at a time: deleting a stream queue that another one is just deleting may never be answered
+    await this.#definitions.exclusively(pasts, () =>
+      this.#now() === undefined ? this.#clear() : removeRemains(this.#session, seamOf(this.#session, this.#job)),
+    );
   }
 
-  /** Undefined: the group is gone, or another one of its name is there. */
+  /** The group is gone, or was made again: what was copied for this one nobody reads. */
+  async #clear(): Promise<void> {
+    const { clock } = this.#session;
+    while (this.#open > 0) await new Promise<void>((resolve) => void clock.after(2, resolve)); // they declare queues
+    await removeRemains(this.#session, pastOfJob(this.#session, this.#job));
+  }
+
+  /** Undefined: the group is gone, or another making of it is there. */
   #now(): GroupDefinition | undefined {
     const { definition } = this.#definitions.group(this.#job.group);
-    const isOurs = definition?.id === this.#job.id && this.#definitions.streams.has(this.#job.stream);
-    return isOurs ? definition : undefined;
+    const { id, stream } = this.#job;
+    const isOurs = definition?.id === id && definition.lanes[stream] !== undefined;
+    return isOurs && this.#definitions.streams.has(stream) ? definition : undefined;
   }
 
   async #copy(definition: GroupDefinition, before: Replay | undefined): Promise<void> {
     const { clock, names } = this.#session;
-    const { group, stream } = this.#job;
+    const { group, id, stream } = this.#job;
     for (const number of before?.history ?? []) this.#history.add(number);
     const patterns = definition.lanes[stream]?.patterns ?? [];
     const { maxAgeMs, attached } = this.#definitions.streams.get(stream)!;
@@ -134,7 +145,7 @@ export class Copying {
       if (!this.#begun) this.#offset = offset;
       this.#wake?.();
     });
-    const live = this.#reader(names.seam(group, stream), (reader, message) => {
+    const live = this.#reader(names.seam(group, id, stream), (reader, message) => {
       const m = markOf(message);
       for (const offset of this.#seam.live(m ?? liveIds.of(message))) this.#held.delete(offset);
       if (m !== undefined) this.#inSeam.add(m);
@@ -144,7 +155,11 @@ export class Copying {
     await live.open("first", inFlight);
     await log.open(this.#start(before), inFlight);
     try {
-      await this.#copySeam(this.#job.m1, ordered, maxAgeMs);
+      let { later, copies } = await this.#copySeam(this.#job.m1, ordered, maxAgeMs);
+      // what is stored late belongs before what is live, where order counts
+      if (ordered)
+        do ({ later, copies } = await this.#copySeam(later, ordered, maxAgeMs));
+        while (copies > 0);
       await this.#until(() => this.#open === 0);
       await this.#endHistory();
       await this.#record(true);
@@ -161,10 +176,10 @@ export class Copying {
   }
 
   async #endHistory(): Promise<void> {
-    const { group, stream } = this.#job;
+    const { group, id, stream } = this.#job;
     for (const number of this.#history)
       await this.#session.own.put(
-        { exchange: "", routingKey: this.#session.names.history(group, stream, number) },
+        { exchange: "", routingKey: this.#session.names.history(group, id, stream, number) },
         Buffer.alloc(0),
         { deliveryMode: 2, headers: { m: "end" } },
       );
@@ -191,7 +206,11 @@ export class Copying {
    * What stands in the log before a marker and was not read live, although a later marker was: it is in the group's queues no more
    * than in the seam queue.
    */
-  async #copySeam(marker: string, ordered: boolean, maxAgeMs: number): Promise<void> {
+  async #copySeam(
+    marker: string,
+    ordered: boolean,
+    maxAgeMs: number,
+  ): Promise<{ readonly later: string; readonly copies: number }> {
     const isRead = (id: string): boolean => this.#inLog.has(id) && this.#inSeam.has(id);
     await this.#until(() => isRead(marker));
     await this.#pause(graceMs);
@@ -199,12 +218,11 @@ export class Copying {
     await this.#until(() => isRead(later));
     if (marker === this.#job.m1) this.#isFinishing = true;
     const before = this.#inLog.get(marker)!;
-    for (const offset of this.#seam.take(before)) {
-      const message = this.#held.get(offset);
-      if (message !== undefined) this.#put(message, ordered, maxAgeMs, () => undefined);
-    }
+    const missing = this.#seam.take(before).flatMap((offset) => this.#held.get(offset) ?? []);
+    for (const message of missing) this.#put(message, ordered, maxAgeMs, () => undefined);
     for (const offset of this.#held.keys()) if (offset < before) this.#held.delete(offset);
     if (this.#failed !== undefined) throw this.#failed;
+    return { later, copies: missing.length };
   }
 
   async #marker(): Promise<string> {
@@ -214,7 +232,7 @@ export class Copying {
   }
 
   #put(message: AmqpDelivery, ordered: boolean, maxAgeMs: number, stored: () => void): void {
-    const { group, stream } = this.#job;
+    const { group, id, stream } = this.#job;
     const { names, own, clock } = this.#session;
     const place = message.fields.routingKey;
     const isAttached = this.#definitions.streams.get(stream)?.attached !== undefined;
@@ -224,7 +242,7 @@ export class Copying {
     delete headers["x-stream-offset"];
     this.#open += 1;
     this.#unstored.add(offset);
-    const queue = ordered ? names.history(group, stream, partition) : this.#lateQueue(group, stream, partition);
+    const queue = ordered ? names.history(group, id, stream, partition) : this.#lateQueue(group, stream, partition);
     const put = async (): Promise<void> => {
       if (ordered) await this.#declared(partition, queue); // those of one partition go on in their order
       await own.put({ exchange: "", routingKey: queue }, message.content, {
@@ -317,6 +335,8 @@ export class Copying {
 
   #check(): void {
     if (this.#failed !== undefined) throw this.#failed;
+    // what it was bound to may be bound no more, and all that comes now looked as if it was missed
+    if (this.#now() === undefined) throw new Error("the group is gone, or was made again");
     if ((this.#stopped && !this.#isFinishing) || !this.#alive()) throw new Error("the job is another's");
   }
 }

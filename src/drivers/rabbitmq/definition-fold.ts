@@ -1,5 +1,6 @@
 import type { GroupSpec, StartAt } from "../../driver.ts";
 import type { AttachedQueue } from "./attach.ts";
+import { joinRemains, noRemains, type Remains } from "./remains.ts";
 import type { StoredStream } from "./stream-plan.ts";
 
 /** What a group has of one stream. */
@@ -29,12 +30,6 @@ export interface GroupDefinition {
   readonly lanes: Readonly<Record<string, GroupLane>>;
 }
 
-/** What a stream or a group that was deleted has at the server, until somebody has removed it. */
-export interface Remains {
-  readonly exchanges: readonly string[];
-  readonly queues: readonly string[];
-}
-
 export const isReady = ({ lanes }: GroupDefinition): boolean => Object.values(lanes).every(({ ready }) => ready);
 
 /** How far the copying of the past is, of one stream for one group. */
@@ -55,6 +50,7 @@ export type DefinitionRecord =
       readonly by: string;
       readonly def: StoredStream | null;
       readonly left?: Remains;
+      readonly past?: Remains;
     }
   | {
       readonly t: "g";
@@ -63,6 +59,8 @@ export type DefinitionRecord =
       readonly by: string;
       readonly def: GroupDefinition | null;
       readonly left?: Remains;
+      /** Of a making of it that is over. */
+      readonly past?: Remains;
     }
   | { readonly t: "r"; readonly n: string; readonly id: string; readonly stream: string; readonly replay: Replay }
   | { readonly t: "k"; readonly n: string; readonly id: string; readonly stream: string; readonly p: number }
@@ -79,6 +77,9 @@ export type DefinitionRecord =
       /** Whose claim it takes over, or ends. */
       readonly over?: string;
     };
+
+/** Where it is written down which queues of pasts, seams and histories, nobody needs any more; and the claim for removing such. */
+export const pasts = "pasts of groups";
 
 export interface Known<Definition> {
   readonly definition: Definition | undefined;
@@ -97,7 +98,7 @@ export class DefinitionFold {
   layout = 0;
   streamsRev = 0;
 
-  /** By `stream` or `group` and its name: who deleted it, and what is to be removed yet. */
+  /** By `stream` or `group` and its name, and one for all pasts: who left it, and what is to be removed yet. */
   readonly remains: Map<string, Remains & { readonly of: string }> = new Map();
   /** What was made once. */
   readonly made: Set<string> = new Set();
@@ -115,14 +116,16 @@ export class DefinitionFold {
         this.streamsRev += 1;
         if (record.def === null) this.streams.delete(record.n);
         else this.streams.set(record.n, record.def);
-        this.#leave(`stream ${record.n}`, record);
+        this.#leave(`stream ${record.n}`, record.by, record.left);
+        this.#leave(pasts, record.by, record.past);
         return "streams";
       case "g": {
         const known = this.groups.get(record.n);
         if (record.rev !== (known?.rev ?? 0)) return undefined;
         if (known?.definition !== undefined && known.definition.id !== record.def?.id) this.#forget(known.definition);
         this.groups.set(record.n, { definition: record.def ?? undefined, rev: record.rev + 1 });
-        this.#leave(`group ${record.n}`, record);
+        this.#leave(`group ${record.n}`, record.by, record.left);
+        this.#leave(pasts, record.by, record.past);
         return "group";
       }
       case "x":
@@ -165,13 +168,9 @@ export class DefinitionFold {
   }
 
   /** What an earlier one of the name left is removed with it. */
-  #leave(what: string, { by, left }: { readonly by: string; readonly left?: Remains }): void {
-    if (left === undefined) return;
-    const before = this.remains.get(what);
-    const both = (which: keyof Remains): readonly string[] => [
-      ...new Set([...(before?.[which] ?? []), ...left[which]]),
-    ];
-    this.remains.set(what, { of: by, exchanges: both("exchanges"), queues: both("queues") });
+  #leave(what: string, by: string, left: Remains | undefined): void {
+    if (left === undefined || (left.queues.length === 0 && left.exchanges.length === 0)) return;
+    this.remains.set(what, { ...joinRemains(this.remains.get(what) ?? noRemains, left), of: by });
   }
 
   #forget({ id, lanes }: GroupDefinition): void {

@@ -4,10 +4,10 @@ import {
   type DefinitionRecord,
   type GroupDefinition,
   type Known,
-  type Remains,
   type Replay,
 } from "./definition-fold.ts";
 import { FoldedLog } from "./folded-log.ts";
+import { type Remains, removeRemains } from "./remains.ts";
 import { randomHex, type Session } from "./session.ts";
 import type { StoredStream } from "./stream-plan.ts";
 
@@ -19,6 +19,7 @@ export interface DefinitionsListener {
 
 const layout = 1;
 const claimMs = 10_000;
+const releaseAgainMs = 50;
 
 /** Streams and groups as they stand in the log of definitions, which this process follows. */
 export class Definitions {
@@ -102,17 +103,18 @@ export class Definitions {
   }
 
   /** What it has at the server is `left` for `clear`. */
-  deleteStream(name: string, left: Remains, rev: number): Promise<boolean> {
-    return this.#put((by) => ({ t: "s", n: name, rev, by, def: null, left }));
+  deleteStream(name: string, left: Remains, past: Remains, rev: number): Promise<boolean> {
+    return this.#put((by) => ({ t: "s", n: name, rev, by, def: null, left, past }));
   }
 
-  putGroup(name: string, def: GroupDefinition, rev: number): Promise<boolean> {
-    return this.#put((by) => ({ t: "g", n: name, rev, by, def }));
+  /** What a former making of it has at the server is `past`, for `clear`. */
+  putGroup(name: string, def: GroupDefinition, rev: number, past?: Remains): Promise<boolean> {
+    return this.#put((by) => ({ t: "g", n: name, rev, by, def, ...(past === undefined ? {} : { past }) }));
   }
 
   /** What it has at the server is `left` for `clear`. */
-  deleteGroup(name: string, left: Remains, rev: number): Promise<boolean> {
-    return this.#put((by) => ({ t: "g", n: name, rev, by, def: null, left }));
+  deleteGroup(name: string, left: Remains, past: Remains, rev: number): Promise<boolean> {
+    return this.#put((by) => ({ t: "g", n: name, rev, by, def: null, left, past }));
   }
 
   /** What streams and groups that were deleted have at the server yet, by `stream` or `group` and the name. */
@@ -126,10 +128,7 @@ export class Definitions {
     await this.exclusively(what, async () => {
       const left = this.#fold.remains.get(what);
       if (left === undefined) return; // another one was faster
-      await this.#session.ask(async (channel) => {
-        for (const each of left.exchanges) await channel.deleteExchange(each); // nothing comes to the queues any more
-      });
-      await this.#session.askEach(left.queues, (channel, queue) => channel.deleteQueue(queue));
+      await removeRemains(this.#session, left);
       await this.#log.write({ t: "x", n: what, of: left.of } satisfies DefinitionRecord);
     });
   }
@@ -148,6 +147,10 @@ export class Definitions {
     while (holder !== by) {
       if (holder !== undefined) await this.#released(what, holder);
       const over = this.#fold.claims.get(what);
+      if (over !== undefined && over !== holder) {
+        holder = over; // another one was faster, and has its own time
+        continue;
+      }
       await this.#log.write({
         t: "c",
         n: what,
@@ -159,9 +162,17 @@ export class Definitions {
     try {
       return await work();
     } finally {
-      // who waits for it takes it over in a while
-      this.#log.append({ t: "c", n: what, over: by } satisfies DefinitionRecord).catch(() => undefined);
+      this.#release(what, by, this.#session.clock.ticks() + claimMs);
     }
+  }
+
+  /** Told again while the line is away; in the end who waits for it takes it over. */
+  #release(what: string, over: string, until: number): void {
+    const { clock } = this.#session;
+    this.#log.append({ t: "c", n: what, over } satisfies DefinitionRecord).catch(() => {
+      if (!this.#session.closed && clock.ticks() < until)
+        clock.after(releaseAgainMs, () => this.#release(what, over, until));
+    });
   }
 
   /** By the first who needs it; not looked at again. */
@@ -170,8 +181,13 @@ export class Definitions {
     await this.exclusively(what, async () => {
       if (this.#fold.made.has(what)) return;
       await work();
-      await this.#log.write({ t: "m", n: what } satisfies DefinitionRecord);
+      await this.note(what);
     });
+  }
+
+  /** That it was made, or begun. */
+  async note(what: string): Promise<void> {
+    await this.#log.write({ t: "m", n: what } satisfies DefinitionRecord);
   }
 
   isMade(what: string): boolean {
@@ -195,10 +211,9 @@ export class Definitions {
     });
   }
 
-  /** The past of a partition is handled. */
-  caughtUp(group: string, id: string, stream: string, p: number): void {
-    // who counts what waits counts one too many else
-    this.#log.append({ t: "k", n: group, id, stream, p } satisfies DefinitionRecord).catch(() => undefined);
+  /** The past of a partition is handled. Said before its token is forgotten: who finds no token relies on it. */
+  async caughtUp(group: string, id: string, stream: string, p: number): Promise<void> {
+    await this.#log.append({ t: "k", n: group, id, stream, p } satisfies DefinitionRecord);
   }
 
   isCaughtUp(id: string, stream: string, partition: number): boolean {

@@ -3,6 +3,8 @@ import { systemVerdict, type Verdict } from "../../internal/system-error.ts";
 import { inequivalent } from "./inequivalent.ts";
 
 export const closedError = (): DriverError => new DriverError("BUS_CLOSED", "rabbitmq: the connection is closed");
+export const noAnswer = (): DriverError =>
+  new DriverError("BUS_TIMEOUT", "rabbitmq: the server does not answer", { retryable: true });
 export const notConnected = (cause?: unknown): DriverError =>
   new DriverError("BUS_CONNECTION", "rabbitmq: not connected", { retryable: true, cause });
 /** Of what was under way. */

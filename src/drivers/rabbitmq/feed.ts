@@ -32,14 +32,25 @@ export interface FeedHost {
   look(): void;
   /** The past of a stream is copied: the partitions that have some. */
   copied(label: string): Promise<readonly number[]>;
+  /** A token of the group as it is, and not of a former or a later making of it. */
+  isOurs(token: string): boolean;
+  /** What one that is not ours says; `before`: one of ours follows, if it has not come yet. */
+  judge(token: string, label: string, partition: number): Promise<"later" | "former" | "before">;
   /** The past of a partition is handled. */
-  caughtUp(label: string, partition: number): void;
+  caughtUp(label: string, partition: number): Promise<void>;
   /** One that gave it away has it again: another one is to have it. True: it is passed on. */
   passesOn(message: RabbitMessage): boolean;
   /** These are ours no more. */
   lost(feed: Feed, given: readonly RabbitMessage[]): void;
   /** Its queue is gone. */
   missing(feed: Feed): void;
+}
+
+/** What came from the server; `message` undefined: one of the driver's own. */
+interface Arrival {
+  readonly raw: AmqpDelivery;
+  readonly queue: string;
+  readonly message: RabbitMessage | undefined;
 }
 
 const againMs = 100;
@@ -65,6 +76,11 @@ export class Feed {
   #wanted = 0;
   #adjusting: Promise<void> | undefined;
   #gate: HistoryGate | undefined;
+  /** What came behind a token of which it is not known yet of which making it is. */
+  #behind: Arrival[] | undefined;
+  /** What is there between the token of a former making, whose past nobody handled, and ours: our past has it. */
+  #skipping = false;
+  #hadToken = false;
   #retry: Disposable | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
@@ -86,6 +102,7 @@ export class Feed {
     yield* this.buffer;
     yield* this.#parked.keys();
     if (this.#gate !== undefined) yield* this.#gate.waiting;
+    for (const { message } of this.#behind ?? []) if (message !== undefined) yield message;
   }
 
   /** The first try rejects; when it was open it is opened again by itself. */
@@ -94,8 +111,9 @@ export class Feed {
       message: (raw, queue) => this.#take(holder, raw, queue),
       ended: () => this.#ended(holder),
       cancelled: (queue) => {
-        if (queue === this.source.queue && this.#holder === holder && this.#closing === undefined)
-          this.#host.missing(this);
+        if (this.#holder !== holder || this.#closing !== undefined) return;
+        if (queue === this.source.queue) this.#host.missing(this);
+        else if (this.#gate !== undefined) void holder.close().then(() => this.#ended(holder)); // its past was deleted
       },
     });
     if (this.#closed) return void holder.close();
@@ -196,13 +214,25 @@ export class Feed {
   }
 
   #take(holder: Holder, raw: AmqpDelivery, queue: string): void {
-    const mark = markOf(raw);
-    if (mark !== undefined) return this.#mark(holder, raw, mark);
     const { lane, label, whole } = this.source;
-    const message = new RabbitMessage(raw, { lane, stream: label, whole });
-    message.holder = holder;
-    message.feed = this;
+    let message: RabbitMessage | undefined;
+    if (markOf(raw) === undefined) {
+      message = new RabbitMessage(raw, { lane, stream: label, whole });
+      message.holder = holder;
+      message.feed = this;
+    }
+    this.#arrive(holder, { raw, queue, message });
+  }
+
+  #arrive(holder: Holder, arrival: Arrival): void {
+    const { raw, queue, message } = arrival;
+    if (this.#behind !== undefined) return void this.#behind.push(arrival);
+    if (message === undefined) return this.#mark(holder, raw);
     const history = queue !== this.source.queue;
+    if (this.#skipping && !history) {
+      message.over = true;
+      return holder.done(message.tag);
+    }
     if (message.isRepeated) this.#readNotes(message);
     if (history) this.#gate?.took(message);
     const { copy } = message;
@@ -218,20 +248,24 @@ export class Feed {
   }
 
   /** A message of the driver's own. */
-  #mark(holder: Holder, raw: AmqpDelivery, mark: string): void {
-    const { tag, history, partition, label } = {
-      tag: raw.fields.deliveryTag,
-      history: this.source.history,
-      partition: this.source.partition,
-      label: this.source.label,
-    };
+  #mark(holder: Holder, raw: AmqpDelivery): void {
+    const mark = markOf(raw);
+    const tag = raw.fields.deliveryTag;
+    const { history, partition, label } = this.source;
     if (mark === "end" && this.#gate !== undefined) {
       for (const message of this.#gate.end(tag)) this.buffer.push(message);
       if (this.#gate.isOver) this.#gate = undefined;
       return this.#host.look();
     }
-    if (mark !== "token" || history === undefined || partition === undefined || this.#gate !== undefined)
-      return holder.done(tag);
+    if (mark !== "token" || history === undefined || partition === undefined) return holder.done(tag);
+    const token = raw.properties.messageId ?? "";
+    if (!this.#host.isOurs(token)) {
+      this.#behind = [];
+      return this.#foreignToken(holder, tag, token, partition);
+    }
+    this.#hadToken = true;
+    this.#skipping = false;
+    if (this.#gate !== undefined) return holder.done(tag);
     const gate = (this.#gate = new HistoryGate(this.#host.session, holder, tag, history, () =>
       this.#host.caughtUp(label, partition),
     ));
@@ -244,6 +278,26 @@ export class Feed {
         this.#host.look();
       },
       () => undefined, // it is closed
+    );
+  }
+
+  /** One that a former making of the group left is passed by. One of a later making is the next members', and we end. */
+  #foreignToken(holder: Holder, tag: number, token: string, partition: number): void {
+    const { clock } = this.#host.session;
+    this.#host.judge(token, this.source.label, partition).then(
+      (verdict) => {
+        if (!holder.alive || verdict === "later") return;
+        this.#skipping = verdict === "before" && !this.#hadToken;
+        holder.done(tag);
+        const behind = this.#behind ?? [];
+        this.#behind = undefined;
+        for (const arrival of behind) this.#arrive(holder, arrival);
+        this.#host.look();
+      },
+      () => {
+        if (holder.alive && !this.#closed)
+          clock.after(againMs, () => this.#foreignToken(holder, tag, token, partition));
+      },
     );
   }
 
@@ -308,6 +362,9 @@ export class Feed {
     for (const message of this.held()) message.over = true;
     for (const timer of this.#parked.values()) timer[Symbol.dispose]();
     this.#parked.clear();
+    this.#behind = undefined;
+    this.#skipping = false;
+    this.#hadToken = false;
     this.given.clear();
     while (this.buffer.length > 0) this.buffer.shift();
     this.#host.lost(this, given);

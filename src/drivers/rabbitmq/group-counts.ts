@@ -66,7 +66,7 @@ export class GroupCounts {
     let count = 0;
     for (const partition of this.#definitions.replay(id, stream)?.history ?? []) {
       if (this.#definitions.isCaughtUp(id, stream, partition)) continue;
-      const queue = this.#session.names.history(spec.group, stream, partition);
+      const queue = this.#session.names.history(spec.group, id, stream, partition);
       const state = await this.#session.ask((channel) => channel.checkQueue(queue)).catch(() => undefined); // deleted when it was handled
       if (state !== undefined) count += Math.max(state.messageCount - 1, 0); // without its end
     }

@@ -3,6 +3,7 @@ import { declareAttachedQueue, patternKey } from "./attach.ts";
 import type { AmqpArguments } from "./client.ts";
 import type { GroupDefinition, GroupLane } from "./definition-fold.ts";
 import type { QueueLanes } from "./queue-lanes.ts";
+import { joinRemains, noRemains, type Remains } from "./remains.ts";
 import { randomHex, type Session } from "./session.ts";
 import type { StoredStream } from "./stream-plan.ts";
 import { noteArguments, quorum } from "./topology.ts";
@@ -14,6 +15,8 @@ export interface Job {
   /** The group's. */
   readonly id: string;
   readonly stream: string;
+  /** Of an ordered group; 0: of another one. */
+  readonly partitions: number;
   readonly from: StartAt;
   readonly m0: string;
   readonly m1: string;
@@ -46,8 +49,7 @@ export async function setUpLane(
   if (lane.clean === true)
     await session.ask(async (channel) => {
       await channel.deleteExchange(exchange);
-      await channel.deleteQueue(names.seam(group, stream.name));
-      for (const queue of laneQueues(session, group, stream.name, order === "group" ? lane.partitions : undefined))
+      for (const queue of laneQueues(session, group, stream.name, partitionsOf(definition, lane)))
         await channel.deleteQueue(queue);
     });
   const { from } = lane;
@@ -67,7 +69,8 @@ export async function setUpLane(
   if (from === undefined) return;
   const m1 = randomHex(session.clock);
   await putMarker(session, stream.name, group, m1);
-  const job: Job = { group, id: definition.id, stream: stream.name, from, m0: lane.m0, m1 };
+  const partitions = partitionsOf(definition, lane) ?? 0;
+  const job: Job = { group, id: definition.id, stream: stream.name, partitions, from, m0: lane.m0, m1 };
   await session.own.putAgain({ exchange: "", routingKey: names.own("j") }, Buffer.from(JSON.stringify(job)), {
     deliveryMode: 2,
   });
@@ -107,9 +110,9 @@ async function declareQueues(
 }
 
 /** What is routed to the group from now on is kept beside its queues. */
-async function declareSeam(session: Session, { spec: { group } }: GroupDefinition, stream: string): Promise<void> {
+async function declareSeam(session: Session, { spec: { group }, id }: GroupDefinition, stream: string): Promise<void> {
   const { names } = session;
-  const seam = names.seam(group, stream);
+  const seam = names.seam(group, id, stream);
   await session.ask(async (channel) => {
     await channel.assertQueue(seam, {
       durable: true,
@@ -158,23 +161,60 @@ function queueArguments({ spec: { live } }: GroupDefinition, stream: StoredStrea
   });
 }
 
-/** All queues and exchanges of a group, history and seam included. */
-export function objectsOf(
-  session: Session,
-  lanes: QueueLanes,
-  { spec: { group, order }, lanes: streams }: GroupDefinition,
-): { readonly queues: readonly string[]; readonly exchanges: readonly string[] } {
+/** All queues and exchanges of a group, its past aside. */
+export function objectsOf(session: Session, lanes: QueueLanes, definition: GroupDefinition): Remains {
   const { names } = session;
-  const ordered = order === "group";
+  const { group } = definition.spec;
   const queues = [lanes.nameOf(group, true), lanes.nameOf(group, false), names.dropped(group), names.notes(group)];
   const exchanges: string[] = [];
-  for (const [stream, { partitions, queue }] of Object.entries(streams)) {
-    if (queue !== undefined) continue; // it stays
+  for (const [stream, lane] of Object.entries(definition.lanes)) {
+    if (lane.queue !== undefined) continue; // it stays
     exchanges.push(names.group(group, stream));
-    queues.push(names.seam(group, stream), ...laneQueues(session, group, stream, ordered ? partitions : undefined));
+    queues.push(...laneQueues(session, group, stream, partitionsOf(definition, lane)));
   }
   return { queues, exchanges };
 }
+
+/** What one making of a group has for its past: history and seam. */
+export function pastOf(session: Session, definition: GroupDefinition): Remains {
+  return Object.keys(definition.lanes)
+    .map((stream) => pastOfLane(session, definition, stream))
+    .reduce(joinRemains, noRemains);
+}
+
+/** The same, of one stream. */
+export function pastOfLane(session: Session, definition: GroupDefinition, stream: string): Remains {
+  const { id, spec, lanes } = definition;
+  const lane = lanes[stream];
+  const partitions = lane === undefined ? 0 : (partitionsOf(definition, lane) ?? 0);
+  return pastOfJob(session, { group: spec.group, id, stream, partitions });
+}
+
+export function pastOfJob(
+  session: Session,
+  { group, id, stream, partitions }: Pick<Job, "group" | "id" | "stream" | "partitions">,
+): Remains {
+  const { names } = session;
+  const histories = Array.from({ length: partitions }, (_, number) => names.history(group, id, stream, number));
+  const seam = seamOf(session, { group, id, stream });
+  return { ...seam, queues: [...seam.queues, ...histories] };
+}
+
+export function seamOf({ names }: Session, { group, id, stream }: Pick<Job, "group" | "id" | "stream">): Remains {
+  const queue = names.seam(group, id, stream);
+  return {
+    bindings: [
+      { queue, exchange: names.group(group, stream), key: "#" },
+      { queue, exchange: names.stream(stream), key: names.marker(group) },
+    ],
+    exchanges: [],
+    queues: [queue],
+  };
+}
+
+/** Undefined: it has one queue. */
+export const partitionsOf = (definition: GroupDefinition, lane: GroupLane): number | undefined =>
+  definition.spec.order === "group" ? lane.partitions : undefined;
 
 /** Of one stream. */
 export function laneQueues(
@@ -185,8 +225,5 @@ export function laneQueues(
 ): readonly string[] {
   const { names } = session;
   if (partitions === undefined) return [names.group(group, stream)];
-  return Array.from({ length: partitions }, (_, number) => [
-    names.group(group, stream, number),
-    names.history(group, stream, number),
-  ]).flat();
+  return Array.from({ length: partitions }, (_, number) => names.group(group, stream, number));
 }

@@ -2,13 +2,23 @@ import type { GroupSpec, StartAt, Window } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { changedSpec, grownSpec, newSpec } from "../../internal/group-spec.ts";
 import { type AttachedQueue, checkQueue, patternKey, unbindAttachedQueue, wantedQueue } from "./attach.ts";
-import { type GroupDefinition, type GroupLane, isReady } from "./definition-fold.ts";
+import { type GroupDefinition, type GroupLane, isReady, pasts } from "./definition-fold.ts";
 import type { Definitions } from "./definitions.ts";
 import { isMissing } from "./errors.ts";
 import type { FeedSource } from "./feed.ts";
-import { declareBeside, laneQueues, objectsOf, putMarker, setUpLane } from "./group-setup.ts";
+import {
+  declareBeside,
+  laneQueues,
+  objectsOf,
+  partitionsOf,
+  pastOf,
+  pastOfLane,
+  putMarker,
+  setUpLane,
+} from "./group-setup.ts";
 import type { QueueLanes } from "./queue-lanes.ts";
 import { queueLabel } from "./seats.ts";
+import { removeRemains } from "./remains.ts";
 import { ResumePoints } from "./resume-points.ts";
 import { randomHex, type Session } from "./session.ts";
 import type { Streams } from "./streams.ts";
@@ -47,7 +57,7 @@ export class Groups {
           `group (${wanted.group}): there is none; connect once with "manage": "create"`,
         );
       const planned = definition === undefined ? await this.#new(wanted) : await this.#grown(definition, wanted);
-      if (planned !== definition && !(await definitions.putGroup(wanted.group, planned, rev))) continue;
+      if (planned !== definition && !(await this.#put(planned, definition, rev))) continue;
       if (await this.#prepare(planned.spec.group))
         return definitions.group(wanted.group).definition?.spec ?? planned.spec;
     }
@@ -95,7 +105,7 @@ export class Groups {
         };
       const id = randomHex(this.#session.clock);
       const planned = { ...definition, id, createdAt: this.#session.clock.now(), lanes };
-      if (!(await definitions.putGroup(group, planned, rev)) || !(await this.#prepare(group))) continue;
+      if (!(await this.#put(planned, definition, rev)) || !(await this.#prepare(group))) continue;
       if (from !== undefined)
         await Promise.all(Object.keys(lanes).map((stream) => this.copied(group, id, stream, this.#session.closing)));
       return;
@@ -113,8 +123,9 @@ export class Groups {
         return false;
       }
       const left = objectsOf(this.#session, this.#lanes, definition);
-      if (!(await definitions.deleteGroup(group, left, rev))) continue;
+      if (!(await definitions.deleteGroup(group, left, pastOf(this.#session, definition), rev))) continue;
       await definitions.clear(`group ${group}`);
+      await definitions.clear(pasts);
       return true;
     }
   }
@@ -129,7 +140,7 @@ export class Groups {
     );
   }
 
-  sourcesOf({ spec: { group, order }, lanes }: GroupDefinition): readonly FeedSource[] {
+  sourcesOf({ spec: { group, order }, id, lanes }: GroupDefinition): readonly FeedSource[] {
     const { names } = this.#session;
     const ordered = order === "group";
     const sources: FeedSource[] = [
@@ -174,7 +185,7 @@ export class Groups {
             lane: "stream",
             label: stream,
             partition,
-            history: names.history(group, stream, partition),
+            history: names.history(group, id, stream, partition),
             whole,
           });
     }
@@ -248,6 +259,22 @@ export class Groups {
     }
   }
 
+  /** False: another change was first. What a former making of it copied goes. */
+  async #put(planned: GroupDefinition, former: GroupDefinition | undefined, rev: number): Promise<boolean> {
+    const definitions = this.#definitions;
+    const { group } = planned.spec;
+    const isAgain = former !== undefined && former.id !== planned.id;
+    if (!(await definitions.putGroup(group, planned, rev, isAgain ? pastOf(this.#session, former) : undefined)))
+      return false;
+    if (isAgain) this.#clearPasts();
+    return true;
+  }
+
+  #clearPasts(): void {
+    // whoever connects or is the next to leave one removes it
+    this.#definitions.clear(pasts).catch(() => undefined);
+  }
+
   async #new(wanted: GroupSpec): Promise<GroupDefinition> {
     const spec = newSpec(wanted);
     const resume = this.#resume.get(wanted.group);
@@ -265,20 +292,27 @@ export class Groups {
       checkQueue(wanted.group, queue, this.#queueOf(stream, wanted.group));
     const spec = grownSpec(definition.spec, wanted);
     const grown = spec === undefined ? definition : await this.#planned({ ...definition, spec });
-    if (Object.values(grown.lanes).some(({ ready }) => !ready) || (await this.#isThere(grown))) return grown;
-    // somebody deleted its queues: it goes on where its members here were
-    const since = this.#resume.get(wanted.group)?.since ?? grown.createdAt;
-    const from: StartAt = { time: since };
+    const resume = this.#resume.ofFormer(wanted.group, grown.id);
+    if (resume === undefined || !isLater(grown, resume.since)) {
+      if (!isReady(grown) || (await this.#isThere(grown))) return grown;
+    }
+    // somebody deleted its queues, or made it again from a place that members here had not reached: it goes on where they were
+    return await this.#again(grown, { time: this.#resume.get(wanted.group)?.since ?? grown.createdAt });
+  }
+
+  /** Another making of it. `from` undefined: from where this one was to begin. */
+  async #again(definition: GroupDefinition, from?: StartAt): Promise<GroupDefinition> {
+    const { group, live } = definition.spec;
     const lanes: Record<string, GroupLane> = {};
-    for (const [stream, lane] of Object.entries(grown.lanes))
+    for (const [stream, lane] of Object.entries(definition.lanes))
       lanes[stream] = {
         ...lane,
         ready: false,
         again: true,
-        from: grown.spec.live || lane.queue !== undefined ? undefined : from,
-        m0: await this.#marker(stream, wanted.group),
+        from: live || lane.queue !== undefined ? undefined : (from ?? lane.from),
+        m0: await this.#marker(stream, group),
       };
-    return { ...grown, id: randomHex(this.#session.clock), lanes };
+    return { ...definition, id: randomHex(this.#session.clock), lanes };
   }
 
   #queueOf(stream: string, group: string): AttachedQueue | undefined {
@@ -332,6 +366,16 @@ export class Groups {
     if (definition === undefined) return false;
     const todo = Object.entries(definition.lanes).filter(([, { ready }]) => !ready);
     if (todo.length === 0) return true;
+    if (todo.some(([, { again }]) => again === true)) {
+      // its queues may have been lost once more since somebody began: of what is bound since then nothing is believed
+      const begun = `making ${definition.id}`;
+      if (this.#definitions.isMade(begun)) {
+        const next = await this.#again(definition);
+        if (await this.#definitions.putGroup(group, next, rev, pastOf(this.#session, definition))) this.#clearPasts();
+        return false;
+      }
+      await this.#definitions.note(begun);
+    }
     await Promise.all([
       this.#lanes.declare(group, definition.spec.order === "group"),
       declareBeside(this.#session, definition),
@@ -366,8 +410,9 @@ export class Groups {
 
   async #unbind(before: GroupDefinition, after: GroupDefinition): Promise<void> {
     const { names } = this.#session;
-    const { group, order } = before.spec;
-    for (const [stream, { patterns, partitions, queue }] of Object.entries(before.lanes)) {
+    const { group } = before.spec;
+    for (const [stream, lane] of Object.entries(before.lanes)) {
+      const { patterns, queue } = lane;
       const stored = this.#definitions.streams.get(stream);
       if (stored === undefined) continue;
       const kept = after.lanes[stream]?.patterns ?? [];
@@ -381,13 +426,21 @@ export class Groups {
         for (const pattern of patterns)
           if (!kept.includes(pattern))
             await channel.unbindExchange(exchange, names.stream(stream), patternKey(stored, pattern));
-        if (after.lanes[stream] !== undefined) return;
-        await channel.deleteExchange(exchange);
-        const queues = laneQueues(this.#session, group, stream, order === "group" ? partitions : undefined);
-        await Promise.all(queues.map((queue) => channel.deleteQueue(queue)));
       });
+      if (after.lanes[stream] !== undefined) continue;
+      const queues = laneQueues(this.#session, group, stream, partitionsOf(before, lane));
+      await removeRemains(this.#session, { exchanges: [exchange], queues });
+      const past = pastOfLane(this.#session, before, stream);
+      await this.#definitions.exclusively(pasts, () => removeRemains(this.#session, past));
     }
   }
 }
+
+/** It was made again, and what was published at that time did not come with it. */
+const isLater = ({ spec, lanes }: GroupDefinition, at: number): boolean =>
+  !spec.live &&
+  Object.values(lanes).some(
+    ({ from, queue }) => queue === undefined && (from === undefined || ("time" in from && from.time > at)),
+  );
 
 const startOf = (from: StartAt): StartAt | undefined => ("at" in from && from.at === "newest" ? undefined : from);

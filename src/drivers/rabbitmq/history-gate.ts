@@ -17,12 +17,12 @@ export class HistoryGate {
   readonly #holder: Holder;
   readonly #token: number;
   readonly #queue: string;
-  readonly #over: () => void;
+  readonly #over: () => Promise<void>;
   readonly #open = new Set<RabbitMessage>();
   #end: number | undefined;
   #closed = true;
 
-  constructor(session: Session, holder: Holder, token: number, queue: string, over: () => void) {
+  constructor(session: Session, holder: Holder, token: number, queue: string, over: () => Promise<void>) {
     this.#over = over;
     this.#session = session;
     this.#holder = holder;
@@ -68,8 +68,7 @@ export class HistoryGate {
 
   /** There is no history. */
   skip(): readonly RabbitMessage[] {
-    this.#holder.done(this.#token);
-    this.#over();
+    void this.#forgetToken();
     return this.#lift();
   }
 
@@ -78,6 +77,16 @@ export class HistoryGate {
     if (!this.#open.delete(message)) return false;
     this.#finish();
     return this.isOver;
+  }
+
+  async #forgetToken(): Promise<void> {
+    while (this.#holder.alive)
+      try {
+        await this.#over();
+        return this.#holder.done(this.#token);
+      } catch {
+        await new Promise<void>((resolve) => void this.#session.clock.after(againMs, resolve)); // it can't be said now
+      }
   }
 
   #lift(): readonly RabbitMessage[] {
@@ -94,10 +103,7 @@ export class HistoryGate {
       .flush()
       .then(() => this.#session.ask((channel) => channel.deleteQueue(this.#queue)))
       .then(
-        () => {
-          this.#holder.done(this.#token);
-          this.#over();
-        },
+        () => this.#forgetToken(),
         () => undefined, // the next owner finds it empty but for its end
       );
   }

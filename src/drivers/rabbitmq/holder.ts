@@ -14,6 +14,7 @@ export interface HolderListener {
 
 const scatteredMs = 5;
 const mostScattered = 64;
+const closeMs = 5_000;
 
 /** One channel that consumes: what it holds at the server is acknowledged by its numbers, or returned when it is closed. */
 export class Holder {
@@ -94,15 +95,19 @@ export class Holder {
     await this.#channel.prefetch(this.#prefetch).catch(() => undefined); // the channel is gone: they come again
   }
 
-  /** Returns what is held, and hands over, in one step. Resolves when the server has done so. */
+  /** Returns what is held, and hands over, in one step. Resolves when the server has done so, or takes too long to say it. */
   async close(): Promise<void> {
     if (this.#over) return;
     this.#tell(0);
     this.#end();
+    const late = Promise.withResolvers<void>();
+    const timer = this.#session.clock.after(closeMs, late.resolve);
     try {
-      await this.#channel.close();
+      await Promise.race([this.#channel.close(), late.promise]);
     } catch {
       // gone already
+    } finally {
+      timer[Symbol.dispose]();
     }
   }
 

@@ -37,6 +37,8 @@ export class GroupMember implements Consumption, FeedHost {
   #definition: GroupDefinition;
   readonly #closing = new AbortController();
   #state: "open" | "stopped" | "closed" = "open";
+  #isOpen = false;
+  #failure: unknown;
   #looking = false;
   #turn = 0;
   #timer: Disposable | undefined;
@@ -81,17 +83,19 @@ export class GroupMember implements Consumption, FeedHost {
     );
     try {
       if (this.#isOrdered) {
-        await this.#seats.open(this.#definition);
+        this.#seats.open(this.#definition);
         await this.#shared.groups.pastCopied(this.#definition, this.#closing.signal);
       } else {
         await this.#openFeeds();
-        await this.#seats.open(undefined);
+        if (this.#failure === undefined) this.#seats.open(undefined);
       }
       if (!this.#definition.spec.live) await this.#lost.open();
+      if (this.#failure !== undefined) throw this.#failure;
       this.#shared.members.add(this);
+      this.#isOpen = true;
     } catch (error) {
       await this.close(AbortSignal.abort());
-      throw error;
+      throw this.#failure ?? error;
     }
   }
 
@@ -188,8 +192,21 @@ export class GroupMember implements Consumption, FeedHost {
     return this.#shared.groups.copied(this.group, this.#definition.id, label, this.#closing.signal);
   }
 
-  caughtUp(label: string, partition: number): void {
-    this.#shared.definitions.caughtUp(this.group, this.#definition.id, label, partition);
+  isOurs(token: string): boolean {
+    return token === this.#definition.id;
+  }
+
+  async judge(token: string, label: string, partition: number): Promise<"later" | "former" | "before"> {
+    const { definitions } = this.#shared;
+    await definitions.current();
+    const { id, lanes } = this.#definition;
+    if (this.#state === "closed" || token === id || definitions.group(this.group).definition?.id !== id) return "later";
+    const hasPast = lanes[label]?.from !== undefined && !definitions.isCaughtUp(id, label, partition);
+    return hasPast ? "before" : "former";
+  }
+
+  caughtUp(label: string, partition: number): Promise<void> {
+    return this.#shared.definitions.caughtUp(this.group, this.#definition.id, label, partition);
   }
 
   passesOn(message: RabbitMessage): boolean {
@@ -372,12 +389,27 @@ export class GroupMember implements Consumption, FeedHost {
     if (this.#state === "closed") return;
     this.#shared.groups.resumeFrom(this.group, this.#definition.id, this.#since(), this.#progress.settled);
     void this.#close(false).catch(() => undefined); // nothing is there to be told
-    this.#sink.ended(error, false);
+    if (this.#isOpen) this.#sink.ended(error, false);
+    else this.#failure = error; // who opens it is told
   }
 
   #since(): number {
     const unsettled = [...this.#feeds.values()].flatMap((feed) => [...feed.held()]);
-    return this.#progress.since(this.#definition.createdAt, unsettled);
+    return Math.min(this.#progress.since(this.#definition.createdAt, unsettled), ...this.#pastsUnhandled());
+  }
+
+  /** Where pasts begin that somebody of the group may not have handled yet. */
+  *#pastsUnhandled(): IterableIterator<number> {
+    const { definitions } = this.#shared;
+    const { id, lanes } = this.#definition;
+    for (const [stream, { from, partitions }] of Object.entries(lanes)) {
+      if (from === undefined) continue;
+      const numbers = Array.from({ length: partitions }, (_, number) => number);
+      const isHandled = this.#isOrdered
+        ? numbers.every((partition) => definitions.isCaughtUp(id, stream, partition))
+        : definitions.replay(id, stream)?.copied === true;
+      if (!isHandled) yield "time" in from ? from.time : 0;
+    }
   }
 
   async #close(noted: boolean): Promise<void> {
@@ -388,11 +420,12 @@ export class GroupMember implements Consumption, FeedHost {
     this.#timer?.[Symbol.dispose]();
     for (const watch of this.#watches.splice(0)) watch[Symbol.dispose]();
     this.#lost.close();
+    if (!noted) this.#seats.close(); // others take over, whenever the server says that the channels are closed
     const feeds = [...this.#feeds.values()];
     await Promise.all(feeds.map((feed) => feed.close(noted)));
     this.#feeds.clear();
     await this.notes.close();
-    await this.#seats.close();
+    this.#seats.close();
     if (noted && this.#definition.spec.live) await this.#shared.groups.left(this.group, this.#definition.id);
   }
 }

@@ -20,8 +20,8 @@ it("gives no two things the same name", () => {
     ...["a", "0"].flatMap((stream) => [
       names.group(group, stream),
       names.group(group, stream, 0),
-      names.history(group, stream, 0),
-      names.seam(group, stream),
+      names.history(group, "a1", stream, 0),
+      names.seam(group, "a1", stream),
     ]),
   ]);
   expect(new Set([...all, names.delay(0), names.delay(10)]).size).toBe(all.length + 2);

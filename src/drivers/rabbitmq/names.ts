@@ -35,12 +35,14 @@ export class Names {
     return partition === undefined ? this.#name("g", group, stream) : this.#name("g", group, stream, partition);
   }
 
-  history(group: string, stream: string, partition: number): string {
-    return this.#name("h", group, stream, partition);
+  /** Of one making of the group, by its id: what copies for a former one can't reach into it. */
+  history(group: string, id: string, stream: string, partition: number): string {
+    return this.#name("h", group, stream, id, partition);
   }
 
-  seam(group: string, stream: string): string {
-    return this.#name("c", group, stream);
+  /** Of one making of the group. */
+  seam(group: string, id: string, stream: string): string {
+    return this.#name("c", group, stream, id);
   }
 
   queue(group: string, partition?: number): string {

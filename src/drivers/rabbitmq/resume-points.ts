@@ -7,11 +7,13 @@ export interface Resume {
 }
 
 const formerMs = 30_000;
+/** Who comes later than that takes the group as it is. */
+const lateMs = 60_000;
 
 /** Where groups that were lost under members of this process go on. */
 export class ResumePoints {
   readonly #clock: Clock;
-  readonly #open = new Map<string, Resume>();
+  readonly #open = new Map<string, Resume & { readonly at: number }>();
   /** The last of each, and when: what one was to bring again may be lost under way, with the group, once more. */
   readonly #former = new Map<string, { readonly resume: Resume; readonly at: number }>();
 
@@ -36,7 +38,14 @@ export class ResumePoints {
           };
     for (const [other, { at: then }] of this.#former) if (at - then > formerMs) this.#former.delete(other);
     this.#former.set(group, { resume, at });
-    this.#open.set(group, resume);
+    this.#open.set(group, { ...resume, at });
+  }
+
+  /** Of members that were lost just now, with another making of the group than `id`. */
+  ofFormer(group: string, id: string): Resume | undefined {
+    const resume = this.#open.get(group);
+    const isNow = resume !== undefined && this.#clock.ticks() - resume.at <= lateMs;
+    return isNow && resume.id !== id ? resume : undefined;
   }
 
   /** Given once. */

@@ -36,7 +36,7 @@ export class Seats {
   }
 
   /** With a definition partitions are shared out. */
-  async open(definition: GroupDefinition | undefined): Promise<void> {
+  open(definition: GroupDefinition | undefined): void {
     this.#definition = definition;
     const { presence } = this.#shared;
     presence.sit(this.#id, { group: this.#group, partitions: [] });
@@ -48,7 +48,6 @@ export class Seats {
       this.look();
     });
     this.look();
-    await Promise.resolve();
   }
 
   changed(definition: GroupDefinition): void {
@@ -78,10 +77,9 @@ export class Seats {
     this.#host.mine(new Set([...assigned].filter(([, id]) => id === this.#id).map(([ref]) => ref)));
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#watch?.[Symbol.dispose]();
     this.#watch = undefined;
     this.#shared.presence.leave(this.#id);
-    await Promise.resolve();
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { ConnectContext } from "../../driver.ts";
 import type { AmqpChannel } from "./client.ts";
-import { closedError, explained, notConnected } from "./errors.ts";
+import { closedError, noAnswer, explained, notConnected } from "./errors.ts";
 import { Line } from "./line.ts";
 import { logsThere } from "./logs-there.ts";
 import { Names } from "./names.ts";
@@ -16,6 +16,8 @@ export interface SessionListener {
 }
 
 const atOnce = 8;
+/** A server that takes longer than that for something that is declared, looked at or deleted answers no more. */
+const longestMs = 30_000;
 
 /** The four connections of one bus, and what belongs to none of its parts. */
 export class Session {
@@ -138,13 +140,17 @@ export class Session {
   async ask<Value>(work: (channel: AmqpChannel) => Promise<Value>): Promise<Value> {
     if (this.closed) throw closedError();
     const channel = this.#idle.pop() ?? (await this.#newChannel());
+    const late = Promise.withResolvers<never>();
+    const timer = this.clock.after(longestMs, () => late.reject(noAnswer()));
     try {
-      const value = await work(channel);
+      const value = await Promise.race([work(channel), late.promise]);
       if (!this.closed && this.#asking.isUp) this.#idle.push(channel);
       return value;
     } catch (error) {
       quietly(() => channel.close()); // the server did already
       throw explained(error);
+    } finally {
+      timer[Symbol.dispose]();
     }
   }
 

@@ -1,8 +1,11 @@
 import type { StreamOptions } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { type AttachedExchange, bindAttached, declareAttachedQueue, patternKey } from "./attach.ts";
+import { pasts } from "./definition-fold.ts";
 import type { Definitions } from "./definitions.ts";
 import { isMissing } from "./errors.ts";
+import { laneQueues, partitionsOf, pastOfLane } from "./group-setup.ts";
+import { joinRemains, noRemains } from "./remains.ts";
 import { randomHex, type Session } from "./session.ts";
 import { planStream, type StoredStream } from "./stream-plan.ts";
 
@@ -145,7 +148,7 @@ export class Streams {
   }
 
   /** False: there was none. A crash on the way leaves it to the next one who connects, or makes a stream of that name. */
-  async delete(name: string, groups: (stream: string) => readonly string[]): Promise<boolean> {
+  async delete(name: string): Promise<boolean> {
     const definitions = this.#definitions;
     const what = `stream ${name}`;
     for (;;) {
@@ -155,10 +158,16 @@ export class Streams {
         return false;
       }
       const log = this.#session.names.stream(name);
-      const left = { exchanges: [log], queues: [log, ...groups(name)] };
-      if (await definitions.deleteStream(name, left, definitions.streamsRev)) break;
+      const groups = definitions.groups.filter(({ lanes }) => lanes[name] !== undefined);
+      const queues = groups.flatMap((group) =>
+        laneQueues(this.#session, group.spec.group, name, partitionsOf(group, group.lanes[name]!)),
+      );
+      const past = groups.map((group) => pastOfLane(this.#session, group, name)).reduce(joinRemains, noRemains);
+      const left = { exchanges: [log], queues: [log, ...queues] };
+      if (await definitions.deleteStream(name, left, past, definitions.streamsRev)) break;
     }
     await definitions.clear(what);
+    await definitions.clear(pasts);
     return true;
   }
 }
