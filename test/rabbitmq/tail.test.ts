@@ -39,7 +39,6 @@ describe.skipIf(broker === undefined)("a tail whose line is cut", () => {
       from: { at: "newest" },
       resume: undefined,
     });
-    await new Promise((resolve) => setTimeout(resolve, 300)); // nothing comes
     proxy.reset();
     await sent(direct, ["meanwhile"]);
     await until(() => sink.texts.includes("meanwhile"), "what was published meanwhile", 15_000);

@@ -3,8 +3,9 @@ import type { ConnectContext } from "../../src/driver.ts";
 import { Delays } from "../../src/drivers/rabbitmq/delayed.ts";
 import { Definitions } from "../../src/drivers/rabbitmq/definitions.ts";
 import { delaySteps } from "../../src/drivers/rabbitmq/delays.ts";
-import { objectsOf } from "../../src/drivers/rabbitmq/group-setup.ts";
+import { objectsOf, pastOf } from "../../src/drivers/rabbitmq/group-setup.ts";
 import { type RabbitMqOptions, resolveOptions } from "../../src/drivers/rabbitmq/options.ts";
+import { joinRemains } from "../../src/drivers/rabbitmq/remains.ts";
 import { QueueLanes } from "../../src/drivers/rabbitmq/queue-lanes.ts";
 import { Session } from "../../src/drivers/rabbitmq/session.ts";
 
@@ -63,7 +64,7 @@ export async function forgetPrefix(url: string, prefix: string): Promise<void> {
     const lanes = new QueueLanes(session, delays);
     // without the claims of the driver, which somebody who was killed may have left: they are waited for
     for (const definition of definitions.groups) {
-      const left = objectsOf(session, lanes, definition);
+      const left = joinRemains(objectsOf(session, lanes, definition), pastOf(session, definition));
       await session.ask(async (channel) => {
         for (const name of left.exchanges) await channel.deleteExchange(name);
       });

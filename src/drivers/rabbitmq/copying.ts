@@ -1,6 +1,6 @@
 import { matchesPattern } from "../../internal/topic-trie.ts";
 import type { AmqpDelivery } from "./client.ts";
-import { type GroupDefinition, pasts, type Replay } from "./definition-fold.ts";
+import type { GroupDefinition, Replay } from "./definition-fold.ts";
 import type { Definitions } from "./definitions.ts";
 import { type Job, pastOfJob, putMarker, seamOf } from "./group-setup.ts";
 import { LogReader, offsetOf, type Offset } from "./log-reader.ts";
@@ -84,10 +84,10 @@ export class Copying {
     this.#inSeam.clear();
     this.#unstored.clear();
     this.#seam = new Seam(this.#job.m0, this.#job.m1);
+    await this.#definitions.current();
     const wake = (): void => this.#wake?.();
     const watch = this.#definitions.listen({ group: wake, streams: wake });
     try {
-      await this.#definitions.current();
       const definition = this.#now();
       const before = this.#definitions.replay(id, stream);
       if (definition !== undefined && before?.copied !== true) await this.#copy(definition, before);
@@ -97,17 +97,16 @@ export class Copying {
       watch[Symbol.dispose]();
       for (const reader of this.#readers.splice(0)) reader.close();
     }
-    // by one process at a time: deleting a stream queue that another one is just deleting may never be answered
-    await this.#definitions.exclusively(pasts, () =>
-      this.#now() === undefined ? this.#clear() : removeRemains(this.#session, seamOf(this.#session, this.#job)),
-    );
+    if (this.#now() === undefined) return await this.#clear();
+    if (this.#definitions.replay(id, stream)?.copied !== true) throw new Error("it is not copied yet");
+    await removeRemains(this.#session, this.#definitions, seamOf(this.#session, this.#job));
   }
 
   /** The group is gone, or was made again: what was copied for this one nobody reads. */
   async #clear(): Promise<void> {
     const { clock } = this.#session;
     while (this.#open > 0) await new Promise<void>((resolve) => void clock.after(2, resolve)); // they declare queues
-    await removeRemains(this.#session, pastOfJob(this.#session, this.#job));
+    await removeRemains(this.#session, this.#definitions, pastOfJob(this.#session, this.#job));
   }
 
   /** Undefined: the group is gone, or another making of it is there. */

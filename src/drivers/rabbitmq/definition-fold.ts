@@ -16,6 +16,8 @@ export interface GroupLane {
   readonly clean?: boolean;
   /** It was there, and its queues were lost: its exchange may have stayed. */
   readonly again?: boolean;
+  /** It was ready, and is to be bound to more: its past is as it was. */
+  readonly grows?: boolean;
   /** A queue of somebody else's, or of a name of one's own. */
   readonly queue?: AttachedQueue;
   /** Bound, or to be. */
@@ -27,6 +29,8 @@ export interface GroupDefinition {
   /** Of this group, and no later one of its name. */
   readonly id: string;
   readonly createdAt: number;
+  /** Of a group that was lost: when it was made again last. */
+  readonly madeAt?: number;
   readonly lanes: Readonly<Record<string, GroupLane>>;
 }
 
@@ -122,7 +126,7 @@ export class DefinitionFold {
       case "g": {
         const known = this.groups.get(record.n);
         if (record.rev !== (known?.rev ?? 0)) return undefined;
-        if (known?.definition !== undefined && known.definition.id !== record.def?.id) this.#forget(known.definition);
+        if (known?.definition !== undefined) this.#forget(known.definition, record.def ?? undefined);
         this.groups.set(record.n, { definition: record.def ?? undefined, rev: record.rev + 1 });
         this.#leave(`group ${record.n}`, record.by, record.left);
         this.#leave(pasts, record.by, record.past);
@@ -133,9 +137,11 @@ export class DefinitionFold {
         this.remains.delete(record.n);
         return "claim";
       case "r":
+        if (!this.#has(record)) return undefined;
         this.#replays.set(`${record.id} ${record.stream}`, record.replay);
         return "replay";
       case "k": {
+        if (!this.#has(record)) return undefined;
         const key = `${record.id} ${record.stream}`;
         const partitions = this.#caughtUp.get(key);
         if (partitions === undefined) this.#caughtUp.set(key, new Set([record.p]));
@@ -173,8 +179,16 @@ export class DefinitionFold {
     this.remains.set(what, { ...joinRemains(this.remains.get(what) ?? noRemains, left), of: by });
   }
 
-  #forget({ id, lanes }: GroupDefinition): void {
+  /** A record may come when its making of the group, or the lane, is over. */
+  #has({ n, id, stream }: { readonly n: string; readonly id: string; readonly stream: string }): boolean {
+    const { definition } = this.group(n);
+    return definition?.id === id && definition.lanes[stream] !== undefined;
+  }
+
+  /** What was known of lanes that the next definition does not have. */
+  #forget({ id, lanes }: GroupDefinition, next: GroupDefinition | undefined): void {
     for (const stream of Object.keys(lanes)) {
+      if (next?.id === id && next.lanes[stream] !== undefined) continue;
       this.#replays.delete(`${id} ${stream}`);
       this.#caughtUp.delete(`${id} ${stream}`);
     }

@@ -29,7 +29,7 @@ export class Definitions {
   /** Changes of ours that were the first. */
   readonly #won = new Set<string>();
   readonly #asked = new Set<string>();
-  readonly #claimed = new Set<() => void>();
+  readonly #claimed = new Set<(record?: DefinitionRecord) => void>();
 
   constructor(session: Session) {
     this.#session = session;
@@ -128,7 +128,7 @@ export class Definitions {
     await this.exclusively(what, async () => {
       const left = this.#fold.remains.get(what);
       if (left === undefined) return; // another one was faster
-      await removeRemains(this.#session, left);
+      await removeRemains(this.#session, this, left);
       await this.#log.write({ t: "x", n: what, of: left.of } satisfies DefinitionRecord);
     });
   }
@@ -139,7 +139,7 @@ export class Definitions {
 
   /**
    * One process at a time makes something: a stream queue that another one is just making breaks the connection of who publishes to
-   * it. Who takes too long is taken for dead.
+   * it. Who says for too long that it is at work no more is taken for dead.
    */
   async exclusively<Value>(what: string, work: () => Promise<Value>): Promise<Value> {
     const by = randomHex(this.#session.clock);
@@ -159,11 +159,26 @@ export class Definitions {
       } satisfies DefinitionRecord);
       holder = this.#fold.claims.get(what);
     }
+    const renewal = this.#renewed(what, by);
     try {
       return await work();
     } finally {
+      renewal[Symbol.dispose]();
       this.#release(what, by, this.#session.clock.ticks() + claimMs);
     }
+  }
+
+  #renewed(what: string, by: string): Disposable {
+    const { clock } = this.#session;
+    let timer: Disposable;
+    const renew = (): void => {
+      timer = clock.after(claimMs / 3, () => {
+        this.#log.append({ t: "c", n: what, by, over: by } satisfies DefinitionRecord).catch(() => undefined); // the next one says it
+        renew();
+      });
+    };
+    renew();
+    return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
   }
 
   /** Told again while the line is away; in the end who waits for it takes it over. */
@@ -194,12 +209,16 @@ export class Definitions {
     return this.#fold.made.has(what);
   }
 
-  /** Resolves when it is another's, or nobody's, or was one's for too long. */
+  /** Resolves when it is another's, or nobody's, or was not renewed for too long. */
   #released(what: string, holder: string): Promise<void> {
     return new Promise((resolve) => {
-      const timer = this.#session.clock.after(claimMs, () => done());
-      const look = (): void => {
-        if (this.#fold.claims.get(what) !== holder) done();
+      const wait = (): Disposable => this.#session.clock.after(claimMs, () => done());
+      let timer = wait();
+      const look = (record?: DefinitionRecord): void => {
+        if (this.#fold.claims.get(what) !== holder) return done();
+        if (record?.t !== "c" || record.n !== what) return;
+        timer[Symbol.dispose]();
+        timer = wait(); // renewed
       };
       const done = (): void => {
         timer[Symbol.dispose]();
@@ -242,7 +261,7 @@ export class Definitions {
     if (fold.take(record) === undefined) return;
     if ("by" in record && record.by !== undefined && this.#asked.has(record.by)) this.#won.add(record.by);
     if (fold !== this.#fold) return; // not in force yet
-    if (record.t === "c") for (const look of [...this.#claimed]) look();
+    if (record.t === "c") for (const look of [...this.#claimed]) look(record);
     for (const listener of [...this.#listeners]) {
       if (record.t === "s") listener.streams?.();
       else if (record.t === "g") listener.group?.(record.n, record.def ?? undefined);

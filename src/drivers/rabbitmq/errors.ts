@@ -29,7 +29,7 @@ const replyVerdicts: Readonly<Record<string, Verdict>> = {
 };
 
 /** 404 of a queue that is not there; undefined: no reply of the server. */
-function replyCode(error: unknown): number | undefined {
+export function replyCode(error: unknown): number | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   const { code, message } = error as { readonly code?: unknown; readonly message?: unknown };
   if (typeof code === "number") return code;

@@ -34,8 +34,13 @@ export interface FeedHost {
   copied(label: string): Promise<readonly number[]>;
   /** A token of the group as it is, and not of a former or a later making of it. */
   isOurs(token: string): boolean;
-  /** What one that is not ours says; `before`: one of ours follows, if it has not come yet. */
-  judge(token: string, label: string, partition: number): Promise<"later" | "former" | "before">;
+  /** Whether the group is as it was when its member began. */
+  isCurrent(): Promise<boolean>;
+  /**
+   * Of a token that is not ours. Undefined: it is of a later making. Else what is behind it, up to ours, comes with our past if it was
+   * published at this time or later.
+   */
+  pastSince(token: string, label: string, partition: number): Promise<number | undefined>;
   /** The past of a partition is handled. */
   caughtUp(label: string, partition: number): Promise<void>;
   /** One that gave it away has it again: another one is to have it. True: it is passed on. */
@@ -78,8 +83,8 @@ export class Feed {
   #gate: HistoryGate | undefined;
   /** What came behind a token of which it is not known yet of which making it is. */
   #behind: Arrival[] | undefined;
-  /** What is there between the token of a former making, whose past nobody handled, and ours: our past has it. */
-  #skipping = false;
+  /** Between the token of a former making, whose past nobody handled, and ours: what was published since then comes with our past. */
+  #skipSince = Number.POSITIVE_INFINITY;
   #hadToken = false;
   #retry: Disposable | undefined;
   #closing: Promise<void> | undefined;
@@ -229,7 +234,7 @@ export class Feed {
     if (this.#behind !== undefined) return void this.#behind.push(arrival);
     if (message === undefined) return this.#mark(holder, raw);
     const history = queue !== this.source.queue;
-    if (this.#skipping && !history) {
+    if (!history && message.publishedAt >= this.#skipSince) {
       message.over = true;
       return holder.done(message.tag);
     }
@@ -264,11 +269,12 @@ export class Feed {
       return this.#foreignToken(holder, tag, token, partition);
     }
     this.#hadToken = true;
-    this.#skipping = false;
+    this.#skipSince = Number.POSITIVE_INFINITY;
     if (this.#gate !== undefined) return holder.done(tag);
-    const gate = (this.#gate = new HistoryGate(this.#host.session, holder, tag, history, () =>
-      this.#host.caughtUp(label, partition),
-    ));
+    const gate = (this.#gate = new HistoryGate(this.#host.session, holder, tag, history, {
+      isOurs: () => this.#host.isCurrent(),
+      caughtUp: () => this.#host.caughtUp(label, partition),
+    }));
     this.#host.copied(label).then(
       async (partitions) => {
         if (!holder.alive) return;
@@ -284,10 +290,10 @@ export class Feed {
   /** One that a former making of the group left is passed by. One of a later making is the next members', and we end. */
   #foreignToken(holder: Holder, tag: number, token: string, partition: number): void {
     const { clock } = this.#host.session;
-    this.#host.judge(token, this.source.label, partition).then(
-      (verdict) => {
-        if (!holder.alive || verdict === "later") return;
-        this.#skipping = verdict === "before" && !this.#hadToken;
+    this.#host.pastSince(token, this.source.label, partition).then(
+      (since) => {
+        if (!holder.alive || since === undefined) return;
+        if (!this.#hadToken) this.#skipSince = since;
         holder.done(tag);
         const behind = this.#behind ?? [];
         this.#behind = undefined;
@@ -363,7 +369,7 @@ export class Feed {
     for (const timer of this.#parked.values()) timer[Symbol.dispose]();
     this.#parked.clear();
     this.#behind = undefined;
-    this.#skipping = false;
+    this.#skipSince = Number.POSITIVE_INFINITY;
     this.#hadToken = false;
     this.given.clear();
     while (this.buffer.length > 0) this.buffer.shift();

@@ -50,13 +50,17 @@ export class GroupCounts {
   }
 
   /** It stands at the head of a partition whose past nobody has handled, until it is as old as that. */
-  #hasToken({ id, lanes, createdAt }: GroupDefinition, stream: string, partition: number | undefined): boolean {
+  #hasToken(
+    { id, lanes, createdAt, madeAt = createdAt }: GroupDefinition,
+    stream: string,
+    partition: number | undefined,
+  ): boolean {
     const stored = this.#definitions.streams.get(stream);
     return (
       partition !== undefined &&
       stored !== undefined &&
       lanes[stream]?.from !== undefined &&
-      createdAt + stored.maxAgeMs > this.#session.clock.now() &&
+      madeAt + stored.maxAgeMs > this.#session.clock.now() &&
       !this.#definitions.isCaughtUp(id, stream, partition)
     );
   }

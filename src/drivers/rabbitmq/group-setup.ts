@@ -6,6 +6,7 @@ import type { QueueLanes } from "./queue-lanes.ts";
 import { joinRemains, noRemains, type Remains } from "./remains.ts";
 import { randomHex, type Session } from "./session.ts";
 import type { StoredStream } from "./stream-plan.ts";
+import { together } from "./together.ts";
 import { noteArguments, quorum } from "./topology.ts";
 import { expirationOf, wireHeaders } from "./wire.ts";
 
@@ -52,15 +53,15 @@ export async function setUpLane(
       for (const queue of laneQueues(session, group, stream.name, partitionsOf(definition, lane)))
         await channel.deleteQueue(queue);
     });
-  const { from } = lane;
+  const from = lane.grows === true ? undefined : lane.from;
   await session.ask(async (channel) => {
     // one that stayed would let the seam queue have what the queues, bound a moment later, have not
     if (lane.again === true) await channel.deleteExchange(exchange);
     await channel.assertExchange(exchange, "topic", { durable: true });
   });
-  await Promise.all([
+  await together([
     declareQueues(session, definition, stream, lane.partitions),
-    from === undefined ? undefined : declareSeam(session, definition, stream.name),
+    from === undefined ? Promise.resolve() : declareSeam(session, definition, stream.name),
   ]);
   if (from !== undefined && order === "group") await putTokens(session, definition, stream, lane.partitions);
   await session.ask(async (channel) => {
@@ -131,7 +132,7 @@ async function putTokens(
   partitions: number,
 ): Promise<void> {
   const headers = wireHeaders({ m: "token", s: name }) as Readonly<Record<string, unknown>>;
-  await Promise.all(
+  await together(
     Array.from({ length: partitions }, (_, number) =>
       session.own.putAgain({ exchange: "", routingKey: session.names.group(group, name, number) }, Buffer.alloc(0), {
         messageId: id,

@@ -1,8 +1,9 @@
-import type { GroupSpec, StartAt, Window } from "../../driver.ts";
+import type { GroupSpec, StartAt } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { changedSpec, grownSpec, newSpec } from "../../internal/group-spec.ts";
 import { type AttachedQueue, checkQueue, patternKey, unbindAttachedQueue, wantedQueue } from "./attach.ts";
 import { type GroupDefinition, type GroupLane, isReady, pasts } from "./definition-fold.ts";
+import { copied } from "./copied.ts";
 import type { Definitions } from "./definitions.ts";
 import { isMissing } from "./errors.ts";
 import type { FeedSource } from "./feed.ts";
@@ -18,14 +19,12 @@ import {
 } from "./group-setup.ts";
 import type { QueueLanes } from "./queue-lanes.ts";
 import { queueLabel } from "./seats.ts";
-import { removeRemains } from "./remains.ts";
+import { isLater, isPastHandled, startAgain, startOf } from "./making-again.ts";
+import { joinRemains, removeRemains } from "./remains.ts";
 import { ResumePoints } from "./resume-points.ts";
 import { randomHex, type Session } from "./session.ts";
 import type { Streams } from "./streams.ts";
-
-/** How much an owner of a partition may have of the server at least: its credit can't be changed later. */
-const orderedPrefetch = 256;
-const pastMs = 2_000;
+import { together } from "./together.ts";
 
 /** The groups' definitions, and that what they say is there. */
 export class Groups {
@@ -58,8 +57,10 @@ export class Groups {
         );
       const planned = definition === undefined ? await this.#new(wanted) : await this.#grown(definition, wanted);
       if (planned !== definition && !(await this.#put(planned, definition, rev))) continue;
-      if (await this.#prepare(planned.spec.group))
-        return definitions.group(wanted.group).definition?.spec ?? planned.spec;
+      if (!(await this.#prepare(planned.spec.group))) continue;
+      this.#clearPasts();
+      const { definition: prepared } = definitions.group(wanted.group);
+      if (prepared?.id === planned.id) return prepared.spec; // another one is looked at as this one was
     }
   }
 
@@ -100,14 +101,26 @@ export class Groups {
           ...lane,
           ready: false,
           clean: true,
+          again: false,
+          grows: false,
           from,
           m0: from === undefined ? "" : await this.#marker(stream, group),
         };
       const id = randomHex(this.#session.clock);
-      const planned = { ...definition, id, createdAt: this.#session.clock.now(), lanes };
+      const planned = {
+        ...definition,
+        id,
+        createdAt: this.#session.clock.now(),
+        madeAt: this.#session.clock.now(),
+        lanes,
+      };
       if (!(await this.#put(planned, definition, rev)) || !(await this.#prepare(group))) continue;
       if (from !== undefined)
-        await Promise.all(Object.keys(lanes).map((stream) => this.copied(group, id, stream, this.#session.closing)));
+        await Promise.all(
+          Object.keys(lanes).map((stream) => copied(definitions, { group, id, stream }, this.#session.closing)),
+        ).catch((error: unknown) => {
+          if (definitions.group(group).definition?.id === id) throw error; // else it is made again, from there
+        });
       return;
     }
   }
@@ -192,57 +205,19 @@ export class Groups {
     return sources;
   }
 
-  /** Of what is dropped above a size little is in hand, and so out of it. */
-  prefetchOf(source: FeedSource, { messages }: Window): number {
-    const stream = this.#definitions.streams.get(source.label);
-    if (stream?.whenFull === "drop-oldest" && stream.maxMessages !== undefined)
-      return Math.max(
-        Math.min(messages, orderedPrefetch),
-        Math.min(Math.floor(stream.maxMessages / 10), orderedPrefetch),
-      );
-    return Math.max(orderedPrefetch, Math.min(messages, 1_024));
+  /** Under a member that was at `since`. */
+  lost({ spec, id, createdAt }: GroupDefinition, since: number, settled: ReadonlySet<string>, isGone: boolean): void {
+    this.#resume.lost(spec.group, { id, createdAt, since, settled, isGone });
   }
 
-  /** Resolves when the past of a stream is copied: the partitions that have some. */
-  async copied(group: string, id: string, stream: string, signal: AbortSignal): Promise<readonly number[]> {
-    const known = (): readonly number[] | undefined => {
-      const replay = this.#definitions.replay(id, stream);
-      return replay?.copied === true ? replay.history : undefined;
-    };
-    const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>();
-    const look = (): void => {
-      const found = known();
-      if (found !== undefined) resolve(found);
-    };
-    const watch = this.#definitions.listen({ replay: (name) => name === group && look() });
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    look();
-    try {
-      return await promise;
-    } finally {
-      watch[Symbol.dispose]();
-      signal.removeEventListener("abort", abort);
-    }
+  /** Ids that a former consumption of this process settled of a group that was lost. */
+  settledBefore({ spec, createdAt }: GroupDefinition): ReadonlySet<string> {
+    return this.#resume.get(spec.group, createdAt)?.settled ?? new Set();
   }
 
-  /** What is live waits for it: who has just subscribed does not see the short one. A long one is not waited for. */
-  async pastCopied({ spec, id, lanes }: GroupDefinition, signal: AbortSignal): Promise<void> {
-    const streams = Object.entries(lanes).filter(([, { from }]) => from !== undefined);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = this.#session.clock.after(pastMs, resolve);
-    const copied = streams.map(([stream]) => this.copied(spec.group, id, stream, signal));
-    await Promise.race([Promise.all(copied), promise]);
-    timer[Symbol.dispose]();
-  }
-
-  resumeFrom(group: string, id: string, since: number, settled: ReadonlySet<string>): void {
-    this.#resume.lost(group, { id, since, settled });
-  }
-
-  /** Ids that a former consumption of this process settled of a group that was lost, given once. */
-  takeSettled(group: string): ReadonlySet<string> {
-    return this.#resume.take(group)?.settled ?? new Set();
+  /** A member of it runs again. */
+  resumed(group: string): void {
+    this.#resume.resumed(group);
   }
 
   /** A live group goes with its last member. */
@@ -264,14 +239,13 @@ export class Groups {
     const definitions = this.#definitions;
     const { group } = planned.spec;
     const isAgain = former !== undefined && former.id !== planned.id;
-    if (!(await definitions.putGroup(group, planned, rev, isAgain ? pastOf(this.#session, former) : undefined)))
-      return false;
-    if (isAgain) this.#clearPasts();
-    return true;
+    return await definitions.putGroup(group, planned, rev, isAgain ? pastOf(this.#session, former) : undefined);
   }
 
+  /** When nobody makes any more what is over. */
   #clearPasts(): void {
-    // whoever connects or is the next to leave one removes it
+    if (this.#session.context.manage !== "create") return;
+    // whoever connects or makes a group next removes it
     this.#definitions.clear(pasts).catch(() => undefined);
   }
 
@@ -282,7 +256,8 @@ export class Groups {
     return await this.#planned({
       spec: { ...spec, from },
       id: randomHex(this.#session.clock),
-      createdAt: this.#session.clock.now(),
+      createdAt: resume?.createdAt ?? this.#session.clock.now(),
+      madeAt: this.#session.clock.now(),
       lanes: {},
     });
   }
@@ -292,16 +267,35 @@ export class Groups {
       checkQueue(wanted.group, queue, this.#queueOf(stream, wanted.group));
     const spec = grownSpec(definition.spec, wanted);
     const grown = spec === undefined ? definition : await this.#planned({ ...definition, spec });
-    const resume = this.#resume.ofFormer(wanted.group, grown.id);
-    if (resume === undefined || !isLater(grown, resume.since)) {
-      if (!isReady(grown) || (await this.#isThere(grown))) return grown;
+    if (this.#session.context.manage !== "create") {
+      if (grown === definition) return grown; // what is missing is said
+      throw new DriverError(
+        "BUS_NOT_FOUND",
+        `group (${wanted.group}): it is not bound to all that it is to read; connect once with "manage": "create"`,
+      );
     }
-    // somebody deleted its queues, or made it again from a place that members here had not reached: it goes on where they were
-    return await this.#again(grown, { time: this.#resume.get(wanted.group)?.since ?? grown.createdAt });
+    const resume = this.#resume.get(wanted.group, definition.createdAt);
+    const isElsewhere = resume !== undefined && resume.id !== definition.id && isLater(definition, resume.since);
+    const isGone = resume?.id === definition.id && resume.isGone;
+    if (!isElsewhere && !isGone && (!isReady(definition) || (await this.#isThere(definition)))) return grown;
+    // somebody deleted its queues, or made it again from a place that members here had not reached
+    return await this.#lost(grown);
   }
 
-  /** Another making of it. `from` undefined: from where this one was to begin. */
-  async #again(definition: GroupDefinition, from?: StartAt): Promise<GroupDefinition> {
+  /** Another making of it, that goes on where the members here were. */
+  async #lost(definition: GroupDefinition): Promise<GroupDefinition> {
+    const { spec, createdAt } = definition;
+    const since = this.#resume.get(spec.group, createdAt)?.since ?? createdAt;
+    return await this.#again(definition, (stream, lane) =>
+      startAgain(lane, since, isPastHandled(this.#definitions, definition, stream, lane)),
+    );
+  }
+
+  /** Another making of it. */
+  async #again(
+    definition: GroupDefinition,
+    start: (stream: string, lane: GroupLane) => StartAt,
+  ): Promise<GroupDefinition> {
     const { group, live } = definition.spec;
     const lanes: Record<string, GroupLane> = {};
     for (const [stream, lane] of Object.entries(definition.lanes))
@@ -309,10 +303,11 @@ export class Groups {
         ...lane,
         ready: false,
         again: true,
-        from: live || lane.queue !== undefined ? undefined : (from ?? lane.from),
+        grows: false,
+        from: live || lane.queue !== undefined ? undefined : start(stream, lane),
         m0: await this.#marker(stream, group),
       };
-    return { ...definition, id: randomHex(this.#session.clock), lanes };
+    return { ...definition, id: randomHex(this.#session.clock), madeAt: this.#session.clock.now(), lanes };
   }
 
   #queueOf(stream: string, group: string): AttachedQueue | undefined {
@@ -330,7 +325,7 @@ export class Groups {
       const queue = this.#queueOf(stream, group);
       if (known !== undefined) {
         const same = known.patterns.join(" ") === patterns.join(" ");
-        lanes[stream] = same ? known : { ...known, patterns, ready: false, from: known.ready ? undefined : known.from };
+        lanes[stream] = same ? known : { ...known, patterns, ready: false, grows: known.ready || known.grows === true };
         continue;
       }
       if (queue !== undefined) {
@@ -366,21 +361,28 @@ export class Groups {
     if (definition === undefined) return false;
     const todo = Object.entries(definition.lanes).filter(([, { ready }]) => !ready);
     if (todo.length === 0) return true;
-    if (todo.some(([, { again }]) => again === true)) {
+    if (todo.some(([, { again, clean }]) => again === true || clean === true)) {
       // its queues may have been lost once more since somebody began: of what is bound since then nothing is believed
       const begun = `making ${definition.id}`;
       if (this.#definitions.isMade(begun)) {
-        const next = await this.#again(definition);
-        if (await this.#definitions.putGroup(group, next, rev, pastOf(this.#session, definition))) this.#clearPasts();
+        const next = await this.#again(definition, (_, { from }) => from ?? { time: definition.createdAt });
+        await this.#put(next, definition, rev);
         return false;
       }
       await this.#definitions.note(begun);
+    } else if (
+      todo.some(([, { grows }]) => grows) &&
+      !(await this.#isThere(definition, ({ grows }) => grows === true))
+    ) {
+      // what is bound to more would hide that it was lost
+      await this.#put(await this.#lost(definition), definition, rev);
+      return false;
     }
-    await Promise.all([
+    await together([
       this.#lanes.declare(group, definition.spec.order === "group"),
       declareBeside(this.#session, definition),
     ]);
-    await Promise.all(
+    await together(
       todo.map(async ([stream, lane]) => {
         const stored = this.#definitions.streams.get(stream);
         if (stored !== undefined) await setUpLane(this.#session, definition, stored, lane);
@@ -389,14 +391,17 @@ export class Groups {
     const lanes = Object.fromEntries(
       Object.entries(definition.lanes).map(([stream, lane]) => [
         stream,
-        { ...lane, ready: true, clean: false, again: false },
+        { ...lane, ready: true, clean: false, again: false, grows: false },
       ]),
     );
     return await this.#definitions.putGroup(group, { ...definition, lanes }, rev);
   }
 
-  async #isThere(definition: GroupDefinition): Promise<boolean> {
-    const sources = this.sourcesOf(definition);
+  async #isThere(definition: GroupDefinition, which: (lane: GroupLane) => boolean = () => true): Promise<boolean> {
+    const sources = this.sourcesOf(definition).filter(({ label }) => {
+      const lane = definition.lanes[label];
+      return lane === undefined || which(lane);
+    });
     try {
       await this.#session.ask(async (channel) => {
         await Promise.all(sources.map(({ queue }) => channel.checkQueue(queue)));
@@ -429,18 +434,8 @@ export class Groups {
       });
       if (after.lanes[stream] !== undefined) continue;
       const queues = laneQueues(this.#session, group, stream, partitionsOf(before, lane));
-      await removeRemains(this.#session, { exchanges: [exchange], queues });
-      const past = pastOfLane(this.#session, before, stream);
-      await this.#definitions.exclusively(pasts, () => removeRemains(this.#session, past));
+      const left = joinRemains({ exchanges: [exchange], queues }, pastOfLane(this.#session, before, stream));
+      await removeRemains(this.#session, this.#definitions, left);
     }
   }
 }
-
-/** It was made again, and what was published at that time did not come with it. */
-const isLater = ({ spec, lanes }: GroupDefinition, at: number): boolean =>
-  !spec.live &&
-  Object.values(lanes).some(
-    ({ from, queue }) => queue === undefined && (from === undefined || ("time" in from && from.time > at)),
-  );
-
-const startOf = (from: StartAt): StartAt | undefined => ("at" in from && from.at === "newest" ? undefined : from);

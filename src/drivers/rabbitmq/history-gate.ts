@@ -1,10 +1,17 @@
 import { Fifo } from "../../internal/fifo.ts";
-import { isMissing } from "./errors.ts";
+import { isMissing, replyCode } from "./errors.ts";
 import type { Holder } from "./holder.ts";
 import type { RabbitMessage } from "./message.ts";
 import type { Session } from "./session.ts";
 
 const againMs = 100;
+
+interface PastOf {
+  /** The group is as it was when its member began: what is not there of its past was handled. */
+  isOurs(): Promise<boolean>;
+  /** All of it is handled. */
+  caughtUp(): Promise<void>;
+}
 
 /**
  * Before what is live in a partition's queue stands a token, behind which its history is read from another queue. Both are on one
@@ -17,13 +24,13 @@ export class HistoryGate {
   readonly #holder: Holder;
   readonly #token: number;
   readonly #queue: string;
-  readonly #over: () => Promise<void>;
+  readonly #group: PastOf;
   readonly #open = new Set<RabbitMessage>();
   #end: number | undefined;
   #closed = true;
 
-  constructor(session: Session, holder: Holder, token: number, queue: string, over: () => Promise<void>) {
-    this.#over = over;
+  constructor(session: Session, holder: Holder, token: number, queue: string, group: PastOf) {
+    this.#group = group;
     this.#session = session;
     this.#holder = holder;
     this.#token = token;
@@ -45,9 +52,9 @@ export class HistoryGate {
         await this.#session.ask((channel) => channel.checkQueue(this.#queue));
         break;
       } catch (error) {
-        if (isMissing(error)) return false; // deleted by who read it
+        if (isMissing(error) && (await this.#isOurs())) return false; // deleted by who read it
       }
-      await new Promise<void>((resolve) => void this.#session.clock.after(againMs, resolve));
+      await this.#later();
       if (!this.#holder.alive || this.#session.closed) return true; // the next owner looks
     }
     if (this.#holder.alive) await this.#holder.consume(this.#queue, prefetch).catch(() => undefined); // the channel is gone
@@ -82,10 +89,10 @@ export class HistoryGate {
   async #forgetToken(): Promise<void> {
     while (this.#holder.alive)
       try {
-        await this.#over();
+        await this.#group.caughtUp();
         return this.#holder.done(this.#token);
       } catch {
-        await new Promise<void>((resolve) => void this.#session.clock.after(againMs, resolve)); // it can't be said now
+        await this.#later(); // it can't be said now
       }
   }
 
@@ -96,15 +103,39 @@ export class HistoryGate {
     return waiting;
   }
 
+  /** Its end is acknowledged last: who follows finds it, or no queue at all. */
   #finish(): void {
-    if (!this.isOver) return;
+    if (this.isOver) void this.#deleteAll();
+  }
+
+  async #deleteAll(): Promise<void> {
+    await this.#holder.flush();
+    while (this.#holder.alive)
+      try {
+        await this.#session.ask((channel) => channel.deleteQueue(this.#queue));
+        this.#holder.done(this.#end!);
+        return await this.#forgetToken();
+      } catch (error) {
+        if (replyCode(error) === 403) return await this.#leaveQueue(); // who may not delete
+        await this.#later(); // it can't be deleted now
+      }
+  }
+
+  /** Empty; whoever may delete it does so with the group's past. */
+  async #leaveQueue(): Promise<void> {
+    await this.#forgetToken();
     this.#holder.done(this.#end!);
-    this.#holder
-      .flush()
-      .then(() => this.#session.ask((channel) => channel.deleteQueue(this.#queue)))
-      .then(
-        () => this.#forgetToken(),
-        () => undefined, // the next owner finds it empty but for its end
-      );
+  }
+
+  async #isOurs(): Promise<boolean> {
+    try {
+      return await this.#group.isOurs();
+    } catch {
+      return false; // not known now: asked again
+    }
+  }
+
+  #later(): Promise<void> {
+    return new Promise((resolve) => void this.#session.clock.after(againMs, resolve));
   }
 }

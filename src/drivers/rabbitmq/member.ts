@@ -1,6 +1,7 @@
 import type { Consumption, InMessage, Note, Settlement, Sink, Window } from "../../driver.ts";
 import { Credit } from "../../internal/credit.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { copied, pastCopied } from "./copied.ts";
 import type { GroupDefinition } from "./definition-fold.ts";
 import { Feed, type FeedHost, type FeedSource } from "./feed.ts";
 import { isIdle, labelOf } from "./idle.ts";
@@ -9,6 +10,7 @@ import { LostLetters } from "./lost-letters.ts";
 import type { RabbitMessage } from "./message.ts";
 import { holdingOf } from "./member-view.ts";
 import { Notes } from "./notes.ts";
+import { prefetchOf } from "./prefetch.ts";
 import { Progress } from "./progress.ts";
 import { Seats } from "./seats.ts";
 import type { Session } from "./session.ts";
@@ -53,7 +55,7 @@ export class GroupMember implements Consumption, FeedHost {
     this.#definition = definition;
     this.#sink = sink;
     this.#credit = new Credit(window);
-    this.#before = groups.takeSettled(this.group);
+    this.#before = groups.settledBefore(definition);
     this.#lost = new LostLetters(
       session,
       this.group,
@@ -84,7 +86,7 @@ export class GroupMember implements Consumption, FeedHost {
     try {
       if (this.#isOrdered) {
         this.#seats.open(this.#definition);
-        await this.#shared.groups.pastCopied(this.#definition, this.#closing.signal);
+        await pastCopied(this.session, definitions, this.#definition, this.#closing.signal);
       } else {
         await this.#openFeeds();
         if (this.#failure === undefined) this.#seats.open(undefined);
@@ -92,6 +94,7 @@ export class GroupMember implements Consumption, FeedHost {
       if (!this.#definition.spec.live) await this.#lost.open();
       if (this.#failure !== undefined) throw this.#failure;
       this.#shared.members.add(this);
+      this.#shared.groups.resumed(this.group);
       this.#isOpen = true;
     } catch (error) {
       await this.close(AbortSignal.abort());
@@ -189,20 +192,29 @@ export class GroupMember implements Consumption, FeedHost {
   }
 
   copied(label: string): Promise<readonly number[]> {
-    return this.#shared.groups.copied(this.group, this.#definition.id, label, this.#closing.signal);
+    const { group } = this;
+    const { id } = this.#definition;
+    return copied(this.#shared.definitions, { group, id, stream: label }, this.#closing.signal);
   }
 
   isOurs(token: string): boolean {
     return token === this.#definition.id;
   }
 
-  async judge(token: string, label: string, partition: number): Promise<"later" | "former" | "before"> {
+  async isCurrent(): Promise<boolean> {
     const { definitions } = this.#shared;
     await definitions.current();
+    return this.#state !== "closed" && definitions.group(this.group).definition?.id === this.#definition.id;
+  }
+
+  async pastSince(token: string, label: string, partition: number): Promise<number | undefined> {
+    if (!(await this.isCurrent()) || this.isOurs(token)) return undefined;
     const { id, lanes } = this.#definition;
-    if (this.#state === "closed" || token === id || definitions.group(this.group).definition?.id !== id) return "later";
-    const hasPast = lanes[label]?.from !== undefined && !definitions.isCaughtUp(id, label, partition);
-    return hasPast ? "before" : "former";
+    const lane = lanes[label];
+    const isMade = lane !== undefined && (lane.ready || lane.grows === true);
+    if (!isMade || lane.from === undefined || this.#shared.definitions.isCaughtUp(id, label, partition))
+      return Number.POSITIVE_INFINITY;
+    return "time" in lane.from ? lane.from.time : 0;
   }
 
   caughtUp(label: string, partition: number): Promise<void> {
@@ -311,7 +323,7 @@ export class GroupMember implements Consumption, FeedHost {
   }
 
   #openOwned(source: FeedSource): void {
-    const feed = new Feed(this, source, this.#shared.groups.prefetchOf(source, this.#credit.window));
+    const feed = new Feed(this, source, prefetchOf(this.#shared.definitions, source, this.#credit.window));
     this.#feeds.set(source.queue, feed);
     this.#seats.has(this.#refs());
     feed.open().catch((error: unknown) => {
@@ -387,7 +399,8 @@ export class GroupMember implements Consumption, FeedHost {
 
   #fail(error: unknown): void {
     if (this.#state === "closed") return;
-    this.#shared.groups.resumeFrom(this.group, this.#definition.id, this.#since(), this.#progress.settled);
+    const isGone = (error as { readonly code?: unknown }).code === "BUS_NOT_FOUND";
+    this.#shared.groups.lost(this.#definition, this.#since(), this.#progress.settled, isGone);
     void this.#close(false).catch(() => undefined); // nothing is there to be told
     if (this.#isOpen) this.#sink.ended(error, false);
     else this.#failure = error; // who opens it is told
@@ -395,21 +408,7 @@ export class GroupMember implements Consumption, FeedHost {
 
   #since(): number {
     const unsettled = [...this.#feeds.values()].flatMap((feed) => [...feed.held()]);
-    return Math.min(this.#progress.since(this.#definition.createdAt, unsettled), ...this.#pastsUnhandled());
-  }
-
-  /** Where pasts begin that somebody of the group may not have handled yet. */
-  *#pastsUnhandled(): IterableIterator<number> {
-    const { definitions } = this.#shared;
-    const { id, lanes } = this.#definition;
-    for (const [stream, { from, partitions }] of Object.entries(lanes)) {
-      if (from === undefined) continue;
-      const numbers = Array.from({ length: partitions }, (_, number) => number);
-      const isHandled = this.#isOrdered
-        ? numbers.every((partition) => definitions.isCaughtUp(id, stream, partition))
-        : definitions.replay(id, stream)?.copied === true;
-      if (!isHandled) yield "time" in from ? from.time : 0;
-    }
+    return this.#progress.since(this.#definition, unsettled);
   }
 
   async #close(noted: boolean): Promise<void> {

@@ -1,3 +1,4 @@
+import type { GroupDefinition } from "./definition-fold.ts";
 import type { RabbitMessage } from "./message.ts";
 
 const remembered = 4_096;
@@ -20,10 +21,14 @@ export class Progress {
     this.reached.set(label, Math.max(this.reached.get(label) ?? 0, publishedAt));
   }
 
-  /** Before all that is unsettled. */
-  since(createdAt: number, unsettled: Iterable<RabbitMessage>): number {
-    let since = Math.max(createdAt, ...this.reached.values());
+  /** Before all that is unsettled; where the group began, while nothing was handed out. */
+  since({ createdAt, lanes }: GroupDefinition, unsettled: Iterable<RabbitMessage>): number {
+    const begins = Object.values(lanes).map(({ from }) =>
+      from !== undefined && "time" in from ? from.time : createdAt - slackMs,
+    );
+    const begin = Math.min(createdAt, ...begins);
+    let since = Math.max(begin, ...this.reached.values());
     for (const { publishedAt } of unsettled) if (publishedAt > 0) since = Math.min(since, publishedAt);
-    return since - slackMs;
+    return Math.max(begin, since - slackMs);
   }
 }

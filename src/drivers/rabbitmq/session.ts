@@ -8,6 +8,7 @@ import { Names } from "./names.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { Publisher } from "./publisher.ts";
 import { quietly } from "./quietly.ts";
+import { together } from "./together.ts";
 
 export interface SessionListener {
   /** Both main lines are there again. */
@@ -154,13 +155,13 @@ export class Session {
     }
   }
 
-  /** Each of many, on some channels at once: the server does one thing at a time on a channel. */
+  /** Each of many, on some channels at once: the server does one thing at a time on a channel. Nothing of it runs when it rejects. */
   async askEach<Item>(
     items: readonly Item[],
     work: (channel: AmqpChannel, item: Item) => Promise<unknown>,
   ): Promise<void> {
     const turns = Array.from({ length: Math.min(atOnce, items.length) }, (_, turn) => turn);
-    await Promise.all(
+    await together(
       turns.map((turn) =>
         this.ask(async (channel) => {
           for (const item of items.filter((_, index) => index % atOnce === turn)) await work(channel, item);

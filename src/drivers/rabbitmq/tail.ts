@@ -12,6 +12,7 @@ import { markOf, timeOf, type WireHeaders } from "./wire.ts";
 
 const prefetch = 1_000;
 const againMs = 100;
+const fixMs = 1_000;
 
 interface Read {
   readonly raw: AmqpDelivery;
@@ -36,6 +37,8 @@ export class Tail extends AckOnly implements Consumption {
   #next: number | undefined;
   /** Until the first record. */
   #start: Offset = "next";
+  /** Something was read, or is not waited for any more. */
+  readonly #begun = Promise.withResolvers<void>();
   #checkGap = false;
   #retry: Disposable | undefined;
   #stopped = false;
@@ -64,8 +67,19 @@ export class Tail extends AckOnly implements Consumption {
     } else if ("time" in from) start = { time: from.time };
     this.#start = start;
     await this.#open(start);
-    // a record that fixes where it begins, also for a line that is lost before anything came
-    if (start === "next") this.#shared.logs.mark(this.#stream).catch(() => undefined);
+    if (start === "next") await this.#fix();
+  }
+
+  /**
+   * A record of ours says where it begins, also for a line that is lost before anything else came. A server that takes none now, as
+   * one whose disk is full, is not waited for.
+   */
+  async #fix(): Promise<void> {
+    const { clock } = this.#shared.session;
+    const timer = clock.after(fixMs, () => this.#begun.resolve());
+    this.#shared.logs.mark(this.#stream).catch(() => this.#begun.resolve());
+    await this.#begun.promise;
+    timer[Symbol.dispose]();
   }
 
   window(window: Window): void {
@@ -90,6 +104,7 @@ export class Tail extends AckOnly implements Consumption {
 
   stop(): Promise<void> {
     this.#stopped = true;
+    this.#begun.resolve();
     this.#retry?.[Symbol.dispose]();
     this.#reader?.close();
     return Promise.resolve();
@@ -138,6 +153,7 @@ export class Tail extends AckOnly implements Consumption {
     if (this.#checkGap && this.#next !== undefined && offset > this.#next) void this.#sayGap(this.#next, offset);
     this.#checkGap = false;
     this.#next = offset + 1;
+    this.#begun.resolve();
     const { e } = (message.properties.headers ?? {}) as WireHeaders;
     const now = this.#shared.session.clock.now();
     const isEarly = typeof this.#start === "object" && (timeOf(message) ?? now) < this.#start.time; // a chunk is given whole
