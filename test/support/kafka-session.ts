@@ -2,6 +2,7 @@ import type { Broker } from "../../scripts/brokers/broker.ts";
 import { systemClock } from "../../src/clock.ts";
 import { type ClientModule, type KafkaApi, loadClient, type Metadata } from "../../src/drivers/kafka/client.ts";
 import { Link } from "../../src/drivers/kafka/link.ts";
+import { until } from "../../src/testing/until.ts";
 
 const timeoutMs = 10_000;
 let prefixes = 0;
@@ -25,9 +26,20 @@ export async function forgetTopics(broker: Broker, prefix: string): Promise<void
   const { module, link } = await testLink(broker);
   try {
     const all = module.metadataV12 as { readonly api: KafkaApi<readonly unknown[], Metadata> };
-    const { topics } = await link.ask(all, [null, false, false], timeoutMs);
-    const names = topics.flatMap(({ name }) => (name?.startsWith(`${prefix}.`) === true ? [{ name }] : []));
-    if (names.length > 0) await link.ask(module.deleteTopicsV6, [names, timeoutMs], timeoutMs * 2);
+    let refusal: unknown;
+    const gone = async (): Promise<boolean> => {
+      const { topics } = await link.ask(all, [null, false, false], timeoutMs);
+      const names = topics.flatMap(({ name }) => (name?.startsWith(`${prefix}.`) === true ? [{ name }] : []));
+      if (names.length === 0) return true;
+      try {
+        await link.ask(module.deleteTopicsV6, [names, timeoutMs], timeoutMs * 2);
+        return true;
+      } catch (error) {
+        refusal = error; // a live group's last member may just be deleting the same
+        return false;
+      }
+    };
+    await until(gone, () => `the topics of ${prefix} to be gone: ${String(refusal)}`, timeoutMs);
   } finally {
     link.destroy();
   }
