@@ -86,8 +86,11 @@ export const hands: Record<BrokerName, Hands> = {
   rabbitmq: {
     store: (port) =>
       during(AmqpWire.connect(port), async (wire) => {
-        await wire.declare(keptQueue);
-        await until(() => isWritten(port, keptQueue), "the queue to be in a file");
+        // what stands before another one is there whole
+        for (const queue of [keptQueue, nextQueue]) {
+          await wire.declare(queue);
+          await until(() => isWritten(port, queue), "the queue to be in a file");
+        }
       }),
     stored: (port) =>
       during(AmqpWire.connect(port), async (wire) => {
@@ -118,6 +121,7 @@ export const hands: Record<BrokerName, Hands> = {
 
 /** As no other file of a server has it. */
 const keptQueue = "omnibus-kept-queue";
+const nextQueue = "omnibus-next-queue";
 
 /** RabbitMQ 3.10 says that a queue is there before it has written so: killed then, it comes back without it. */
 function isWritten(port: number, text: string): boolean {

@@ -6,7 +6,7 @@ import type { Session } from "../../src/drivers/rabbitmq/session.ts";
 import { quorum } from "../../src/drivers/rabbitmq/topology.ts";
 import { type Bus, connect } from "../../src/index.ts";
 import { until } from "../../src/testing/index.ts";
-import { gate, Keyed, Tick, Tock } from "../support/events.ts";
+import { failureOf, gate, Keyed, Tick, Tock } from "../support/events.ts";
 import { freshPrefix, openSession } from "../support/rabbitmq-session.ts";
 import { testBroker } from "../support/test-broker.ts";
 
@@ -16,10 +16,11 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((bus) => bus.close({ timeoutMs: 1_000 })));
 });
 
-async function busOf(prefix: string): Promise<Bus> {
+async function busOf(prefix: string, manage: "create" | "verify" = "create"): Promise<Bus> {
   const bus = await connect({
     driver: rabbitmq({ url: broker!.url }),
     prefix,
+    manage,
     streams: [{ name: "events", topics: [">"], partitions: 2 }],
   });
   open.push(bus);
@@ -156,5 +157,19 @@ it.skipIf(broker === undefined)(
     await expect(session.ask((channel) => channel.checkQueue(queue))).rejects.toMatchObject({ code: 404 });
     await holder.close();
     await session.close(AbortSignal.timeout(2_000));
+  },
+);
+
+it.skipIf(broker === undefined)(
+  "who may create nothing is told what a group is not bound to, and changes nothing",
+  async () => {
+    const prefix = freshPrefix();
+    const creator = await busOf(prefix);
+    await creator.subscribe(Tick, () => undefined, { group: "g", order: "none" });
+    const bus = await busOf(prefix, "verify");
+    await bus.subscribe(Tick, () => undefined, { group: "g", order: "none", name: "same" });
+    const more = bus.subscribe(Tock, () => undefined, { group: "g", order: "none", name: "more" });
+    expect(await failureOf(more)).toMatchObject({ code: "BUS_NOT_FOUND" });
+    expect((await creator.groups.info("g")).patterns).toEqual(["tick"]);
   },
 );
