@@ -181,7 +181,7 @@ export class DirectLane {
       timeoutMs: options.requestTimeoutMs * 2,
       record: (record) => this.#record(record),
     });
-    await log.follow(Math.max(0, clock.now() - leaseMs));
+    await followed(log, Math.max(0, clock.now() - leaseMs));
     this.#live = true;
     return (this.#log = log);
   }
@@ -196,7 +196,7 @@ export class DirectLane {
         timeoutMs: options.requestTimeoutMs * 2,
         record: (record) => this.#answered(record),
       });
-      await log.follow(-1);
+      await followed(log, -1);
       return { log, partition };
     } catch (error) {
       this.#inboxLog = undefined;
@@ -300,4 +300,14 @@ function partitionOf(address: string): number | undefined {
   const match = /^(\d{1,4})\.[0-9a-f]{32}$/.exec(address);
   const partition = Number(match?.[1]);
   return match === null || partition >= inboxPartitions ? undefined : partition;
+}
+
+/** One that can't be followed is closed: the next one would have its records twice. */
+async function followed(log: FoldedLog, from: number): Promise<void> {
+  try {
+    await log.follow(from);
+  } catch (error) {
+    log.close(error);
+    throw error;
+  }
 }

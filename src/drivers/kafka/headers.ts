@@ -77,11 +77,34 @@ export function readHeaders({ headers }: FetchedRecord): Read {
 
 function parsed(bytes: Buffer | null): More {
   try {
-    return JSON.parse(String(bytes)) as More;
+    const value: unknown = JSON.parse(String(bytes));
+    return isObject(value) ? Object.fromEntries(Object.entries(value).filter(isKnown)) : nothing;
   } catch {
     return nothing; // another program's
   }
 }
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isText = (value: unknown): boolean => typeof value === "string";
+const isList = (value: unknown, of: (each: unknown) => boolean): boolean => Array.isArray(value) && value.every(of);
+
+/** Whoever may write to a topic can write this header: what is of another shape is not taken. */
+const shapes: Readonly<Record<keyof More, (value: unknown) => boolean>> = {
+  reply: isText,
+  expires: Number.isFinite,
+  due: Number.isFinite,
+  target: (value) => Array.isArray(value) && isText(value[0]) && Number.isSafeInteger(value[1]) && value[1] >= 0,
+  attempts: Number.isFinite,
+  deliveries: Number.isFinite,
+  notes: (value) => isList(value, (note) => isList(note, isText) && (note as readonly string[]).length === 2),
+  by: (value) => isList(value, isText),
+  letter: (value) => isObject(value) && isText(value["is"]),
+  here: (value) => isObject(value) && isText(value["process"]) && isList(value["seats"], isObject),
+};
+
+const isKnown = ([name, value]: readonly [string, unknown]): boolean =>
+  Object.hasOwn(shapes, name) && shapes[name as keyof More](value);
 
 function textsOf(headers: FetchedRecord["headers"], from: number): Headers {
   const read: (readonly [string, string])[] = [];

@@ -121,7 +121,13 @@ export class Letters {
       timeoutMs: options.requestTimeoutMs * 2,
       record: (record) => this.#record(record),
     });
-    await log.follow();
+    try {
+      await log.follow();
+    } catch (error) {
+      log.close(error);
+      this.#fold = new LetterFold(); // the next one begins anew
+      throw error;
+    }
     this.#log = log;
     return true;
   }

@@ -294,7 +294,7 @@ export class Membership {
     this.#watch?.[Symbol.dispose]();
     this.#wake?.();
     const { group, module, requestTimeoutMs } = this.#options;
-    const memberId = this.#memberId;
+    const memberId = this.#memberId || this.#formerId; // of a join under way the broker knows the former one
     if (memberId !== "") {
       const link = await this.#options.link("command");
       await link

@@ -22,7 +22,7 @@ const outcomes: ReadonlyMap<number, Outcome> = new Map<number, Outcome>([
   [2, again(true)], // CORRUPT_MESSAGE: on its way
   [3, { what: "again", certain: true, leaderMoved: true, missing: true }], // UNKNOWN_TOPIC_OR_PARTITION: made a moment ago, or gone
   [5, again(true, true)], // LEADER_NOT_AVAILABLE
-  [6, again(true, true)], // NOT_LEADER_OR_FOLLOWER
+  [6, again(false, true)], // NOT_LEADER_OR_FOLLOWER: also when leadership moved while it waited for the other copies, one of which leads now
   [7, again(false)], // REQUEST_TIMED_OUT: waited for the other copies
   [8, again(true, true)], // BROKER_NOT_AVAILABLE
   [9, again(true, true)], // REPLICA_NOT_AVAILABLE
