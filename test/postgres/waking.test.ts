@@ -62,3 +62,43 @@ describe.skipIf(broker === undefined)("a window smaller than the backlog", () =>
     },
   );
 });
+
+it.skipIf(broker === undefined)(
+  "a look for news while the window is full does not forget what waits",
+  { timeout: 30_000 },
+  async () => {
+    const pollMs = 2_000;
+    const { connection } = await connectPostgres({ url: broker!.url, schema: await freshSchema(port), pollMs });
+    await connection.ensureStream(events);
+    await connection.ensureGroup(groupSpec("g"));
+    const sent = publish(connection, ["1", "2", "3", "4"]);
+    await until(() => sent.every(({ outcome }) => outcome === "stored"), "all to be stored");
+    const { sink, consumption } = await joinGroup(connection, "g", { messages: 2, bytes: 1_000_000 });
+    await until(() => sink.messages.length === 2, "the window to be full");
+    const from = performance.now();
+    await until(() => performance.now() - from > pollMs * 1.25, "a look", pollMs * 2);
+    consumption.ack(sink.messages.splice(0));
+    await until(() => sink.messages.length === 2, "the others, long before the next look", pollMs / 2);
+  },
+);
+
+it.skipIf(broker === undefined)(
+  "what a member held that was closed in a hurry is another's when its lease is over, though its process lives",
+  { timeout: 30_000 },
+  async () => {
+    for (const order of ["none", "group"] as const) {
+      const options = { url: broker!.url, schema: await freshSchema(port), leaseMs: 1_000 };
+      const [one, other] = [await connectPostgres(options), await connectPostgres(options)];
+      await one.connection.ensureStream(events);
+      await one.connection.ensureGroup(groupSpec("g", { order }));
+      const sent = publish(one.connection, ["1", "2", "3"]);
+      await until(() => sent.every(({ outcome }) => outcome === "stored"), "all to be stored");
+      const former = await joinGroup(one.connection, "g");
+      await until(() => former.sink.messages.length === 3, "all to be held");
+      await former.consumption.close(AbortSignal.abort());
+      const { sink } = await joinGroup(other.connection, "g");
+      await until(() => sink.messages.length === 3, "all of them", 10_000);
+      expect(sink.messages.every(({ deliveries }) => deliveries === 2)).toBe(true);
+    }
+  },
+);

@@ -1,6 +1,7 @@
 import { DriverError } from "../../internal/driver-error.ts";
 import { systemVerdict } from "../../internal/system-error.ts";
 import { NotSent } from "./link.ts";
+import { isState, ofStatement, stateOf } from "./sqlstate.ts";
 
 interface Classified {
   readonly code: string;
@@ -46,13 +47,6 @@ const classes: Readonly<Record<string, Classified>> = {
   "54": { code: "BUS_TOO_LARGE", retryable: false },
 };
 
-const isState = (code: string): boolean => /^[0-9A-Z]{5}$/.test(code);
-
-export function stateOf(error: unknown): string | undefined {
-  const { code } = (error ?? {}) as { readonly code?: unknown };
-  return typeof code === "string" && isState(code) && systemVerdict(code) === undefined ? code : undefined;
-}
-
 /** By code, never by text. What pg says without a code is wrapped where it is known what was being done. */
 export function classify(error: unknown): Classified {
   if (error instanceof DriverError) return { code: error.code, retryable: error.retryable };
@@ -74,9 +68,8 @@ const doubtful: ReadonlySet<string> = new Set(["08007", "40003"]);
 /** Of a statement with its own commit that failed so. An error of the statement undoes it; the end of a session tells nothing. */
 export function outcomeOf(error: unknown): "no" | "unknown" {
   if (error instanceof NotSent) return "no";
-  const { severity } = (error ?? {}) as { readonly severity?: unknown };
   const state = stateOf(error);
-  return severity === "ERROR" && state !== undefined && !doubtful.has(state) ? "no" : "unknown";
+  return ofStatement(error) && state !== undefined && !doubtful.has(state) ? "no" : "unknown";
 }
 
 /** Of the connection, which is made again: whoever waits is woken then. */

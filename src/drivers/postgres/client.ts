@@ -97,7 +97,3 @@ export async function ask(
   })) as { readonly rows?: unknown };
   return (result.rows ?? []) as readonly (readonly (string | null)[])[];
 }
-
-/** An error of the statement alone leaves the session as it was. */
-export const ofStatement = (error: unknown): boolean =>
-  (error as { readonly severity?: unknown } | null)?.severity === "ERROR";

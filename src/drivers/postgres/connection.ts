@@ -201,7 +201,12 @@ export class PostgresConnection implements DriverConnection {
     const Member = group.spec.order === "group" ? OrderedGroup : UnorderedGroup;
     const member = new Member(this.#group, group.id, seat, sink, window);
     this.#seats.members.add(member); // if others take us for dead, from now on it is told
-    await member.start();
+    try {
+      await member.start();
+    } catch (error) {
+      await this.#seats.leave(member).catch(() => undefined); // a heartbeat finds it
+      throw error;
+    }
     return member;
   }
 

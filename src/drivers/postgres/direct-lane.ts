@@ -29,6 +29,7 @@ const longestMs = 60_000;
 export class DirectLane {
   readonly #session: Session;
   readonly #seats: Seats;
+  #registering = 0;
   readonly #local = new Map<number, DirectConsumer>();
   readonly #delayed = new Set<Disposable>();
   readonly #ears: readonly Disposable[];
@@ -70,8 +71,7 @@ export class DirectLane {
     const address = source.kind === "inbox" ? this.#newAddress() : undefined;
     const group = source.kind === "inbox" ? undefined : source.group;
     const consumer = new DirectConsumer(this, group, address, sink, window);
-    consumer.id = await this.#register(consumer);
-    this.#local.set(consumer.id, consumer);
+    await this.#register(consumer);
     this.#pollLater();
     return consumer;
   }
@@ -93,8 +93,14 @@ export class DirectLane {
     for (const message of this.#waiting.splice(0)) message.failed("no", closedError());
   }
 
-  #register(consumer: DirectConsumer): Promise<number> {
-    return this.#hear(consumer, undefined) as Promise<number>;
+  async #register(consumer: DirectConsumer): Promise<void> {
+    this.#registering += 1;
+    try {
+      consumer.id = (await this.#hear(consumer, undefined)) as number;
+      this.#local.set(consumer.id, consumer);
+    } finally {
+      this.#registering -= 1;
+    }
   }
 
   /** Undefined: its row is gone. */
@@ -114,8 +120,7 @@ export class DirectLane {
 
   async #registerOne(consumer: DirectConsumer): Promise<void> {
     this.#local.delete(consumer.id);
-    consumer.id = await this.#register(consumer);
-    this.#local.set(consumer.id, consumer);
+    await this.#register(consumer);
     await this.#hear(consumer, consumer.id);
   }
 
@@ -128,6 +133,10 @@ export class DirectLane {
       ]);
       const there = new Set(rows.map(([id]) => numberOf(id)));
       for (const consumer of [...this.#local.values()]) if (!there.has(consumer.id)) await this.#registerOne(consumer);
+      // who left while there was no line, or was registered by a question whose answer was lost
+      for (const id of there)
+        if (!this.#local.has(id) && this.#registering === 0)
+          await this.#session.worker.query("SELECT {1:unhear}($1)", [String(id)]);
     } catch (error) {
       if (!isLost(error)) this.#session.later(250, () => void this.#registerAgain());
     }

@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../../clock.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { classify, stateOf } from "./classify.ts";
+import { classify } from "./classify.ts";
 import { loadClient } from "./client.ts";
 import type { OpenLink } from "./link.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { OwnLink } from "./own-link.ts";
 import { PoolLink } from "./pool-link.ts";
+import { stateOf } from "./sqlstate.ts";
 
 export type LinkKind = "writer" | "worker" | "desk" | "listener";
 

@@ -167,8 +167,9 @@ export class OrderedGroup implements Consumption, GroupMember {
     await endedUnlessAborted(this.stop(), signal);
     await endedUnlessAborted(this.flush(), signal);
     this.#shut();
-    // in a hurry its handlers may still run: then it is left to the burial, which counts what was handed out
-    if (!signal.aborted) await endedUnlessAborted(this.#context.seats.leave(this), signal);
+    // in a hurry its handlers may still run
+    if (signal.aborted) this.#context.seats.abandon(this);
+    else await endedUnlessAborted(this.#context.seats.leave(this), signal);
     this.#forget();
   }
 

@@ -1,6 +1,7 @@
 import { Calls } from "./calls.ts";
-import { ask, clean, ofStatement, type PgClient, type PgModule } from "./client.ts";
+import { ask, clean, type PgClient, type PgModule } from "./client.ts";
 import type { OpenLink, Row, Value } from "./link.ts";
+import { ofStatement } from "./sqlstate.ts";
 
 /** One connection of our own. Once it is lost it is over; another one takes its place. */
 export class OwnLink implements OpenLink {

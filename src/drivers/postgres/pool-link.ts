@@ -1,6 +1,7 @@
 import { Calls } from "./calls.ts";
-import { ask, lent, ofStatement, type PgPool } from "./client.ts";
+import { ask, lent, type PgPool } from "./client.ts";
 import { NotSent, type OpenLink, type Row, type Value } from "./link.ts";
+import { ofStatement } from "./sqlstate.ts";
 
 export interface PoolLinkOptions {
   readonly poolTimeoutMs: number;
@@ -21,6 +22,7 @@ export class PoolLink implements OpenLink {
   #lost: ((error: unknown) => void) | undefined;
   #kept: Lent | undefined;
   #current: Lent | undefined;
+  #sentAt: number | undefined;
   #notified: ((channel: string, payload: string, pid: number) => void) | undefined;
 
   constructor(pool: PgPool, options: PoolLinkOptions, lost: (error: unknown) => void) {
@@ -31,7 +33,7 @@ export class PoolLink implements OpenLink {
   }
 
   get askedAt(): number | undefined {
-    return this.#current === undefined ? undefined : this.#calls.askedAt;
+    return this.#current === undefined ? undefined : this.#sentAt;
   }
 
   onNotification(listener: (channel: string, payload: string, pid: number) => void): void {
@@ -46,6 +48,7 @@ export class PoolLink implements OpenLink {
         throw new NotSent();
       }
       this.#current = client;
+      this.#sentAt = this.#options.clock.ticks(); // the pool's queue is no silence of the server
       try {
         const rows = await ask(client, text, values);
         this.#giveBack(client);

@@ -12,14 +12,15 @@ interface Found {
 
 /**
  * After a reconnect: what the server has in a member's hands and what that knows of. An answer may have been lost, and after a crash
- * of the server what nobody waited for. What the member never saw is freed, uncounted.
+ * of the server what nobody waited for. What the member never saw is freed, uncounted; not what it has settled and not written yet
+ * (`going`, asked when the server has answered).
  */
 export async function resyncClaims(
   session: Session,
   seat: number,
   delivered: ReadonlySet<ClaimMessage>,
   runs: Map<number, Run>,
-  going: readonly ClaimMessage[],
+  going: () => readonly ClaimMessage[],
 ): Promise<Found> {
   const claims = new Map<number, { readonly first: number; readonly done: Buffer }>();
   for (const [id, first, done] of await session.worker.query("SELECT id, first, done FROM {claim} WHERE member = $1", [
@@ -39,7 +40,7 @@ export async function resyncClaims(
     return row !== undefined && isOpenIn(row, message.seq);
   };
   const revoked: ClaimMessage[] = [];
-  const kept = new Set(going.map(placeOf));
+  const kept = new Set(going().map(placeOf));
   for (const message of delivered) {
     const inHand = held.has(placeOf(message));
     if (inHand) {

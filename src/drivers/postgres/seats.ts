@@ -39,6 +39,7 @@ export class Seats {
   /** What we were told that we have. */
   readonly #taken = new Set<number>();
   #taking = 0;
+  #isBurying = false;
   /** Beats in which we look for what we were not told: a question whose answer was lost may still wait at the server. */
   #looks = 0;
   readonly #comparing = new Map<GroupMember, Promise<void>>();
@@ -125,10 +126,22 @@ export class Seats {
     try {
       await this.#session.worker.query("SELECT {1:leave}($1, false)", [String(member.seat)]);
     } catch (error) {
-      if (isLost(error)) this.#looks = unknownBeats;
+      this.#looks = unknownBeats;
       throw error;
     }
     this.#session.announce("g", member.group);
+  }
+
+  /** Its handlers may still run: what it was handed counts, and is others' when a lease is over. */
+  abandon({ seat, group }: GroupMember): void {
+    const { options } = this.#session;
+    this.#session.later(options.leaseMs, () => {
+      this.#taken.delete(seat);
+      this.#session.worker.query("SELECT {1:leave}($1, true)", [String(seat)]).then(
+        () => this.#session.announce("g", group),
+        () => (this.#looks = unknownBeats), // a heartbeat finds it
+      );
+    });
   }
 
   /** Our row is gone: a new one, and new seats. */
@@ -204,7 +217,25 @@ export class Seats {
     if (this.#routing !== (routing ?? undefined)) this.#session.context.changed();
     this.#routing = routing ?? undefined;
     if (this.#looks > 0) await this.#leaveUnknown();
-    for (const process of dead?.slice(1, -1).split(",") ?? []) if (process !== "") await this.#bury(process);
+    const processes =
+      dead
+        ?.slice(1, -1)
+        .split(",")
+        .filter((process) => process !== "") ?? [];
+    if (processes.length === 0 || this.#isBurying) return;
+    this.#isBurying = true;
+    void this.#buryAll(processes);
+  }
+
+  /** Beside the heartbeat: the desk may be at something long, and our lease goes on meanwhile. */
+  async #buryAll(processes: readonly string[]): Promise<void> {
+    try {
+      for (const process of processes) await this.#bury(process);
+    } catch {
+      // a later heartbeat, or another process's, finds them again
+    } finally {
+      this.#isBurying = false;
+    }
   }
 
   async #bury(process: string): Promise<void> {

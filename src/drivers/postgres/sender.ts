@@ -3,11 +3,12 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { appending, Batch, messageValues, numbersOf } from "./batch.ts";
 import { bytesArray, smallintArray, textArray } from "./binary-array.ts";
 import { brokerKey } from "./broker-key.ts";
-import { outcomeOf, stateOf } from "./classify.ts";
+import { outcomeOf } from "./classify.ts";
 import type { KnownLane, Lanes } from "./lanes.ts";
 import type { Link } from "./link.ts";
 import type { Names } from "./names.ts";
 import { escapeText } from "./text-escape.ts";
+import { stateOf } from "./sqlstate.ts";
 
 export interface SenderOptions {
   readonly names: Names;

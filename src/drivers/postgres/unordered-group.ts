@@ -97,10 +97,11 @@ export class UnorderedGroup implements Consumption, GroupMember {
     const { seat } = this;
     this.#syncing = true; // and if it fails: it is begun again
     await this.#context.seats.renew(this);
-    const found = await resyncClaims(session, seat, this.#delivered, this.#runs, [
+    const found = await resyncClaims(session, seat, this.#delivered, this.#runs, () => [
       ...this.#dirty.held,
       ...(this.#writing?.held ?? []),
-      ...(this.#writing?.entries ?? []).map(({ message }) => message),
+      ...[...this.#dirty.entries, ...(this.#writing?.entries ?? [])].map(({ message }) => message),
+      ...this.#settlements.messages,
     ]);
     if (seat !== this.seat) return;
     this.#syncing = false;
@@ -179,8 +180,9 @@ export class UnorderedGroup implements Consumption, GroupMember {
     await endedUnlessAborted(this.stop(), signal);
     await endedUnlessAborted(this.flush(), signal);
     this.#shut();
-    // in a hurry its handlers may still run: then it is left to the burial, which counts what was handed out
-    if (!signal.aborted) await endedUnlessAborted(this.#context.seats.leave(this), signal);
+    // in a hurry its handlers may still run
+    if (signal.aborted) this.#context.seats.abandon(this);
+    else await endedUnlessAborted(this.#context.seats.leave(this), signal);
     this.#forget();
   }
 
@@ -323,7 +325,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
   async #claimOnce(): Promise<void> {
     const { session } = this.#context;
     const messages = this.#state === "open" ? Math.min(this.#credit.messages, mostAtOnce) : 0;
-    this.#news = false;
+    if (messages > 0) this.#news = false; // else what is there is asked for when there is room
     this.#check = false;
     const { seat, session: line } = this;
     const { version } = this.#view;
@@ -352,7 +354,8 @@ export class UnorderedGroup implements Consumption, GroupMember {
     }
     if (claimed.messages.length > 0) this.#sink.deliver(claimed.messages);
     if (this.#dirty.claims.size > 0) this.#write();
-    if (claimed.due !== undefined) this.#alarm.set(session.clock.now() + Math.max(1, claimed.due));
+    if (claimed.due !== undefined && messages > 0) this.#alarm.set(session.clock.now() + Math.max(1, claimed.due));
+    else if (claimed.due !== undefined) this.#news = true;
     if (claimed.more && claimed.messages.length > 0) this.#news = true;
     else if (claimed.more) session.later(collidedMs * (0.5 + session.clock.random()), () => this.wake(undefined));
   }

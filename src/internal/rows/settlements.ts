@@ -60,6 +60,11 @@ export class Settlements<Handle, Letter> {
     return this.#waiting.length > 0;
   }
 
+  /** Of those that wait. */
+  get messages(): readonly RowMessage<Handle>[] {
+    return this.#waiting.map(({ message }) => message);
+  }
+
   /** One of them is more than "about to run", which only has to outlive the process. */
   get lasting(): boolean {
     return this.#lasting;
