@@ -30,13 +30,15 @@ export class Definitions {
     const wanted = session.options.groupIds.get(spec.group);
     const id = wanted ?? this.get(spec.group)?.id;
     if (id !== undefined) await refuseOthers(spec.group, id, this.#shared.groups);
+    const seen = this.get(spec.group)?.revision;
     const isEmptyLive = spec.live && (await this.#isDeserted(spec.group));
     let before: GroupEntry | undefined;
     const changed = await control.change(async ({ groups }): Promise<ControlRecord | undefined> => {
       const stored = groups.get(spec.group);
       before = stored;
       checkId(spec, wanted, groups, names);
-      if (stored !== undefined && !(isEmptyLive && stored.spec.live)) {
+      // who joined since it was looked at has made or changed it
+      if (stored !== undefined && !(isEmptyLive && stored.spec.live && stored.revision === seen)) {
         refuseOther(stored.spec, spec);
         const grown = grownSpec(stored.spec, spec);
         if (grown === undefined) return undefined;
@@ -50,7 +52,7 @@ export class Definitions {
     if (session.context.manage === "create") await queues.make(spec.group);
     const entry = this.get(spec.group);
     if (entry === undefined) throw deletedMeanwhile();
-    if (changed && before !== undefined) await this.#inForce(before, entry);
+    if (before !== undefined) await this.#inForce(changed ? before : undefined, entry);
     return entry.spec;
   }
 
@@ -82,23 +84,31 @@ export class Definitions {
   }
 
   async delete(group: string): Promise<boolean> {
+    return await this.#delete(group, undefined);
+  }
+
+  /** `seen`: only as it was when it was seen. */
+  async #delete(group: string, seen: number | undefined): Promise<boolean> {
     const { session, queues, letters, groups } = this.#shared;
     const { control, names } = session;
     await control.current();
+    if (seen !== undefined && this.get(group)?.revision !== seen) return false;
     // whoever makes it again at once must not lose what is its own
     const { id } = this.get(group) ?? {};
     const name = id ?? names.group(group);
     const found = await groups.describe(name);
     const isOther = id !== undefined && found !== undefined && !isOurs(found);
     const members = isOther ? [] : (found?.members.map(({ memberId }) => memberId) ?? []);
+    if (seen !== undefined && members.length > 0) return false;
     await letters.purge(group);
     const queue = await queues.end(group);
     const deleted = await control.change(async ({ groups: defined }): Promise<ControlRecord | undefined> => {
       const stored = defined.get(group);
-      if (stored === undefined) return undefined;
+      if (stored === undefined || (seen !== undefined && stored.revision !== seen)) return undefined;
       const kept = stored.spec.live ? {} : { places: await allPlaces(stored, this.#shared) };
       return { is: "no-group", expect: stored.revision, name: group, queue, ...kept };
     });
+    if (seen !== undefined && !deleted) return false;
     // also what a crash in the middle left
     if (id === undefined) await groups.delete(name, members);
     else await groups.putOut(name, members); // what it has committed is not ours alone
@@ -109,7 +119,7 @@ export class Definitions {
   /** A live one goes with its last member. */
   async leftBy(group: string): Promise<void> {
     const entry = this.get(group);
-    if (entry?.spec.live === true && (await this.#isDeserted(group))) await this.delete(group);
+    if (entry?.spec.live === true && (await this.#isDeserted(group))) await this.#delete(group, entry.revision);
   }
 
   /**
@@ -184,8 +194,11 @@ export class Definitions {
     return await this.#starts(added, stored.spec.from, stored.id, true);
   }
 
-  /** Until everybody who owns a part of what was read before goes by it, or nobody does. */
-  async #inForce(before: GroupEntry, { revision, spec }: GroupEntry): Promise<void> {
+  /**
+   * Until everybody who owns a part of what was read before goes by it, or nobody does. `before` undefined: it is as it was; who wrote
+   * it may wait for the same yet, and who has committed nothing does not go by an older one.
+   */
+  async #inForce(before: GroupEntry | undefined, { revision, first, spec }: GroupEntry): Promise<void> {
     const { session, groups } = this.#shared;
     const { control, names, cluster, clock, options } = session;
     const name = names.group(spec.group);
@@ -194,18 +207,21 @@ export class Definitions {
       if (await this.#isDeserted(spec.group)) return;
       const committed = await groups.committed(name);
       const ids = new Map<string, string>();
-      for (const { stream } of before.spec.reads)
+      const { reads } = (before ?? { spec }).spec;
+      for (const { stream } of reads)
         if (control.fold.streams.has(stream)) ids.set(stream, await cluster.topicId(names.stream(stream)));
-      const isBehind = before.spec.reads.some(({ stream }) => {
+      const isBehind = reads.some(({ stream }) => {
         const partitions = control.fold.streams.get(stream)?.options.partitions ?? 0;
         const topic = names.stream(stream);
         const id = ids.get(stream) ?? "";
         const places = committed.get(topic);
-        return Array.from({ length: partitions }, (_, partition) => places?.get(partition)).some(
-          (found) => found === undefined || (parseLedger(found.offset, found.text, id)?.revision ?? 0) < revision,
+        return Array.from({ length: partitions }, (_, partition) => places?.get(partition)).some((found) =>
+          found === undefined
+            ? before !== undefined
+            : (parseLedger(found.offset, found.text, id)?.revision ?? 0) < revision,
         );
       });
-      if (!isBehind || (this.get(spec.group)?.revision ?? 0) !== revision) return;
+      if (!isBehind || this.get(spec.group)?.first !== first) return;
       await cluster.pause(lookMs);
     }
     throw new DriverError("BUS_TIMEOUT", "kafka: not every member of the group has its new definition", {

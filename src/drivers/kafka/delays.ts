@@ -6,6 +6,7 @@ import { GroupMember, type Work } from "./group-member.ts";
 import type { Parcel } from "./lane.ts";
 import type { KafkaMessage } from "./message.ts";
 import { delaysGroup } from "./names.ts";
+import { makeOwnTopics } from "./own-topics.ts";
 import type { NewRecord, Session } from "./session.ts";
 import type { Shared } from "./shared.ts";
 import { tierFor, tierMs } from "./tiers.ts";
@@ -77,20 +78,23 @@ export class Delays {
   }
 
   async #makeOnce(): Promise<void> {
-    const { control, cluster, names, context } = this.#session;
+    const { control, names, context } = this.#session;
     if (!control.fold.delays && context.manage !== "create")
       throw new DriverError(
         "BUS_NOT_FOUND",
         `kafka: there is no topic ${names.delays} for what is due later, and this bus may not make it`,
       );
-    if (!control.fold.delays)
-      await cluster.createTopics([
-        this.#session.ownTopic(names.delays, tierMs.length, {
-          "segment.ms": "3600000",
-          "max.message.bytes": "1310720",
-        }),
-      ]);
+    await this.#makeTopic();
     await control.change(({ delays }) => (delays ? undefined : { is: "delays" }));
+  }
+
+  async #makeTopic(): Promise<void> {
+    await makeOwnTopics(this.#session, [
+      this.#session.ownTopic(this.#session.names.delays, tierMs.length, {
+        "segment.ms": "3600000",
+        "max.message.bytes": "1310720",
+      }),
+    ]);
   }
 
   async #join(): Promise<void> {
@@ -113,6 +117,7 @@ export class Delays {
       entry: () => entry,
       kindOf: () => "queue",
       dueOf: (message) => dueInTier(message),
+      heal: () => this.#makeTopic(),
     };
     const again = (): void => {
       this.#member = undefined;
@@ -155,6 +160,14 @@ export class Delays {
     }
   }
 
+  /** A stream that was made again may have fewer than it had. */
+  #partitionOf([topic, partition]: NonNullable<More["target"]>): number {
+    const { control, names } = this.#session;
+    for (const [name, { options }] of control.fold.streams)
+      if (names.stream(name) === topic) return partition % options.partitions;
+    return partition;
+  }
+
   /** On into the next tier, or to where it goes; stored first, then done. */
   async #move(message: KafkaMessage): Promise<void> {
     const { more, record } = message;
@@ -165,7 +178,8 @@ export class Delays {
         const key = record.key;
         const value = record.value ?? new Uint8Array(0);
         if (target === undefined) return this.#member?.ack([message]);
-        const [topic, partition] = target;
+        const topic = target[0];
+        const partition = this.#partitionOf(target);
         const isQueue =
           topic !== undefined && this.isHeld(due) && due > clock.now() && isQueueTopic(topic, this.#session);
         if (due <= clock.now() || isQueue) {

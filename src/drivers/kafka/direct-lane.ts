@@ -8,6 +8,7 @@ import { readHeaders, recordHeaders } from "./headers.ts";
 import { KafkaMessage, type Place } from "./message.ts";
 import type { FetchedRecord } from "./record-batch.ts";
 import type { Session } from "./session.ts";
+import { makeOwnTopics } from "./own-topics.ts";
 
 const leaseMs = 10_000;
 const inboxPartitions = 8;
@@ -241,19 +242,12 @@ export class DirectLane {
 
   /** What is missing of these and its own; with the first connect, so that the first request need not wait for it. */
   async make(others: readonly NewTopic[]): Promise<void> {
-    const { cluster, names } = this.#session;
-    const { topology } = cluster;
-    const topics = [
+    const { names } = this.#session;
+    await makeOwnTopics(this.#session, [
       ...others,
       this.#session.ownTopic(names.direct, 1, config),
       this.#session.ownTopic(names.inboxes, inboxPartitions, config),
-    ];
-    const isLed = ({ name, numPartitions }: NewTopic): boolean =>
-      topology.leader(name, numPartitions - 1) !== undefined;
-    for (const { name } of topics) topology.watch(name);
-    if (!topics.every(isLed)) await topology.refresh();
-    const missing = topics.filter((each) => !isLed(each));
-    if (missing.length > 0) await cluster.createTopics(missing);
+    ]);
   }
 
   /** Nobody chooses us any more. */

@@ -32,6 +32,8 @@ export interface Work {
   entry(): GroupEntry | undefined;
   kindOf(lane: string): "stream" | "queue";
   readonly dueOf: DueOf;
+  /** Makes again what it reads, where that is neither a stream's nor a group's own. */
+  readonly heal?: () => Promise<void>;
 }
 
 /**

@@ -2,6 +2,7 @@ import type { Address, StoredMessage } from "../../driver.ts";
 import { FoldedLog } from "./folded-log.ts";
 import { readHeaders, recordHeaders } from "./headers.ts";
 import { LetterFold, type LetterRecord } from "./letter-fold.ts";
+import { MadeOnce, makeOwnTopics } from "./own-topics.ts";
 import type { FetchedRecord } from "./record-batch.ts";
 import type { RecordReader } from "./record-reader.ts";
 import type { Session } from "./session.ts";
@@ -16,7 +17,7 @@ export class Letters {
   #fold = new LetterFold();
   #log: FoldedLog | undefined;
   #opening: Promise<boolean> | undefined;
-  #making: Promise<void> | undefined;
+  readonly #topic = new MadeOnce(() => this.#make());
   #cutBelow = 0;
   /** By the offsets of what this process wrote. */
   readonly #answers = new Map<number, (ids: readonly string[]) => void>();
@@ -28,15 +29,15 @@ export class Letters {
   }
 
   async put({ id, to, group, topic, key, headers, body, storedAt, notBefore }: StoredMessage): Promise<void> {
-    await this.#make();
     const letter: LetterRecord = { is: "letter", id, group, key, to, storedAt, notBefore };
-    await this.#session.store({
+    const record = {
       topic: this.#session.names.letters,
       partition: 0,
       key: Buffer.from(id),
       value: body,
       headers: recordHeaders(topic, { letter }, headers),
-    });
+    };
+    await this.#topic.before(() => this.#session.store(record));
   }
 
   async list(group: string | undefined, after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
@@ -141,16 +142,13 @@ export class Letters {
     this.#answer(record.offset, ids);
   }
 
-  #make(): Promise<void> {
-    const { cluster, names } = this.#session;
-    return (this.#making ??= cluster
-      .createTopics([
-        this.#session.ownTopic(names.letters, 1, { "segment.ms": "3600000", "max.message.bytes": "1310720" }),
-      ])
-      .catch((error: unknown) => {
-        this.#making = undefined;
-        throw error;
-      }));
+  async #make(): Promise<void> {
+    await makeOwnTopics(this.#session, [
+      this.#session.ownTopic(this.#session.names.letters, 1, {
+        "segment.ms": "3600000",
+        "max.message.bytes": "1310720",
+      }),
+    ]);
   }
 
   /** What is below the oldest letter is needed by nobody. */

@@ -1,4 +1,5 @@
 import type { Headers } from "../../driver.ts";
+import { MadeOnce, makeOwnTopics } from "./own-topics.ts";
 import type { RecordReader } from "./record-reader.ts";
 import type { Session } from "./session.ts";
 
@@ -12,7 +13,7 @@ const keptMs = 2_592_000_000;
 export class Notes {
   readonly #session: Session;
   readonly #reader: RecordReader;
-  #making: Promise<void> | undefined;
+  readonly #topic = new MadeOnce(() => this.#make());
 
   constructor(session: Session, reader: RecordReader) {
     this.#session = session;
@@ -22,13 +23,9 @@ export class Notes {
   /** What is to stand beside the offset instead of these. */
   async keep(headers: Headers): Promise<Headers> {
     const { names } = this.#session;
-    await (this.#making ??= this.#make().catch((error: unknown) => {
-      this.#making = undefined;
-      throw error;
-    }));
     const value = Buffer.from(JSON.stringify(headers));
     const record = { topic: names.notes, partition: 0, key: undefined, value, headers: new Map<Buffer, Buffer>() };
-    return [[placeName, String(await this.#session.store(record))]];
+    return [[placeName, String(await this.#topic.before(() => this.#session.store(record)))]];
   }
 
   async read(headers: Headers): Promise<Headers> {
@@ -40,8 +37,8 @@ export class Notes {
   }
 
   async #make(): Promise<void> {
-    const { cluster, names } = this.#session;
-    await cluster.createTopics([
+    const { names } = this.#session;
+    await makeOwnTopics(this.#session, [
       this.#session.ownTopic(names.notes, partitions, { "retention.ms": String(keptMs), "segment.ms": "86400000" }),
     ]);
   }

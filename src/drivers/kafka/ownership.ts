@@ -280,7 +280,8 @@ export class Ownership {
   async #heal({ topic, place, lane }: GroupLane): Promise<void> {
     const { shared, work } = this.#options;
     shared.session.cluster.topology.forget(topic);
-    if (place.lane === "queue") await shared.queues.make(work.group);
+    if (work.heal !== undefined) await work.heal();
+    else if (place.lane === "queue") await shared.queues.make(work.group);
     else await shared.streams.heal(lane);
   }
 
