@@ -6,7 +6,7 @@ import { GroupMember, type Work } from "./group-member.ts";
 import type { Parcel } from "./lane.ts";
 import type { KafkaMessage } from "./message.ts";
 import { delaysGroup } from "./names.ts";
-import { makeOwnTopics } from "./own-topics.ts";
+import { makeOwnTopics, ownMessageBytes } from "./own-topics.ts";
 import type { NewRecord, Session } from "./session.ts";
 import type { Shared } from "./shared.ts";
 import { tierFor, tierMs } from "./tiers.ts";
@@ -92,7 +92,7 @@ export class Delays {
     await makeOwnTopics(this.#session, [
       this.#session.ownTopic(this.#session.names.delays, tierMs.length, {
         "segment.ms": "3600000",
-        "max.message.bytes": "1310720",
+        "max.message.bytes": ownMessageBytes,
       }),
     ]);
   }

@@ -2,7 +2,7 @@ import type { Address, StoredMessage } from "../../driver.ts";
 import { FoldedLog } from "./folded-log.ts";
 import { readHeaders, recordHeaders } from "./headers.ts";
 import { LetterFold, type LetterRecord } from "./letter-fold.ts";
-import { MadeOnce, makeOwnTopics } from "./own-topics.ts";
+import { MadeOnce, makeOwnTopics, ownMessageBytes } from "./own-topics.ts";
 import type { FetchedRecord } from "./record-batch.ts";
 import type { RecordReader } from "./record-reader.ts";
 import type { Session } from "./session.ts";
@@ -146,7 +146,7 @@ export class Letters {
     await makeOwnTopics(this.#session, [
       this.#session.ownTopic(this.#session.names.letters, 1, {
         "segment.ms": "3600000",
-        "max.message.bytes": "1310720",
+        "max.message.bytes": ownMessageBytes,
       }),
     ]);
   }

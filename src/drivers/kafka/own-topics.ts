@@ -2,6 +2,9 @@ import { DriverError } from "../../internal/driver-error.ts";
 import type { NewTopic } from "./client.ts";
 import type { Session } from "./session.ts";
 
+/** Of what is copied: more than a stream's topic takes by default, since others' topics may take more, and a copy carries more. */
+export const ownMessageBytes = "33554432";
+
 /** Topics of the driver's own: looked for first, since who may not create is refused also where they are there. */
 export async function makeOwnTopics(session: Session, topics: readonly NewTopic[]): Promise<void> {
   const { cluster, context } = session;

@@ -1,6 +1,7 @@
 import { newest } from "./cluster.ts";
 import type { TopicStart } from "./control-fold.ts";
 import type { Session } from "./session.ts";
+import { ownMessageBytes } from "./own-topics.ts";
 
 /** The lanes of groups: a topic each, made when the group is, or when something is sent to it before. */
 export class Queues {
@@ -49,7 +50,7 @@ export class Queues {
     await cluster.createTopics([
       this.#session.ownTopic(topic, options.queuePartitions, {
         "segment.ms": "3600000",
-        "max.message.bytes": "1310720",
+        "max.message.bytes": ownMessageBytes,
       }),
     ]);
     return cluster.topology.place(topic)?.partitions ?? options.queuePartitions;
