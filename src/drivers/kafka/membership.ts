@@ -173,9 +173,7 @@ export class Membership {
     const { clock, group, module, requestTimeoutMs } = this.#options;
     this.#wantsRound = false;
     this.#joining = true;
-    // a round began after the heartbeat before the one that told of it
-    this.#session.waits(this.#rebalanceTimeoutMs - this.#options.heartbeatMs);
-    this.#watchSession();
+    const beating = this.#beatMeanwhile();
     try {
       const link = await this.#options.link("join");
       const within = this.#rebalanceTimeoutMs + requestTimeoutMs;
@@ -200,9 +198,43 @@ export class Membership {
       throw error;
     } finally {
       this.#joining = false;
-      this.#session.waits(undefined);
+      beating[Symbol.dispose]();
       this.#watchSession();
     }
+  }
+
+  /** Who waits for a round is counted as silent until its request is there: a line that lost it must not let it outlive its session. */
+  #beatMeanwhile(): Disposable {
+    const { clock, heartbeatMs, group, module, requestTimeoutMs } = this.#options;
+    let isOver = this.#memberId === "";
+    let timer: Disposable | undefined;
+    const beat = async (): Promise<void> => {
+      const link = await this.#options.link("command");
+      const sentAt = clock.ticks();
+      try {
+        await link.ask(module.heartbeatV4, [group, this.#generation, this.#memberId, null], requestTimeoutMs);
+      } catch (error) {
+        if (apiIdOf(error) !== "REBALANCE_IN_PROGRESS") return; // what else it is the join tells
+      }
+      if (this.#memberId !== "") this.#confirm(sentAt);
+    };
+    const later = (): void => {
+      if (isOver) return;
+      timer = clock.after(
+        heartbeatMs,
+        () =>
+          void beat()
+            .catch(() => undefined)
+            .then(later),
+      ); // no line: nothing is confirmed
+    };
+    later();
+    return {
+      [Symbol.dispose]: () => {
+        isOver = true;
+        timer?.[Symbol.dispose]();
+      },
+    };
   }
 
   /** More than the session: who is silent holds up a round for its session, and one that waits must not be taken for that. */

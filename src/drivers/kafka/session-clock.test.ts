@@ -8,11 +8,3 @@ it("counts from when it was sent what was answered, whenever that came, and neve
   expect([session.endsAt, session.isOver(6_999), session.isOver(7_000)]).toEqual([7_000, false, true]);
   expect([session.mayBegin(3_999), session.mayBegin(4_000)]).toEqual([true, false]);
 });
-
-it("lasts longer while a round is waited for, and not a moment longer than that", () => {
-  const session = new SessionClock(6_000, 0);
-  session.waits(8_400);
-  expect([session.isOver(8_399), session.isOver(8_400), session.mayBegin(3_000)]).toEqual([false, true, false]);
-  session.waits(undefined);
-  expect(session.isOver(6_000)).toBe(true);
-});

@@ -4,12 +4,10 @@
  */
 export class SessionClock {
   readonly #sessionMs: number;
-  #limitMs: number;
   #confirmed: number;
 
   constructor(sessionMs: number, now: number) {
     this.#sessionMs = sessionMs;
-    this.#limitMs = sessionMs;
     this.#confirmed = now;
   }
 
@@ -18,14 +16,9 @@ export class SessionClock {
     this.#confirmed = Math.max(this.#confirmed, sentAt);
   }
 
-  /** It waits for a round, which is not over without it before that, counted from the last answer; undefined: no more. */
-  waits(limitMs: number | undefined): void {
-    this.#limitMs = limitMs ?? this.#sessionMs;
-  }
-
   /** When others may have what it holds. */
   get endsAt(): number {
-    return this.#confirmed + this.#limitMs;
+    return this.#confirmed + this.#sessionMs;
   }
 
   isOver(now: number): boolean {
