@@ -330,7 +330,11 @@ export class OrderedGroup implements Consumption, GroupMember {
 
   async #share(): Promise<void> {
     const [{ session }, { seat }] = [this.#context, this];
-    const change = await shareOut(session, this.#view, this.group, this, this.#parts, (part) => this.#mayGive(part));
+    const change = await shareOut(session, this.#view, this.group, this, this.#parts, (part) => {
+      if (!this.#mayGive(part)) return false;
+      this.#lose(part); // before anybody may have it: what only waits must not begin here meanwhile
+      return true;
+    });
     if (seat !== this.seat || this.#state === "closed") return;
     if (change === undefined) {
       this.#check = true; // the next turn finds out whether the group is gone, or only our seat
