@@ -92,6 +92,7 @@ export class Copying {
       const before = this.#definitions.replay(id, stream);
       if (definition !== undefined && before?.copied !== true) await this.#copy(definition, before);
     } catch (error) {
+      // Of a making that is over: what it copied goes below, and its successor has a job of its own.
       if (this.#now() !== undefined) throw error;
     } finally {
       watch[Symbol.dispose]();

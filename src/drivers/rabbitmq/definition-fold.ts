@@ -29,7 +29,7 @@ export interface GroupDefinition {
   /** Of this group, and no later one of its name. */
   readonly id: string;
   readonly createdAt: number;
-  /** Of a group that was lost: when it was made again last. */
+  /** When its queues were made last, so younger than `createdAt` of a group that was lost. */
   readonly madeAt?: number;
   readonly lanes: Readonly<Record<string, GroupLane>>;
 }
