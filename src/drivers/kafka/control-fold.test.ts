@@ -109,4 +109,20 @@ describe("the control log's fold", () => {
       expect(JSON.stringify(after.snapshot()), `cut at ${cut}`).toBe(JSON.stringify(whole.snapshot()));
     }
   });
+
+  it("knows what the last thousand deleted groups left, so that a snapshot does not grow for ever", () => {
+    const fold = new ControlFold();
+    const places = { events: { topicId: "id", offsets: [9, 9] } };
+    const queue = { topicId: "t", offsets: [7] };
+    for (let n = 0; n < 1_100; n += 1) {
+      fold.apply(made(`g${n}`), 2 * n + 1);
+      fold.apply({ is: "no-group", expect: 2 * n + 1, name: `g${n}`, queue, places }, 2 * n + 2);
+    }
+    const { queues, former } = fold.snapshot();
+    for (const left of [queues, former]) {
+      expect(left.length).toBe(1_000);
+      expect(left.at(-1)?.[0]).toBe("g1099");
+      expect(left[0]?.[0]).toBe("g100");
+    }
+  });
 });

@@ -145,8 +145,8 @@ export class ControlFold {
         const stood = this.groups.get(name);
         if (stood?.revision !== expect) return undefined;
         this.groups.delete(name);
-        if (queue !== undefined) this.#queues.set(name, queue);
-        if (places !== undefined) this.#former.set(name, { first: stood.first, places });
+        if (queue !== undefined) keep(this.#queues, name, queue);
+        if (places !== undefined) keep(this.#former, name, { first: stood.first, places });
         return { what: "group", name };
       }
       case "delays":
@@ -188,6 +188,18 @@ export class ControlFold {
     for (const [group, queue] of queues) this.#queues.set(group, queue);
     this.#former.clear();
     for (const [group, each] of former) this.#former.set(group, each);
+  }
+}
+
+/** Of so many deleted groups it is known what they left; each snapshot says it. */
+const mostDeleted = 1_000;
+
+function keep<Value>(deleted: Map<string, Value>, name: string, value: Value): void {
+  deleted.delete(name);
+  deleted.set(name, value);
+  for (const [oldest] of deleted) {
+    if (deleted.size <= mostDeleted) return;
+    deleted.delete(oldest);
   }
 }
 
