@@ -2,6 +2,7 @@ import type { Consumption, InMessage, Sink } from "../../driver.ts";
 import type { GroupEntry } from "./control-fold.ts";
 import type { More } from "./headers.ts";
 import { DriverError } from "../../internal/driver-error.ts";
+import { classify } from "./errors.ts";
 import { GroupMember, type Work } from "./group-member.ts";
 import type { Parcel } from "./lane.ts";
 import type { KafkaMessage } from "./message.ts";
@@ -14,6 +15,8 @@ import { tierFor, tierMs } from "./tiers.ts";
 /** What is due sooner is held where it goes to. */
 const holdMs = 8_000;
 const againMs = 250;
+/** The last tier in which what was refused waits: half an hour. */
+const lastPutOff = 5;
 const lane = "due";
 
 /**
@@ -171,7 +174,7 @@ export class Delays {
   /** On into the next tier, or to where it goes; stored first, then done. */
   async #move(message: KafkaMessage): Promise<void> {
     const { more, record } = message;
-    const { due = 0, target, ...beside } = more;
+    const { due = 0, target, refused: _refused, ...beside } = more;
     const { clock } = this.#session;
     while (!message.over && !this.#closed) {
       try {
@@ -201,9 +204,28 @@ export class Delays {
           this.#session.context.warn(`kafka: what was due later is dropped: ${target?.[0]} was deleted meanwhile`, {});
           return this.#member?.ack([message]);
         }
+        if (!classify(error).retryable && (await this.#putOff(message, error))) return;
         await this.#session.cluster.pause(againMs);
       }
     }
+  }
+
+  /** What is refused for good, as a topic refuses what it has no room for, makes way for the others and is tried again later and later. */
+  async #putOff(message: KafkaMessage, error: unknown): Promise<boolean> {
+    const { more, record } = message;
+    const refused = Math.min((more.refused ?? 0) + 1, lastPutOff);
+    const waitMs = tierMs[refused] ?? 0;
+    const due = this.#session.clock.now() + waitMs;
+    const headers = this.#session.headers(message.topic, { ...more, due, refused }, message.own());
+    try {
+      await this.store(due, { key: record.key, value: record.value ?? new Uint8Array(0), headers });
+    } catch {
+      return false; // the caller tries the move itself again
+    }
+    const { code } = classify(error);
+    this.#session.context.warn(`kafka: ${more.target?.[0]} refused what was due, tried again later`, { code, waitMs });
+    this.#member?.ack([message]);
+    return true;
   }
 }
 

@@ -17,6 +17,8 @@ export interface More {
   readonly due?: number;
   /** Where it goes when it is due: a stream's or a queue's lane, by its topic and partition. */
   readonly target?: readonly [topic: string, partition: number];
+  /** How often what was due was refused where it goes to. */
+  readonly refused?: number;
   readonly attempts?: number;
   readonly deliveries?: number;
   readonly notes?: Headers;
@@ -95,6 +97,7 @@ const shapes: Readonly<Record<keyof More, (value: unknown) => boolean>> = {
   expires: Number.isFinite,
   due: Number.isFinite,
   target: (value) => Array.isArray(value) && isText(value[0]) && Number.isSafeInteger(value[1]) && value[1] >= 0,
+  refused: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
   attempts: Number.isFinite,
   deliveries: Number.isFinite,
   notes: (value) => isList(value, (note) => isList(note, isText) && (note as readonly string[]).length === 2),

@@ -16,12 +16,15 @@ interface Others {
   readonly me: string;
 }
 
+const tellEveryMs = 60_000;
+
 /** Settlements that are more than an offset: what is to stay is stored first, by one who certainly still owns the message. */
 export class Settler {
   readonly #shared: Shared;
   readonly #group: string;
   readonly #committer: Committer;
   readonly #others: () => Others;
+  #toldAt: number | undefined;
 
   constructor(shared: Shared, group: string, committer: Committer, others: () => Others) {
     this.#shared = shared;
@@ -48,9 +51,20 @@ export class Settler {
       } else await this.#release(message, settlement.headers, settlement.delayMs);
       return "done";
     } catch (error) {
-      if (classify(error).code === "BUS_TOO_LARGE") throw error;
+      const { code, retryable } = classify(error);
+      if (code === "BUS_TOO_LARGE") throw error;
+      if (!retryable) this.#tell(code, error);
       return "unknown";
     }
+  }
+
+  /** What an operator has to mend: the message waits until then, and is tried again each second. */
+  #tell(code: string, error: unknown): void {
+    const { clock, context } = this.#shared.session;
+    if (clock.ticks() - (this.#toldAt ?? Number.NEGATIVE_INFINITY) < tellEveryMs) return;
+    this.#toldAt = clock.ticks();
+    const reason = error instanceof Error ? error.message : "unknown";
+    context.warn("kafka: a message can't be settled", { group: this.#group, code, reason });
   }
 
   /** False: it is not ours any more. */
