@@ -3,6 +3,7 @@ import { HistoryGate } from "../../src/drivers/rabbitmq/history-gate.ts";
 import { Holder } from "../../src/drivers/rabbitmq/holder.ts";
 import { quorum } from "../../src/drivers/rabbitmq/topology.ts";
 import { until } from "../../src/testing/index.ts";
+import { isLocal, rabbitCommand } from "../support/rabbitmq-command.ts";
 import { freshPrefix, openSession } from "../support/rabbitmq-session.ts";
 import { testBroker } from "../support/test-broker.ts";
 
@@ -34,5 +35,57 @@ it.skipIf(broker === undefined)(
     expect(await new HistoryGate(session, holder, 1, queue, group).read(10), "it is gone").toBe(false);
     await holder.close();
     await session.close(AbortSignal.timeout(2_000));
+  },
+);
+
+it.skipIf(!isLocal(broker))(
+  "who may not delete a queue leaves it, empty, and what is live comes all the same",
+  async () => {
+    const prefix = freshPrefix();
+    const owner = await openSession(broker!.url, prefix);
+    const queue = owner.names.history("g", "a1", "events", 0);
+    await owner.ask((channel) => channel.assertQueue(queue, { durable: true, arguments: quorum() }));
+    await owner.own.put({ exchange: "", routingKey: queue }, Buffer.alloc(0), {
+      deliveryMode: 2,
+      headers: { m: "end" },
+    });
+    const user = `reader-${prefix}`;
+    await rabbitCommand(broker!, "add_user", user, "secret");
+    try {
+      await rabbitCommand(broker!, "set_permissions", user, "^$", ".*", ".*");
+      const url = new URL(broker!.url);
+      [url.username, url.password] = [user, "secret"];
+      const session = await openSession(url.href, prefix);
+      const came = Promise.withResolvers<number>();
+      const holder = await Holder.open(session, {
+        message: ({ fields }) => came.resolve(fields.deliveryTag),
+        ended: () => undefined,
+        cancelled: () => undefined,
+      });
+      let handled = 0;
+      const gate = new HistoryGate(session, holder, 100, queue, {
+        isOurs: () => Promise.resolve(true),
+        caughtUp: () => Promise.resolve(void (handled += 1)),
+      });
+      expect(await gate.read(10)).toBe(true);
+      gate.end(await came.promise);
+      expect([gate.closed, gate.isOver]).toEqual([false, true]);
+      await until(() => handled === 1, "it to be said");
+      await holder.close();
+      // what it held goes back to the head
+      await owner.own.put({ exchange: "", routingKey: queue }, Buffer.from("later"), { deliveryMode: 2 });
+      let first: string | undefined;
+      await until(async () => {
+        const got = await owner.ask((channel) => channel.get(queue));
+        if (got !== false) first = String(got.content);
+        return first !== undefined;
+      }, "what is first in it");
+      expect(first, "its end is acknowledged").toBe("later");
+      await session.close(AbortSignal.timeout(2_000));
+    } finally {
+      await rabbitCommand(broker!, "delete_user", user);
+      await owner.ask((channel) => channel.deleteQueue(queue));
+      await owner.close(AbortSignal.timeout(2_000));
+    }
   },
 );
