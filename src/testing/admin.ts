@@ -30,13 +30,17 @@ export function adminTests({ test }: Suite): void {
       await until(() => runs.active === 2, "two to run");
       let info = await observer.groups.info(lab.group());
       // A letter is stored before its event is settled: for a moment both may be counted.
-      await until(async () => {
-        info = await observer.groups.info(lab.group());
-        return info.deadLetters === 1 && info.waiting + info.inFlight < messages;
-      }, "one letter, and its event settled");
+      await until(
+        async () => {
+          info = await observer.groups.info(lab.group());
+          const { deadLetters, waiting, inFlight } = info;
+          return deadLetters === 1 && inFlight >= 2 && waiting + inFlight === messages - 1;
+        },
+        () => `one letter, and two in hand: ${JSON.stringify(info)}`,
+      );
       assert.deepEqual([info.group, info.patterns, info.order], [lab.group(), [item.pattern], "none"]);
-      assert.deepEqual([info.waiting + info.inFlight, info.members.length], [messages - 1, 1]);
-      assert.ok(info.inFlight >= 2 && info.inFlight <= 4, `${info.inFlight} in flight`);
+      assert.equal(info.members.length, 1);
+      assert.ok(info.inFlight <= 4, `${info.inFlight} in flight`);
       assert.equal(info.members[0]?.pid, process.pid);
       assert.ok((info.oldestWaitingMs ?? -1) >= 0);
       assert.ok((await observer.groups.list()).some((group) => group.group === lab.group()));
@@ -190,7 +194,7 @@ export function adminTests({ test }: Suite): void {
 
   test({ name: "verify names what is missing instead of making it" }, async (lab) => {
     await lab.bus(); // makes what this world's own prefix needs
-    const options = { manage: "verify", prefix: "nobodys", connectTimeoutMs: 2_000 } as const;
+    const options = { manage: "verify", prefix: "nobodys" } as const;
     const verifying = lab.adopt(createBus(lab.config(options)));
     const error = await rejection(verifying.publish(lab.event(), { n: 1 }), "BUS_NOT_FOUND");
     assert.match(error.message, /nobodys|events/);

@@ -68,7 +68,9 @@ export function closingTests({ test }: Suite): void {
       );
       await runs.until(messages);
       const took = performance.now() - from;
-      assert.ok(took < (lab.driver.leaseMs ?? 10_000) * 0.8, `it took ${took} ms, as if a lease had to run out`);
+      const leaseMs = lab.driver.leaseMs ?? 10_000;
+      // a shorter lease than a second says nothing on a busy machine
+      assert.ok(leaseMs < 1_000 || took < leaseMs * 0.8, `it took ${took} ms, as if a lease had to run out`);
       await runs.silence(lab.quietMs);
       runs.assertOnce(upTo(messages));
       assert.deepEqual(new Set(runs.all.map((run) => run.attempt)), new Set([1]));

@@ -89,7 +89,10 @@ export function givingUpTests({ test }: Suite): void {
     await until(() => runs.attempts(1).length === 2, "the second attempt");
     await runs.silence(lab.quietMs);
     assert.deepEqual([runs.attempts(1), await bus.deadLetters.count({ group: lab.group() })], [[1, 2], 0]);
-    assert.equal((await bus.groups.info(lab.group())).waiting, 0);
+    await until(async () => {
+      const { waiting, inFlight } = await bus.groups.info(lab.group());
+      return waiting + inFlight === 0;
+    }, "nothing to be left of it");
   });
 
   test(

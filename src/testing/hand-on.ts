@@ -8,7 +8,7 @@ export function handOnTests({ test }: Suite): void {
     {
       name: "finds among many members the one that knows an event, before waits between those that don't would end",
       needs: ["groups"],
-      short: { members: 8, messages: 10, handOnMs: 5_000 },
+      short: { members: 8, messages: 10, handOnMs: 10_000 },
       full: { members: 12, messages: 20, handOnMs: 10_000 },
     },
     async (lab, { members, messages, handOnMs }) => {

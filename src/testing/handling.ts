@@ -55,9 +55,15 @@ export function handlingTests({ test }: Suite): void {
       );
       await until(() => runs.active === concurrency, "every slot to be taken");
       await runs.silence(lab.quietMs);
-      const { inFlight, waiting } = await observer.groups.info(lab.group());
-      assert.ok(inFlight >= concurrency && inFlight <= 2 * concurrency, `${inFlight} in flight`);
-      assert.equal(inFlight + waiting, messages);
+      let { inFlight, waiting } = await observer.groups.info(lab.group());
+      await until(
+        async () => {
+          ({ inFlight, waiting } = await observer.groups.info(lab.group()));
+          return inFlight >= concurrency && inFlight + waiting === messages;
+        },
+        () => `what runs to be told: ${inFlight} in flight, ${waiting} waiting`,
+      );
+      assert.ok(inFlight <= 2 * concurrency, `${inFlight} in flight`);
       gate.resolve();
       await runs.until(messages);
     },

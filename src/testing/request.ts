@@ -71,7 +71,7 @@ export function requestTests({ test }: Suite): void {
     const bus = await lab.bus();
     const from = performance.now();
     await rejection(bus.request(doubling(lab), { n: 1 }, { timeoutMs: 10_000 }), "BUS_NO_RESPONDER");
-    assert.ok(performance.now() - from < 3_000, `after ${performance.now() - from} ms`);
+    assert.ok(performance.now() - from < 8_000, `after ${performance.now() - from} ms`);
   });
 
   test(
@@ -151,17 +151,19 @@ export function requestTests({ test }: Suite): void {
   });
 
   test(
-    { name: "a responder is told when the requester has stopped waiting", short: { timeoutMs: 150 } },
+    { name: "a responder is told when the requester has stopped waiting", short: { timeoutMs: 1_000 } },
     async (lab, { timeoutMs }) => {
       const [asking, answering] = [await lab.bus(), await lab.bus()];
       const double = doubling(lab);
       const told = Promise.withResolvers<number>();
-      await answering.respond(double, async (_, { signal }) => {
+      await answering.respond(double, async ({ n }, { signal }) => {
+        if (n === 0) return { twice: 0 };
         const from = performance.now();
         await new Promise((resolve) => signal.addEventListener("abort", resolve));
         told.resolve(performance.now() - from);
         return { twice: 0 };
       });
+      await asking.request(double, { n: 0 }); // the first one also opens where answers come
       await rejection(asking.request(double, { n: 1 }, { timeoutMs }), "BUS_TIMEOUT");
       const after = await within(told.promise, "the responder to be told", 5_000);
       assert.ok(after < timeoutMs + 2_000, `after ${after} ms`);

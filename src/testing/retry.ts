@@ -149,7 +149,7 @@ export function retryTests({ test }: Suite): void {
       for (const [index, wait] of waits.entries()) {
         const expected = baseMs * 2 ** index;
         assert.ok(wait > expected - 5, `${wait} ms before attempt ${index + 2}, not ${expected}`);
-        assert.ok(wait < expected + 2_000, `${wait} ms before attempt ${index + 2}, not ${expected}`);
+        assert.ok(wait < expected + 5_000, `${wait} ms before attempt ${index + 2}, not ${expected}`);
       }
       assert.deepEqual(runs.attempts(1), [1, 2, 3, 4]);
     },
@@ -167,7 +167,7 @@ export function retryTests({ test }: Suite): void {
     await runs.until(1);
     const [first, second] = runs.all;
     const wait = (second?.startedAt ?? 0) - (first?.endedAt ?? 0);
-    assert.ok(wait > 145 && wait < 3_000, `${wait} ms`);
+    assert.ok(wait > 145 && wait < 6_000, `${wait} ms`);
     assert.deepEqual(runs.attempts(1), [1, 2]);
   });
 

@@ -11,7 +11,7 @@ const keyed = (bus: Bus, n: number): Promise<unknown> => bus.publish(Keyed, { of
 describe("publishes of one key", () => {
   it("wait for the retry ahead, also when one of those behind it is answered late", async () => {
     const { bus, driver } = await onFaulty({
-      publishing: { attemptTimeoutMs: 40, retry: { maxAttempts: 4, backoff: () => 400 } },
+      publishing: { attemptTimeoutMs: 40, retry: { maxAttempts: 4, backoff: () => 2_000 } },
     });
     await using _ = bus;
     driver.sendFault = ({ id }) => (id === "1" ? "silent" : "late");
@@ -20,10 +20,10 @@ describe("publishes of one key", () => {
     await silence(() => driver.sent.length, "before their time-outs", 120);
     const third = keyed(bus, 3);
     expect(driver.answerLate()).toBe(1);
-    await within(second, "the late answer", 200);
+    await within(second, "the late answer", 1_000);
     await silence(() => driver.sent.length, "sent ahead of the retry", 100);
     driver.sendFault = () => undefined;
-    await within(Promise.all([first, third]), "the others", 3_000);
+    await within(Promise.all([first, third]), "the others", 8_000);
     expect(driver.sent.map(({ id }) => id)).toEqual(["1", "2", "1", "3"]);
   });
 

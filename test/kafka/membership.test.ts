@@ -187,7 +187,7 @@ describe.skipIf(kafka === undefined)("members of a group of Kafka", () => {
     b.die();
     await settled(a);
     const tookMs = performance.now() - from;
-    expect(tookMs).toBeGreaterThan(sessionTimeoutMs - 1_000); // it did not just leave
+    expect(tookMs).toBeGreaterThan(sessionTimeoutMs / 2); // it did not just leave
     expect(tookMs).toBeLessThan(sessionTimeoutMs + 2_000);
     expect([table.problems, a.losses]).toEqual([[], 0]);
   });

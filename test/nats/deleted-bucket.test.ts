@@ -88,7 +88,7 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
       const world = new NatsWorld(server);
       const stream = `KV_${world.prefix}`;
       const between = await relay(`$JS.API.STREAM.INFO.${stream}`);
-      const connection = await world.connect({ servers: between.url, requestTimeoutMs: 300 });
+      const connection = await world.connect({ servers: between.url, requestTimeoutMs: 1_000 });
       const client = await connectClient({ servers: server.broker!.url });
       onTestFinished(() => client.close());
       const watch = connection.state!.watch("b", "", new AbortController().signal)[Symbol.asyncIterator]();

@@ -117,16 +117,16 @@ describe.each(await natsServers())("an unordered group on $name", (server) => {
       const first = await joinGroup(one, "g");
       await until(() => first.sink.messages.length === 1, "it");
       const [message] = first.sink.messages as [InMessage];
+      const started = performance.now();
       const settled = await first.consumption.settle([
         { how: "retry", message, delayMs: 200, attempts: 3, headers: [["omnibus-x", "1"]] },
       ]);
-      const started = performance.now();
       expect(settled).toEqual(["done"]);
       expect(await first.consumption.settle([{ how: "release", message, delayMs: 0, headers: [] }])).toEqual(["stale"]);
       await first.consumption.close(soon());
       const second = await joinGroup(two, "g");
       await until(() => second.sink.messages.length === 1, "it again");
-      expect(performance.now() - started).toBeGreaterThan(150);
+      expect(performance.now() - started).toBeGreaterThan(190);
       const [again] = second.sink.messages as [InMessage];
       expect([again.attempts, again.deliveries, again.note("omnibus-x"), again.note("omnibus-y")]).toEqual([
         3,
@@ -303,7 +303,7 @@ describe.each(await natsServers())("an unordered group on $name", (server) => {
         await ask(connection, `CONSUMER.DELETE.${world.prefix}=s=events.${name}`);
       const deleted = performance.now();
       await until(() => first.sink.ends.length === 1, "to be told");
-      expect(performance.now() - deleted).toBeLessThan(2 * heartbeatMs + 500);
+      expect(performance.now() - deleted).toBeLessThan(2 * heartbeatMs + 2_000);
       await connection.ensureGroup(groupSpec("g"));
       const again = await consume(connection, { kind: "group", group: "g", resume: first.sink.floors });
       await until(() => again.sink.messages.length === 1, "what was not settled");
@@ -386,15 +386,15 @@ describe.each(await natsServers())("an unordered group on $name", (server) => {
     it("keeps what a handler holds for longer than a lease", async () => {
       const world = new NatsWorld(server);
       const [one, two] = [
-        await world.connect({ leaseMs: 300, streams: [small] }),
-        await world.connect({ leaseMs: 300, streams: [small] }),
+        await world.connect({ leaseMs: 1_000, streams: [small] }),
+        await world.connect({ leaseMs: 1_000, streams: [small] }),
       ];
       await one.ensureGroup(groupSpec("g"));
       await stored(one, ["x"]);
       const first = await joinGroup(one, "g");
       await until(() => first.sink.messages.length === 1, "it");
       const second = await joinGroup(two, "g");
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
       expect([first.sink.messages.length, second.sink.messages.length]).toEqual([1, 0]);
     });
   });

@@ -34,9 +34,9 @@ describe.each(await natsServers())("the state store on $name", (server) => {
 
     it("forgets a value when its time is up, though the server has it still", async () => {
       const { state, other } = await pair();
-      await state.put("b", "k", bytes("1"), { ttlMs: 300 });
+      await state.put("b", "k", bytes("1"), { ttlMs: 1_000 });
       expect(await other.get("b", "k")).toBeDefined();
-      await waitMs(310);
+      await waitMs(1_010);
       expect(await other.get("b", "k")).toBeUndefined();
       expect(await listed(other.keys("b", ""))).toEqual([]);
       expect(await other.delete("b", "k")).toBe(false);
@@ -97,7 +97,7 @@ describe.each(await natsServers())("the state store on $name", (server) => {
       })();
       await until(() => seen.length === 1, "what there is");
       await other.put("b", "x", bytes("elsewhere"), {});
-      await other.put("b", "a3", bytes("new"), { ttlMs: 200 });
+      await other.put("b", "a3", bytes("new"), { ttlMs: 1_000 });
       await other.delete("b", "a1");
       await until(
         () => seen.length === 4,

@@ -3,13 +3,9 @@ import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
 import type { PostgresOptions } from "../../src/drivers/postgres/index.ts";
 import { connectPostgres, freshSchema, refusal } from "../support/postgres-world.ts";
 import { testBroker } from "../support/test-broker.ts";
+import { withinTwoSeconds } from "../support/within-two-seconds.ts";
 
-const within2s = async (options: PostgresOptions): Promise<string> => {
-  const from = performance.now();
-  const code = await refusal(options);
-  expect(performance.now() - from).toBeLessThan(2_000);
-  return code;
-};
+const within2s = (options: PostgresOptions): Promise<string> => withinTwoSeconds(() => refusal(options));
 
 const guarded = await testBroker("postgres", { own: true, variant: "password" });
 describe.skipIf(guarded === undefined)("a server that asks for a password", () => {

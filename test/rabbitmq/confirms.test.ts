@@ -74,8 +74,8 @@ describe.skipIf(broker === undefined)("the confirms of a channel", () => {
   });
 
   it("gives up what is not answered in time, and passes a late answer by", async () => {
-    const confirms = open(300);
-    proxy.replies.set({ latencyMs: 1_000 });
+    const confirms = open(1_000);
+    proxy.replies.set({ latencyMs: 3_000 });
     publish(confirms, "late");
     await until(() => said.length > 0, "it to be given up");
     expect(said).toEqual(["late lost true"]);

@@ -78,7 +78,8 @@ describe.skipIf(broker === undefined)("a log that is folded", () => {
     isOver = true;
     await watching;
     expect([...seen], "never a part of it").toEqual(expect.arrayContaining(["1,2"]));
-    expect(seen.has("")).toBe(false);
+    // who reads the new one before anything is in it has read it to its end
+    expect(seen.has("")).toBe(replaced[0]!.length === 0);
     expect(replaced.length).toBe(1);
   });
 });

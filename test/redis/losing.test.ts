@@ -24,7 +24,7 @@ interface World {
 
 async function world(options: RedisOptions, prefix = freshPrefix()): Promise<World> {
   const said: string[] = [];
-  const session = await Session.open(resolveOptions({ leaseMs: 300, socketTimeoutMs: 500, ...options }), {
+  const session = await Session.open(resolveOptions({ leaseMs: 300, socketTimeoutMs: 2_000, ...options }), {
     name: "test",
     prefix,
     member: { id: "m", name: "m", host: "h", pid: 1, since: new Date(0), lastSeen: new Date(0), partitions: undefined },
@@ -82,7 +82,7 @@ describe.skipIf(redis === undefined)("losing the connection to redis", () => {
   });
 
   it("option: RedisOptions.socketTimeoutMs: a server that is silent: unknown within the time that was set, and up again when it wakes", async () => {
-    const one = await world({ url: redis!.url });
+    const one = await world({ url: redis!.url, socketTimeoutMs: 500 });
     await redis!.pause();
     const sent = send(one, numbered(10));
     const start = performance.now();

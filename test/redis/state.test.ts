@@ -98,7 +98,7 @@ describe.skipIf(redis === undefined)("state on redis", () => {
     await writing.put("b", "else", bytes("2"), {});
     await writing.delete("b", "k1");
     await until(() => seen.length === 3, "the deletion");
-    await writing.put("b", "k3", bytes("3"), { ttlMs: 40 });
+    await writing.put("b", "k3", bytes("3"), { ttlMs: 1_000 });
     await until(
       () => seen.length === 5,
       () => `the end; ${seen.join(" ")}`,

@@ -15,17 +15,19 @@ import type {
 } from "../../src/driver.ts";
 import { systemClock, type Clock } from "../../src/clock.ts";
 
-/** Waits for a condition, looked at in every turn of the event loop; fails with what was waited for. */
+const inEachTurn = 50;
+
+/** Waits for a condition, looked at in every turn of the event loop, later every millisecond; fails with what was waited for. */
 export async function until(
   condition: () => boolean,
   what: string | (() => string),
-  deadlineMs = 5_000,
+  deadlineMs = 8_000, // less than a lease, by which a lost wake-up would heal
 ): Promise<void> {
   const start = performance.now();
-  while (!condition()) {
+  for (let turn = 0; !condition(); turn += 1) {
     if (performance.now() - start > deadlineMs)
       throw new Error(`not within ${deadlineMs} ms: ${typeof what === "string" ? what : what()}`);
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => (turn < inEachTurn ? setImmediate(resolve) : setTimeout(resolve, 1)));
   }
 }
 
