@@ -44,6 +44,9 @@ const elsewhere = {
   ask: () => Promise.reject(Object.assign(new Error("it moved"), { apiId: "NOT_COORDINATOR" })),
 } as unknown as Link;
 
+/** A line that is gone without a word. */
+const nowhere = { ask: () => new Promise<never>(() => undefined) } as unknown as Link;
+
 const earlyMs = 4_000;
 
 /** Takes its session for lost so much before the coordinator does, once it is ahead by as much. */
@@ -64,6 +67,8 @@ class Holder {
   /** Set: the next question about its coordinator is answered as while that moves. */
   moving = 0;
   silent = false;
+  /** Set: its next request to join gets lost, with all that it asks from then on. */
+  mute = false;
   readonly clock = new EarlyClock();
   #timer: NodeJS.Timeout | undefined;
 
@@ -85,6 +90,10 @@ class Holder {
       heartbeatMs: 300,
       requestTimeoutMs: 2_000,
       link: async (duty) => {
+        if (this.mute && duty === "join") {
+          this.silent = true;
+          return nowhere;
+        }
         if (this.silent) throw new NoAnswer("nobody is there", false);
         if (duty === "join" && this.moving > 0) {
           this.moving -= 1;
@@ -222,6 +231,33 @@ describe.skipIf(kafka === undefined)("members of a group of Kafka", () => {
     await settled(a, b);
     expect(a.membership.memberId).toBe(before);
     expect(performance.now() - from).toBeLessThan(sessionTimeoutMs - 1_000); // nobody waited for a session to end
+    expect(table.problems).toEqual([]);
+  });
+
+  it("lose what they have in time when their line goes while they wait for a round", async () => {
+    fresh();
+    const [a, b] = [await join("a"), await join("b")];
+    await settled(a, b);
+    b.mute = true;
+    const c = await join("c"); // begins a round, of which b never hears
+    await until(() => b.losses === 1, "the end of its session by its own clock", sessionTimeoutMs * 2);
+    await settled(a, c);
+    expect(table.problems, "nobody has what b has yet").toEqual([]);
+  });
+
+  it("leave by the id that they had, when they leave before they are members again", async () => {
+    fresh();
+    const [a, b] = [await join("a"), await join("b")];
+    await settled(a, b);
+    a.clock.ms = earlyMs;
+    a.silent = true;
+    await until(() => a.losses === 1, "the end of its session by its own clock", sessionTimeoutMs);
+    a.moving = Number.POSITIVE_INFINITY;
+    a.silent = false;
+    const from = performance.now();
+    await a.membership.leave();
+    await settled(b);
+    expect(performance.now() - from).toBeLessThan(earlyMs - 1_000); // nobody waited for its session to end
     expect(table.problems).toEqual([]);
   });
 });
