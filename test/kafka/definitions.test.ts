@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { DriverConnection } from "../../src/driver.ts";
 import { loadClient } from "../../src/drivers/kafka/client.ts";
 import { kafka } from "../../src/drivers/kafka/index.ts";
-import { until } from "../../src/testing/until.ts";
+import { silence, until } from "../../src/testing/until.ts";
 import { connectTo, consume, groupSpec, joinGroup, outgoing, textOf, toTopic } from "../support/driver-harness.ts";
 import { freshPrefix } from "../support/kafka-session.ts";
 import { testBroker } from "../support/test-broker.ts";
@@ -33,16 +33,39 @@ async function store(connection: DriverConnection, ...texts: readonly string[]):
   await until(() => sent.every(({ outcome }) => outcome === "stored"), "them to be stored");
 }
 
-/** The first commit of a topic from now on is answered to its member no earlier than it is let go. */
-async function holdCommit(topic: string): Promise<{ readonly held: () => boolean; readonly letGo: () => void }> {
+interface Held {
+  readonly held: () => boolean;
+  readonly letGo: () => void;
+}
+
+/** The first commit of a topic from now on is sent, or answered to its member, no earlier than it is let go. */
+async function holdCommit(topic: string, what: "it" | "its answer" = "its answer"): Promise<Held> {
   const { api } = (await loadClient()).offsetCommitV9;
   const commit = api.async.bind(api);
   const gate = Promise.withResolvers<void>();
   let [isFirst, held] = [true, false];
   vi.spyOn(api, "async").mockImplementation(async (...args) => {
     const isHeld = isFirst && args[5].some(({ name }) => name === topic);
-    if (isHeld) isFirst = false;
-    const answer = await commit(...args);
+    if (!isHeld) return await commit(...args);
+    isFirst = false;
+    const answer = what === "it" ? undefined : await commit(...args);
+    held = true;
+    await gate.promise;
+    return answer ?? (await commit(...args));
+  });
+  return { held: () => held, letGo: gate.resolve };
+}
+
+/** The next answer to who is in a group is given no earlier than it is let go. */
+async function holdMembers(): Promise<Held> {
+  const { api } = (await loadClient()).describeGroupsV5;
+  const ask = api.async.bind(api);
+  const gate = Promise.withResolvers<void>();
+  let [isFirst, held] = [true, false];
+  vi.spyOn(api, "async").mockImplementation(async (...args) => {
+    const isHeld = isFirst;
+    isFirst = false;
+    const answer = await ask(...args);
     if (!isHeld) return answer;
     held = true;
     await gate.promise;
@@ -70,6 +93,50 @@ describe.skipIf(broker === undefined)("definitions of groups of Kafka", () => {
     letGo();
     await until(() => inForce !== undefined, "it to be in force");
     expect(inForce).toBe(true);
+  });
+
+  it("that somebody else has written just now are not told as in force before they are", async () => {
+    const prefix = freshPrefix();
+    const [older, newer, next] = [await open(prefix), await open(prefix), await open(prefix)];
+    await older.ensureStream(stream);
+    await older.ensureGroup(groupSpec("g", { patterns: ["known"], order: "group" }));
+    const { sink } = await joinGroup(older, "g");
+    await until(() => sink.floors.size === 4, "it to have them");
+    const { held, letGo } = await holdCommit(`${prefix}.s.events`, "it");
+    const grown = groupSpec("g", { patterns: ["known", "added"], order: "group" });
+    const inForce: string[] = [];
+    const both = [
+      newer.ensureGroup(grown).then(() => inForce.push("who wrote it")),
+      (async () => {
+        await until(held, "the owner to be about to go by it");
+        await next.ensureGroup(grown);
+        inForce.push("who found it");
+      })(),
+    ];
+    await until(held, "the owner to be about to go by it");
+    await silence(() => inForce.length, "in force", 300);
+    letGo();
+    await Promise.all(both);
+    expect(inForce.length).toBe(2);
+  });
+
+  it("of a live group stay where somebody has joined since it was seen that nobody is there", async () => {
+    const prefix = freshPrefix();
+    const [first, second] = [await open(prefix), await open(prefix)];
+    await first.ensureStream(stream);
+    const live = groupSpec("g", { from: { at: "newest" }, live: true });
+    await first.ensureGroup(live);
+    const { consumption } = await joinGroup(first, "g");
+    const { held, letGo } = await holdMembers();
+    await consumption.close(AbortSignal.timeout(2_000));
+    await until(held, "it to be seen that nobody is there");
+    await second.ensureGroup(live);
+    const { sink } = await joinGroup(second, "g");
+    letGo();
+    await store(second, "after");
+    await until(() => sink.messages.length === 1, "what comes then");
+    await silence(() => sink.ends.length, "the end of the group", 500);
+    expect([(await second.admin.groups()).map(({ spec }) => spec.group), sink.texts]).toEqual([["g"], ["after"]]);
   });
 
   /** A member that had settled the first of two, and has the second in hand when another bus deletes the group. */
