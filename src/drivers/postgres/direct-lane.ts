@@ -45,7 +45,10 @@ export class DirectLane {
   constructor(session: Session, seats: Seats) {
     this.#session = session;
     this.#seats = seats;
-    this.#ears = [session.onNews("p", (rest) => this.#take(rest))];
+    this.#ears = [
+      session.onNews("p", (rest) => this.#take(rest)),
+      session.listen({ replaced: () => void (this.#known = "") }), // its numbers may be the same, and tell of others
+    ];
     seats.onRejoined(() => void this.#registerAgain());
   }
 
@@ -108,7 +111,7 @@ export class DirectLane {
     const { group, address, patterns, answers } = consumer;
     const [row] = await this.#session.worker.query("SELECT {1:hear}($1, $2, $3, $4, $5, $6, $7)", [
       id === undefined ? null : String(id),
-      String(this.#seats.process),
+      String(await this.#seats.joined()),
       group ?? null,
       address ?? null,
       JSON.stringify(patterns),

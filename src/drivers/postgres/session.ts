@@ -16,7 +16,7 @@ export interface SessionListener {
   up?(): void;
   /** Whatever was open is rejected already, or will be in this turn. */
   down?(error: unknown): void;
-  /** Another database: nothing of ours is there. */
+  /** Another database, whose numbers are others': whatever was known of the former one is dropped now, before anything is asked. */
   replaced?(): void;
 }
 
@@ -121,6 +121,11 @@ export class Session {
     return this.#server!;
   }
 
+  /** Its own number; another one is another database. */
+  get database(): string {
+    return this.#database;
+  }
+
   get native(): unknown {
     return this.options.pool ?? this.#links.desk?.native;
   }
@@ -186,6 +191,11 @@ export class Session {
   beat(): void {
     const { listener } = this.#links;
     if (this.#isUp && listener?.askedAt === undefined) listener?.query("SELECT 1").catch(() => undefined); // its line ends, and says so
+  }
+
+  /** What answers is not what we connected to, as behind a pooler that was given another: by new connections that is found out. */
+  distrust(error: unknown): void {
+    this.#lost(error);
   }
 
   /** Calls back unless the session is closed by then. */
@@ -301,9 +311,10 @@ export class Session {
     this.#server = server;
     await prepareLayout(worker, this.#names, context.manage, unhurried);
     const database = await checkLayout(worker, this.#names);
+    const replaced = this.#database !== "" && this.#database !== database;
+    if (replaced) this.#own = undefined; // there it is another process's
     this.#hears = this.#links.listener !== undefined && (await this.#hear(this.#links.listener, worker));
     signal.throwIfAborted();
-    const replaced = this.#database !== "" && this.#database !== database;
     this.#database = database;
     this.#isUp = true;
     if (replaced) for (const listener of [...this.#listeners]) listener.replaced?.();
