@@ -227,16 +227,17 @@ export class Session {
 
   /** All that is needed to be up, or nothing. */
   async #connect(outer: AbortSignal): Promise<void> {
-    const { hosts, connectTimeoutMs, socketTimeoutMs, pool } = this.options;
+    const { connectTimeoutMs, socketTimeoutMs, pool } = this.options;
+    const hosts = pool === undefined ? this.options.hosts : this.options.hosts.slice(0, 1);
+    const patience = connectTimeoutMs + socketTimeoutMs;
     let failure: unknown;
-    for (const host of pool === undefined ? hosts : hosts.slice(0, 1)) {
+    for (const host of hosts) {
       const giveUp = new AbortController();
-      const patience = connectTimeoutMs + socketTimeoutMs;
       let late: Disposable | undefined;
-      const wait = (more = 0): void => {
-        late = this.clock.after(patience + more, () =>
+      const wait = (ms: number): void => {
+        late = this.clock.after(ms, () =>
           giveUp.abort(
-            new DriverError("BUS_TIMEOUT", `postgres: not connected within ${patience} ms`, { retryable: true }),
+            new DriverError("BUS_TIMEOUT", `postgres: not connected within ${Math.round(ms)} ms`, { retryable: true }),
           ),
         );
       };
@@ -245,9 +246,9 @@ export class Session {
         if (this.#database === "") late?.[Symbol.dispose]();
         await work();
         late?.[Symbol.dispose]();
-        wait(probeMs);
+        wait(patience + probeMs);
       };
-      wait();
+      wait(patience / hosts.length); // a silent one is not to use up what those behind it need
       const abort = (): void => giveUp.abort(outer.aborted ? outer.reason : closedError());
       outer.addEventListener("abort", abort, { once: true });
       this.#closing.signal.addEventListener("abort", abort, { once: true });
