@@ -1,4 +1,4 @@
--- The tables and functions of prefix "omnibus", layout 2, in the schema "public".
+-- The tables and functions of prefix "omnibus", layout 3, in the schema "public".
 -- Run it as the user who is to own them; docs/postgres-design.md says what each is for.
 BEGIN;
 CREATE TABLE "public"."omnibus_meta" (key text COLLATE "C" PRIMARY KEY, value text NOT NULL);
@@ -73,7 +73,7 @@ CREATE INDEX "omnibus_member_grp" ON "public"."omnibus_member" (grp);
 CREATE INDEX "omnibus_member_process" ON "public"."omnibus_member" (process);
 CREATE INDEX "omnibus_place_member" ON "public"."omnibus_place" (member);
 CREATE INDEX "omnibus_claim_run" ON "public"."omnibus_claim" (grp, stream, partition, first);
-CREATE INDEX "omnibus_claim_free" ON "public"."omnibus_claim" (grp) WHERE member IS NULL;
+CREATE INDEX "omnibus_claim_free" ON "public"."omnibus_claim" (grp, stream, partition, first) WHERE member IS NULL;
 CREATE INDEX "omnibus_claim_member" ON "public"."omnibus_claim" (member);
 CREATE INDEX "omnibus_held_due" ON "public"."omnibus_held" (grp, due) WHERE member IS NULL;
 CREATE INDEX "omnibus_held_released" ON "public"."omnibus_held" (grp) WHERE member IS NULL AND avoid IS NOT NULL;
@@ -81,7 +81,7 @@ CREATE INDEX "omnibus_held_member" ON "public"."omnibus_held" (member) WHERE mem
 CREATE INDEX "omnibus_letter_grp" ON "public"."omnibus_letter" (grp, n);
 CREATE INDEX "omnibus_state_revision" ON "public"."omnibus_state" (bucket, revision);
 CREATE INDEX "omnibus_state_expires" ON "public"."omnibus_state" (expires) WHERE expires IS NOT NULL;
-CREATE INDEX "omnibus_schedule_due" ON "public"."omnibus_schedule" (not_before, n);
+CREATE INDEX "omnibus_schedule_due" ON "public"."omnibus_schedule" ((coalesce(not_before, 0)), n);
 CREATE INDEX "omnibus_parked_list" ON "public"."omnibus_parked" (list, n);
 CREATE INDEX "omnibus_direct_consumer" ON "public"."omnibus_direct" (consumer, id);
 CREATE SEQUENCE "public"."omnibus_revision";
@@ -896,5 +896,5 @@ BEGIN
   END IF;
   DELETE FROM "public"."omnibus_direct" WHERE expires <= now_ms OR consumer NOT IN (SELECT id FROM "public"."omnibus_listener");
 END $tidy$;
-INSERT INTO "public"."omnibus_meta" VALUES ('layout', '2'), ('id', gen_random_uuid()::text), ('routing', '1'), ('direct', '1');
+INSERT INTO "public"."omnibus_meta" VALUES ('layout', '3'), ('id', gen_random_uuid()::text), ('routing', '1'), ('direct', '1');
 COMMIT;

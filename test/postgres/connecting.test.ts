@@ -29,10 +29,10 @@ describe.skipIf(broker === undefined)("connecting", () => {
     expect(await refusal(options, { manage: "verify" })).toBe("BUS_NOT_FOUND");
     await connectPostgres(options);
     await connectPostgres(options, { manage: "off" });
-    await postgresCommand(port, `UPDATE ${schema}.omnibus_meta SET value = '3' WHERE key = 'layout'`);
+    await postgresCommand(port, `UPDATE ${schema}.omnibus_meta SET value = '4' WHERE key = 'layout'`);
     await expect(connectPostgres(options)).rejects.toMatchObject({
       code: "BUS_CONFLICT",
-      message: expect.stringMatching(/layout 3, this version knows 2/),
+      message: expect.stringMatching(/layout 4, this version knows 3/),
     });
     await postgresCommand(port, `UPDATE ${schema}.omnibus_meta SET value = 'zero' WHERE key = 'layout'`);
     expect(await refusal(options)).toBe("BUS_CORRUPT");
