@@ -115,7 +115,6 @@ BEGIN
     SELECT seq, total, at INTO s, t, a FROM "public"."omnibus_log" WHERE stream = of_stream AND partition = parts[i] ORDER BY seq DESC LIMIT 1;
     IF NOT FOUND THEN
       SELECT first - 1, cut, 0 INTO STRICT s, t, a FROM "public"."omnibus_part" WHERE stream = of_stream AND partition = parts[i];
-      -- where somebody emptied the log by hand: what is new is above whatever a group has come to
       SELECT greatest(s, max(x.seq)) INTO s FROM (
         SELECT max(c.seq) FROM "public"."omnibus_claimed" c WHERE c.stream = of_stream AND c.partition = parts[i]
         UNION ALL SELECT max(p.cursor) FROM "public"."omnibus_place" p WHERE p.stream = of_stream AND p.partition = parts[i]
@@ -802,8 +801,15 @@ BEGIN
     SELECT l.seq, l.total, l.at INTO last_ FROM "public"."omnibus_log" l WHERE l.stream = d.stream AND l.partition = d.partition ORDER BY l.seq DESC LIMIT 1;
     IF NOT FOUND THEN
       SELECT p.first - 1 AS seq, p.cut AS total, 0::bigint AS at INTO last_ FROM "public"."omnibus_part" p WHERE p.stream = d.stream AND p.partition = d.partition;
+      IF FOUND THEN
+      SELECT greatest(last_.seq, max(x.seq)) INTO last_.seq FROM (
+        SELECT max(c.seq) FROM "public"."omnibus_claimed" c WHERE c.stream = d.stream AND c.partition = d.partition
+        UNION ALL SELECT max(p.cursor) FROM "public"."omnibus_place" p WHERE p.stream = d.stream AND p.partition = d.partition
+        UNION ALL SELECT max(greatest(g.cursor, g.out)) FROM "public"."omnibus_progress" g WHERE g.stream = d.stream AND g.partition = d.partition) AS x(seq);
+      UPDATE "public"."omnibus_part" SET first = last_.seq + 1 WHERE stream = d.stream AND partition = d.partition AND first <= last_.seq;
+      END IF;
     END IF;
-    IF FOUND THEN
+    IF last_.seq IS NOT NULL THEN
       INSERT INTO "public"."omnibus_log" (stream, partition, seq, at, total, expires, broker, topic, key, headers, body)
         VALUES (d.stream, d.partition, last_.seq + 1, greatest(last_.at, now_ms), last_.total + octet_length(d.body), d.expires,
           CASE WHEN EXISTS (SELECT FROM "public"."omnibus_log" o WHERE o.stream = d.stream AND o.broker = d.broker) THEN NULL ELSE d.broker END,

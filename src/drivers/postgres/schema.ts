@@ -149,6 +149,10 @@ export const functions: Readonly<Record<string, DatabaseFunction>> = {
   ...stateFunctions,
 };
 
+function replaced(name: string): string {
+  return functions[name]!.text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION");
+}
+
 /** From the layout of its index plus one to the next. Processes of the version before go on beside those of the next. */
 export const steps: readonly (readonly string[])[] = [
   // 1 to 2: what is published for later says whose id it has. That of a UUID is known; of another only its hash is.
@@ -156,12 +160,16 @@ export const steps: readonly (readonly string[])[] = [
     `ALTER TABLE {delayed} ADD COLUMN event text COLLATE "C"`,
     "UPDATE {delayed} SET event = encode(broker, 'hex')::uuid::text",
     `CREATE INDEX ${delayedEvent}`,
-    ...["move_due", "find"].map((name) =>
-      functions[name]!.text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"),
-    ),
+    ...["move_due", "find"].map(replaced),
   ],
   // 2 to 3: what is asked for again and again is found by its index, in its order.
-  ["DROP INDEX {claim_free}", `CREATE INDEX ${claimFree}`, "DROP INDEX {schedule_due}", `CREATE INDEX ${scheduleDue}`],
+  [
+    "DROP INDEX {claim_free}",
+    `CREATE INDEX ${claimFree}`,
+    "DROP INDEX {schedule_due}",
+    `CREATE INDEX ${scheduleDue}`,
+    replaced("move_due"),
+  ],
 ];
 
 /** All that a new database needs, in order. An index and a constraint stand in their table's schema, without naming it. */
