@@ -122,8 +122,10 @@ export class DirectLane {
   }
 
   async #registerOne(consumer: DirectConsumer): Promise<void> {
-    this.#local.delete(consumer.id);
-    await this.#register(consumer);
+    const former = consumer.id;
+    await this.#register(consumer); // until then it is known by its former number: the line may be lost once more
+    this.#local.delete(former);
+    if (consumer.stopped) return await this.leave(consumer); // meanwhile
     await this.#hear(consumer, consumer.id);
   }
 
