@@ -21,6 +21,8 @@ const mostInline = 5_800;
 const mostAtOnce = 256;
 /** A row that nobody fetched. */
 const longestMs = 60_000;
+/** What waits at the server for a line that is lost ends within a second. */
+const unsureMs = 2_000;
 
 /**
  * Requests, their answers and what may be lost: announced to the process that listens, without a row and without the disk where
@@ -30,6 +32,8 @@ export class DirectLane {
   readonly #session: Session;
   readonly #seats: Seats;
   #registering = 0;
+  /** A registration whose answer was lost may still wait at the server. */
+  #unsure = false;
   readonly #local = new Map<number, DirectConsumer>();
   readonly #delayed = new Set<Disposable>();
   readonly #ears: readonly Disposable[];
@@ -101,6 +105,9 @@ export class DirectLane {
     try {
       consumer.id = (await this.#hear(consumer, undefined)) as number;
       this.#local.set(consumer.id, consumer);
+    } catch (error) {
+      if (isLost(error)) this.#unsure = true;
+      throw error;
     } finally {
       this.#registering -= 1;
     }
@@ -142,6 +149,8 @@ export class DirectLane {
       for (const id of there)
         if (!this.#local.has(id) && this.#registering === 0)
           await this.#session.worker.query("SELECT {1:unhear}($1)", [String(id)]);
+      if (this.#unsure) this.#session.later(unsureMs, () => void this.#registerAgain());
+      this.#unsure = false;
     } catch (error) {
       if (!isLost(error)) this.#session.later(250, () => void this.#registerAgain());
     }
