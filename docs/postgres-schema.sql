@@ -1,4 +1,4 @@
--- The tables and functions of prefix "omnibus", layout 2, in the schema "public".
+-- The tables and functions of prefix "omnibus", layout 3, in the schema "public".
 -- Run it as the user who is to own them; docs/postgres-design.md says what each is for.
 BEGIN;
 CREATE TABLE "public"."omnibus_meta" (key text COLLATE "C" PRIMARY KEY, value text NOT NULL);
@@ -73,7 +73,7 @@ CREATE INDEX "omnibus_member_grp" ON "public"."omnibus_member" (grp);
 CREATE INDEX "omnibus_member_process" ON "public"."omnibus_member" (process);
 CREATE INDEX "omnibus_place_member" ON "public"."omnibus_place" (member);
 CREATE INDEX "omnibus_claim_run" ON "public"."omnibus_claim" (grp, stream, partition, first);
-CREATE INDEX "omnibus_claim_free" ON "public"."omnibus_claim" (grp) WHERE member IS NULL;
+CREATE INDEX "omnibus_claim_free" ON "public"."omnibus_claim" (grp, stream, partition, first) WHERE member IS NULL;
 CREATE INDEX "omnibus_claim_member" ON "public"."omnibus_claim" (member);
 CREATE INDEX "omnibus_held_due" ON "public"."omnibus_held" (grp, due) WHERE member IS NULL;
 CREATE INDEX "omnibus_held_released" ON "public"."omnibus_held" (grp) WHERE member IS NULL AND avoid IS NOT NULL;
@@ -81,7 +81,7 @@ CREATE INDEX "omnibus_held_member" ON "public"."omnibus_held" (member) WHERE mem
 CREATE INDEX "omnibus_letter_grp" ON "public"."omnibus_letter" (grp, n);
 CREATE INDEX "omnibus_state_revision" ON "public"."omnibus_state" (bucket, revision);
 CREATE INDEX "omnibus_state_expires" ON "public"."omnibus_state" (expires) WHERE expires IS NOT NULL;
-CREATE INDEX "omnibus_schedule_due" ON "public"."omnibus_schedule" (not_before, n);
+CREATE INDEX "omnibus_schedule_due" ON "public"."omnibus_schedule" ((coalesce(not_before, 0)), n);
 CREATE INDEX "omnibus_parked_list" ON "public"."omnibus_parked" (list, n);
 CREATE INDEX "omnibus_direct_consumer" ON "public"."omnibus_direct" (consumer, id);
 CREATE SEQUENCE "public"."omnibus_revision";
@@ -115,7 +115,6 @@ BEGIN
     SELECT seq, total, at INTO s, t, a FROM "public"."omnibus_log" WHERE stream = of_stream AND partition = parts[i] ORDER BY seq DESC LIMIT 1;
     IF NOT FOUND THEN
       SELECT first - 1, cut, 0 INTO STRICT s, t, a FROM "public"."omnibus_part" WHERE stream = of_stream AND partition = parts[i];
-      -- where somebody emptied the log by hand: what is new is above whatever a group has come to
       SELECT greatest(s, max(x.seq)) INTO s FROM (
         SELECT max(c.seq) FROM "public"."omnibus_claimed" c WHERE c.stream = of_stream AND c.partition = parts[i]
         UNION ALL SELECT max(p.cursor) FROM "public"."omnibus_place" p WHERE p.stream = of_stream AND p.partition = parts[i]
@@ -802,8 +801,15 @@ BEGIN
     SELECT l.seq, l.total, l.at INTO last_ FROM "public"."omnibus_log" l WHERE l.stream = d.stream AND l.partition = d.partition ORDER BY l.seq DESC LIMIT 1;
     IF NOT FOUND THEN
       SELECT p.first - 1 AS seq, p.cut AS total, 0::bigint AS at INTO last_ FROM "public"."omnibus_part" p WHERE p.stream = d.stream AND p.partition = d.partition;
+      IF FOUND THEN
+      SELECT greatest(last_.seq, max(x.seq)) INTO last_.seq FROM (
+        SELECT max(c.seq) FROM "public"."omnibus_claimed" c WHERE c.stream = d.stream AND c.partition = d.partition
+        UNION ALL SELECT max(p.cursor) FROM "public"."omnibus_place" p WHERE p.stream = d.stream AND p.partition = d.partition
+        UNION ALL SELECT max(greatest(g.cursor, g.out)) FROM "public"."omnibus_progress" g WHERE g.stream = d.stream AND g.partition = d.partition) AS x(seq);
+      UPDATE "public"."omnibus_part" SET first = last_.seq + 1 WHERE stream = d.stream AND partition = d.partition AND first <= last_.seq;
+      END IF;
     END IF;
-    IF FOUND THEN
+    IF last_.seq IS NOT NULL THEN
       INSERT INTO "public"."omnibus_log" (stream, partition, seq, at, total, expires, broker, topic, key, headers, body)
         VALUES (d.stream, d.partition, last_.seq + 1, greatest(last_.at, now_ms), last_.total + octet_length(d.body), d.expires,
           CASE WHEN EXISTS (SELECT FROM "public"."omnibus_log" o WHERE o.stream = d.stream AND o.broker = d.broker) THEN NULL ELSE d.broker END,
@@ -896,5 +902,5 @@ BEGIN
   END IF;
   DELETE FROM "public"."omnibus_direct" WHERE expires <= now_ms OR consumer NOT IN (SELECT id FROM "public"."omnibus_listener");
 END $tidy$;
-INSERT INTO "public"."omnibus_meta" VALUES ('layout', '2'), ('id', gen_random_uuid()::text), ('routing', '1'), ('direct', '1');
+INSERT INTO "public"."omnibus_meta" VALUES ('layout', '3'), ('id', gen_random_uuid()::text), ('routing', '1'), ('direct', '1');
 COMMIT;

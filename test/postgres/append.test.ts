@@ -28,7 +28,7 @@ describe.skipIf(broker === undefined)("the layout", () => {
     await expect(prepareLayout(link!, names, "verify")).rejects.toThrow(
       "missing at the server: table parked, function find",
     );
-    await link!.query(names.fill("UPDATE {meta} SET value = '3' WHERE key = 'layout'"));
+    await link!.query(names.fill("UPDATE {meta} SET value = '4' WHERE key = 'layout'"));
     await expect(prepareLayout(link!, names, "create")).rejects.toMatchObject({ code: "BUS_CONFLICT" });
   });
 
@@ -39,20 +39,27 @@ describe.skipIf(broker === undefined)("the layout", () => {
     await prepareLayout(link!, names, "create");
     const uuid = "0193e3a6-7e5c-7b5a-9d9a-0242ac120002";
     await link!.query(
-      names.fill(`ALTER TABLE {delayed} DROP COLUMN event; UPDATE {meta} SET value = '1' WHERE key = 'layout';
+      names.fill(`ALTER TABLE {delayed} DROP COLUMN event; DROP INDEX {claim_free}, {schedule_due}; UPDATE {meta} SET value = '1' WHERE key = 'layout';
+        CREATE INDEX "${names.prefix}_claim_free" ON {claim} (grp) WHERE member IS NULL;
+        CREATE INDEX "${names.prefix}_schedule_due" ON {schedule} (not_before, n);
         INSERT INTO {delayed} (due, stream, partition, broker, topic, body) VALUES (7, 1, 0, '\\x${uuid.replaceAll("-", "")}', 'a', '')`),
     );
     for (const manage of ["verify", "off"] as const) {
       const looked = prepareLayout(link!, names, manage).then(() => checkLayout(link!, names));
-      await expect(looked).rejects.toThrow(/layout 1, this version needs 2.*manage "create"/);
+      await expect(looked).rejects.toThrow(/layout 1, this version needs 3.*manage "create"/);
     }
     await Promise.all(all.map((each) => prepareLayout(each, names, "create")));
     await prepareLayout(link!, names, "verify");
     expect(await link!.query(names.fill("SELECT event FROM {delayed}"))).toEqual([[uuid]]);
-    expect(await link!.query(names.fill("SELECT value FROM {meta} WHERE key = 'layout'"))).toEqual([["2"]]);
+    expect(await link!.query(names.fill("SELECT value FROM {meta} WHERE key = 'layout'"))).toEqual([["3"]]);
     expect(
       await link!.query(`SELECT count(*) FROM pg_indexes WHERE indexname = '${names.prefix}_delayed_event'`),
     ).toEqual([["1"]]);
+    const indexes = `SELECT indexdef FROM pg_indexes WHERE indexname IN ('${names.prefix}_claim_free', '${names.prefix}_schedule_due') ORDER BY indexname`;
+    expect(await link!.query(indexes)).toEqual([
+      [expect.stringMatching(/\(grp, stream, partition, first\) WHERE \(member IS NULL\)$/)],
+      [expect.stringMatching(/\(COALESCE\(not_before, .*\), n\)$/)],
+    ]);
   });
 
   it("is missing by name where nothing may be made, and not asked for where it is assumed", async () => {

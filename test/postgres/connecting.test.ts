@@ -2,6 +2,7 @@ import { createServer } from "node:net";
 import pg from "pg";
 import { afterAll, describe, expect, it } from "vitest";
 import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
+import { connect } from "../../src/connect.ts";
 import type { DriverConnection } from "../../src/driver.ts";
 import { postgres } from "../../src/drivers/postgres/index.ts";
 import { until } from "../../src/testing/until.ts";
@@ -28,10 +29,10 @@ describe.skipIf(broker === undefined)("connecting", () => {
     expect(await refusal(options, { manage: "verify" })).toBe("BUS_NOT_FOUND");
     await connectPostgres(options);
     await connectPostgres(options, { manage: "off" });
-    await postgresCommand(port, `UPDATE ${schema}.omnibus_meta SET value = '3' WHERE key = 'layout'`);
+    await postgresCommand(port, `UPDATE ${schema}.omnibus_meta SET value = '4' WHERE key = 'layout'`);
     await expect(connectPostgres(options)).rejects.toMatchObject({
       code: "BUS_CONFLICT",
-      message: expect.stringMatching(/layout 3, this version knows 2/),
+      message: expect.stringMatching(/layout 4, this version knows 3/),
     });
     await postgresCommand(port, `UPDATE ${schema}.omnibus_meta SET value = 'zero' WHERE key = 'layout'`);
     expect(await refusal(options)).toBe("BUS_CORRUPT");
@@ -82,6 +83,24 @@ describe.skipIf(broker === undefined)("connecting", () => {
     expect(await refusal({ url, connectTimeoutMs: 100, socketTimeoutMs: 100 })).toBe("BUS_TIMEOUT");
     expect(performance.now() - from).toBeLessThan(5_000);
     expect(await refusal({ url: "postgres://omnibus@127.0.0.1:1/postgres" })).toBe("BUS_CONNECTION");
+    silent.close();
+  });
+
+  it("goes past silent hosts in the time that there is for all of them", async () => {
+    const silent = createServer(() => undefined).listen(0, "127.0.0.1");
+    await until(() => silent.listening, "the server to listen");
+    const { port: mute } = silent.address() as { readonly port: number };
+    const hosts = `127.0.0.1:${mute},127.0.0.1:${mute},127.0.0.1:${port}`;
+    const url = `postgres://omnibus@${hosts}/postgres`;
+    const [connectTimeoutMs, schema] = [6_000, await freshSchema(port)];
+    const driver = postgres({
+      url,
+      schema,
+      connectTimeoutMs: connectTimeoutMs / 2,
+      socketTimeoutMs: connectTimeoutMs / 2,
+    });
+    const bus = await connect({ driver }, { connectTimeoutMs });
+    await bus.close();
     silent.close();
   });
 });

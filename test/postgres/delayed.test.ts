@@ -2,7 +2,16 @@ import { describe, expect, it } from "vitest";
 import type { Address } from "../../src/driver.ts";
 import { until } from "../../src/testing/until.ts";
 import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
-import { consume, groupSpec, outgoing, type Sent, toQueue, toTopic } from "../support/driver-harness.ts";
+import {
+  consume,
+  groupSpec,
+  joinGroup,
+  outgoing,
+  publish,
+  type Sent,
+  toQueue,
+  toTopic,
+} from "../support/driver-harness.ts";
 import { connectPostgres, freshSchema } from "../support/postgres-world.ts";
 import { testBroker } from "../support/test-broker.ts";
 
@@ -43,6 +52,32 @@ describe.skipIf(broker === undefined)("what is published for later", () => {
     await until(() => sink.texts.length === 1, "the event behind them");
     expect(await connection.admin.scheduled!(undefined, 1_000)).toHaveLength(600);
   });
+
+  it.each(["none", "group"] as const)(
+    "comes behind what a group has come to, where the log was emptied by hand (order: %s)",
+    async (order) => {
+      const { url, servers } = broker!;
+      const schema = await freshSchema(servers[0]!.port);
+      const { connection } = await connectPostgres({ url, schema });
+      await connection.ensureStream({ name: "events", topics: [">"], partitions: 1 });
+      await connection.ensureGroup(groupSpec("g", { order }));
+      const { sink, consumption } = await joinGroup(connection, "g");
+      publish(connection, ["1", "2", "3"]);
+      await until(() => sink.messages.length === 3, "all to be delivered");
+      consumption.ack(sink.messages);
+      await consumption.flush();
+      await postgresCommand(servers[0]!.port, `TRUNCATE ${schema}.omnibus_log`);
+      const late = outgoing(toTopic("a"), "late", { notBefore: Date.now() + 200 });
+      connection.send([late.message]);
+      await until(() => sink.texts.at(-1) === "late", "what was for later");
+      publish(connection, ["next"]);
+      await until(() => sink.texts.at(-1) === "next", "what came after it");
+      expect(await postgresCommand(servers[0]!.port, `SELECT seq FROM ${schema}.omnibus_log ORDER BY seq`)).toEqual([
+        ["4"],
+        ["5"],
+      ]);
+    },
+  );
 
   it("stays away when it was cancelled, whenever its publish is tried again, until its id is forgotten", async () => {
     const { url, servers } = broker!;

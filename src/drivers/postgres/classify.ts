@@ -72,5 +72,8 @@ export function outcomeOf(error: unknown): "no" | "unknown" {
   return ofStatement(error) && state !== undefined && !doubtful.has(state) ? "no" : "unknown";
 }
 
+/** A table, function or schema of ours. */
+export const isMissing = (error: unknown): boolean => ["42P01", "42883", "3F000"].includes(stateOf(error) ?? "");
+
 /** Of the connection, which is made again: whoever waits is woken then. */
 export const isLost = (error: unknown): boolean => ["BUS_CONNECTION", "BUS_CLOSED"].includes(classify(error).code);

@@ -52,6 +52,9 @@ export class PostgresConnection implements DriverConnection {
   readonly #open = new Set<Consumption>();
   readonly #ensured: EnsuredStreams;
   #poll: Disposable | undefined;
+  /** What we need of another database. */
+  #isUnmade = false;
+  #making: Promise<void> | undefined;
 
   static async open(options: ResolvedOptions, context: ConnectContext): Promise<PostgresConnection> {
     const session = await Session.open(options, context);
@@ -75,9 +78,10 @@ export class PostgresConnection implements DriverConnection {
     this.#definitions = new Definitions(session, this.#streams);
     this.#chores = new Chores(session, this.#streams, this.#definitions);
     this.#mover = new DueMover(session);
-    const lanes = new Lanes(session.names);
+    const names = { fill: (text: string) => session.fill(text) }; // another database may have them in another schema
+    const lanes = new Lanes(names);
     this.#sender = new Sender(session.writer, {
-      names: session.names,
+      names,
       lanes,
       dedupeWindowMs: options.dedupeWindowMs,
       clock,
@@ -97,9 +101,14 @@ export class PostgresConnection implements DriverConnection {
     session.listen({
       up: () => {
         lanes.forget();
+        if (this.#isUnmade) void this.#makeAgain(); // or the line was lost before all was made
         context.changed();
       },
-      replaced: () => void this.#makeAgain(),
+      replaced: () => {
+        lanes.forget();
+        this.#isUnmade = true;
+        void this.#makeAgain();
+      },
     });
     this.#pollLater();
   }
@@ -125,8 +134,9 @@ export class PostgresConnection implements DriverConnection {
     return outcome;
   }
 
-  ensureGroup(group: GroupSpec): Promise<GroupSpec> {
-    return this.#definitions.ensure(group);
+  async ensureGroup(group: GroupSpec): Promise<GroupSpec> {
+    await this.#making;
+    return await this.#definitions.ensure(group);
   }
 
   send(batch: readonly OutMessage[]): void {
@@ -218,11 +228,18 @@ export class PostgresConnection implements DriverConnection {
   }
 
   /** Nothing of ours is there any more: streams first, then the core makes the groups again. */
-  async #makeAgain(): Promise<void> {
+  #makeAgain(): Promise<void> {
+    return (this.#making ??= this.#makeStreams().finally(() => (this.#making = undefined)));
+  }
+
+  async #makeStreams(): Promise<void> {
     const { context } = this.#session;
-    const gone = new DriverError("BUS_CONNECTION", "postgres: it is another database now", { retryable: true });
-    if (context.manage === "create") await this.#ensured.makeAll();
-    for (const member of [...this.#seats.members]) member.end(gone);
+    try {
+      if (context.manage === "create") await this.#ensured.makeAll();
+      this.#isUnmade = false;
+    } catch {
+      // lost again: after the next reconnect
+    }
     context.changed();
   }
 }

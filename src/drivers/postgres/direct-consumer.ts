@@ -36,6 +36,10 @@ export class DirectConsumer extends AckOnly implements Consumption {
     return this.#state === "open" && this.#waiting.length < mostWaiting && this.#waitingBytes < mostWaitingBytes;
   }
 
+  get stopped(): boolean {
+    return this.#state !== "open";
+  }
+
   offer(direct: DirectMessage): void {
     if (!this.open) {
       if (direct.message.replyTo === undefined) this.#sink.lost(1, whyDropped);

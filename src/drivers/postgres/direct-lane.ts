@@ -21,6 +21,8 @@ const mostInline = 5_800;
 const mostAtOnce = 256;
 /** A row that nobody fetched. */
 const longestMs = 60_000;
+/** What waits at the server for a line that is lost ends within a second. */
+const unsureMs = 2_000;
 
 /**
  * Requests, their answers and what may be lost: announced to the process that listens, without a row and without the disk where
@@ -30,6 +32,8 @@ export class DirectLane {
   readonly #session: Session;
   readonly #seats: Seats;
   #registering = 0;
+  /** A registration whose answer was lost may still wait at the server. */
+  #unsure = false;
   readonly #local = new Map<number, DirectConsumer>();
   readonly #delayed = new Set<Disposable>();
   readonly #ears: readonly Disposable[];
@@ -45,7 +49,10 @@ export class DirectLane {
   constructor(session: Session, seats: Seats) {
     this.#session = session;
     this.#seats = seats;
-    this.#ears = [session.onNews("p", (rest) => this.#take(rest))];
+    this.#ears = [
+      session.onNews("p", (rest) => this.#take(rest)),
+      session.listen({ replaced: () => void (this.#known = "") }), // its numbers may be the same, and tell of others
+    ];
     seats.onRejoined(() => void this.#registerAgain());
   }
 
@@ -98,6 +105,9 @@ export class DirectLane {
     try {
       consumer.id = (await this.#hear(consumer, undefined)) as number;
       this.#local.set(consumer.id, consumer);
+    } catch (error) {
+      if (isLost(error)) this.#unsure = true;
+      throw error;
     } finally {
       this.#registering -= 1;
     }
@@ -108,7 +118,7 @@ export class DirectLane {
     const { group, address, patterns, answers } = consumer;
     const [row] = await this.#session.worker.query("SELECT {1:hear}($1, $2, $3, $4, $5, $6, $7)", [
       id === undefined ? null : String(id),
-      String(this.#seats.process),
+      String(await this.#seats.joined()),
       group ?? null,
       address ?? null,
       JSON.stringify(patterns),
@@ -119,8 +129,10 @@ export class DirectLane {
   }
 
   async #registerOne(consumer: DirectConsumer): Promise<void> {
-    this.#local.delete(consumer.id);
-    await this.#register(consumer);
+    const former = consumer.id;
+    await this.#register(consumer); // until then it is known by its former number: the line may be lost once more
+    this.#local.delete(former);
+    if (consumer.stopped) return await this.leave(consumer); // meanwhile
     await this.#hear(consumer, consumer.id);
   }
 
@@ -137,6 +149,8 @@ export class DirectLane {
       for (const id of there)
         if (!this.#local.has(id) && this.#registering === 0)
           await this.#session.worker.query("SELECT {1:unhear}($1)", [String(id)]);
+      if (this.#unsure) this.#session.later(unsureMs, () => void this.#registerAgain());
+      this.#unsure = false;
     } catch (error) {
       if (!isLost(error)) this.#session.later(250, () => void this.#registerAgain());
     }

@@ -1,4 +1,5 @@
 import type { StreamOptions } from "../../driver.ts";
+import { isLost } from "./classify.ts";
 import type { Session } from "./session.ts";
 import type { Streams } from "./streams.ts";
 
@@ -40,11 +41,17 @@ export class EnsuredStreams {
 
   /** In another database. */
   async makeAll(): Promise<void> {
-    for (const stream of [...this.#all.values()]) {
-      // not connected again, or refused: whoever publishes is told
-      await this.#streams.ensure(stream, false).catch(() => undefined);
-      this.#all.set(stream.name, stream);
+    const all = [...this.#all.values()];
+    try {
+      for (const stream of all)
+        await this.#streams.ensure(stream, false).catch((error: unknown) => {
+          if (isLost(error)) throw error; // else refused: whoever publishes is told
+        });
+    } finally {
+      // some may have been looked for before they were made
+      for (const stream of all) this.#all.set(stream.name, stream);
     }
+    await this.#look();
   }
 
   async #look(): Promise<void> {

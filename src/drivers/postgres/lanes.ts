@@ -13,10 +13,10 @@ const queue = { partitions: 16, maxAge: 3_650 * day, maxBytes: 2 ** 50, idleGrou
 
 /** Streams and queues as this connection knows them; what is not known is asked for. */
 export class Lanes {
-  readonly #names: Names;
+  readonly #names: Pick<Names, "fill">;
   readonly #known = new Map<string, KnownLane>();
 
-  constructor(names: Names) {
+  constructor(names: Pick<Names, "fill">) {
     this.#names = names;
   }
 

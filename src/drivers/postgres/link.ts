@@ -32,4 +32,7 @@ export class NotSent extends DriverError {
   }
 }
 
+export const replacedError = (): DriverError =>
+  new DriverError("BUS_CONNECTION", "postgres: it is another database now", { retryable: true });
+
 export const closedError = (): NotSent => new NotSent(undefined, "BUS_CLOSED", "postgres: the connection is closed");

@@ -45,7 +45,7 @@ export interface PostgresOptions {
   readonly leaseMs?: number | undefined;
   /** How often an idle member looks without having been woken: the net under a lost wake-up. In milliseconds. @default 1_000, where nothing can be listened to 100 */
   readonly pollMs?: number | undefined;
-  /** In milliseconds. @default 5_000 */
+  /** Until the server's first answer, with `socketTimeoutMs`; several hosts share it evenly. In milliseconds. @default 5_000 */
   readonly connectTimeoutMs?: number | undefined;
   /** An answer that takes longer means that the connection is lost. In milliseconds. @default 5_000 */
   readonly socketTimeoutMs?: number | undefined;

@@ -110,6 +110,9 @@ export const tables: Readonly<Record<string, string>> = {
 };
 
 const delayedEvent = "{delayed_event} ON {delayed} (event)";
+const claimFree = "{claim_free} ON {claim} (grp, stream, partition, first) WHERE member IS NULL";
+/** As `state-store.ts` asks for it, word for word, or it is not used. */
+const scheduleDue = "{schedule_due} ON {schedule} ((coalesce(not_before, 0)), n)";
 
 const indexes = [
   "{delayed_due} ON {delayed} (due, id)",
@@ -118,7 +121,7 @@ const indexes = [
   "{member_process} ON {member} (process)",
   "{place_member} ON {place} (member)",
   "{claim_run} ON {claim} (grp, stream, partition, first)",
-  "{claim_free} ON {claim} (grp) WHERE member IS NULL",
+  claimFree,
   "{claim_member} ON {claim} (member)",
   "{held_due} ON {held} (grp, due) WHERE member IS NULL",
   "{held_released} ON {held} (grp) WHERE member IS NULL AND avoid IS NOT NULL",
@@ -126,7 +129,7 @@ const indexes = [
   "{letter_grp} ON {letter} (grp, n)",
   "{state_revision} ON {state} (bucket, revision)",
   "{state_expires} ON {state} (expires) WHERE expires IS NOT NULL",
-  "{schedule_due} ON {schedule} (not_before, n)",
+  scheduleDue,
   "{parked_list} ON {parked} (list, n)",
   "{direct_consumer} ON {direct} (consumer, id)",
 ];
@@ -146,6 +149,10 @@ export const functions: Readonly<Record<string, DatabaseFunction>> = {
   ...stateFunctions,
 };
 
+function replaced(name: string): string {
+  return functions[name]!.text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION");
+}
+
 /** From the layout of its index plus one to the next. Processes of the version before go on beside those of the next. */
 export const steps: readonly (readonly string[])[] = [
   // 1 to 2: what is published for later says whose id it has. That of a UUID is known; of another only its hash is.
@@ -153,9 +160,15 @@ export const steps: readonly (readonly string[])[] = [
     `ALTER TABLE {delayed} ADD COLUMN event text COLLATE "C"`,
     "UPDATE {delayed} SET event = encode(broker, 'hex')::uuid::text",
     `CREATE INDEX ${delayedEvent}`,
-    ...["move_due", "find"].map((name) =>
-      functions[name]!.text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"),
-    ),
+    ...["move_due", "find"].map(replaced),
+  ],
+  // 2 to 3: what is asked for again and again is found by its index, in its order.
+  [
+    "DROP INDEX {claim_free}",
+    `CREATE INDEX ${claimFree}`,
+    "DROP INDEX {schedule_due}",
+    `CREATE INDEX ${scheduleDue}`,
+    replaced("move_due"),
   ],
 ];
 

@@ -1,14 +1,14 @@
 import { DriverError } from "../../internal/driver-error.ts";
-import { isLost } from "./classify.ts";
+import { isLost, isMissing } from "./classify.ts";
 import { nowMs } from "./functions/append.ts";
-import { NotSent } from "./link.ts";
+import { NotSent, replacedError } from "./link.ts";
 import type { Session } from "./session.ts";
 import { numberOf } from "./values.ts";
 
 /** A group consumption, as the session's seats see it. */
 export interface GroupMember {
   readonly group: number;
-  readonly seat: number;
+  seat: number;
   /** Of that seat: counts reconnects. */
   session: number;
   /** Something was published to this stream, or (undefined) anything may have moved. */
@@ -31,7 +31,10 @@ const unknownBeats = 30;
 export class Seats {
   readonly members: Set<GroupMember> = new Set();
   readonly #session: Session;
+  /** 0, which no row has: none yet in the database that is there now. */
   #process = 0;
+  /** Moves whenever seats of before are nothing any more, or others'. */
+  #era = 0;
   #rejoining: Promise<void> | undefined;
   #timer: Disposable | undefined;
   #routing: string | undefined;
@@ -46,7 +49,7 @@ export class Seats {
 
   constructor(session: Session) {
     this.#session = session;
-    session.listen({ up: () => void this.#back() });
+    session.listen({ up: () => void this.#back(), replaced: () => this.#replaced() });
     session.onNews("n", (rest) => this.wake(Number(rest)));
     session.onNews("g", (rest) => {
       for (const member of this.members) if (member.group === Number(rest)) member.wake(undefined);
@@ -54,6 +57,12 @@ export class Seats {
   }
 
   get process(): number {
+    return this.#process;
+  }
+
+  /** Its number, in the database that is there now. */
+  async joined(): Promise<number> {
+    if (this.#process === 0) await this.evicted();
     return this.#process;
   }
 
@@ -135,7 +144,9 @@ export class Seats {
   /** Its handlers may still run: what it was handed counts, and is others' when a lease is over. */
   abandon({ seat, group }: GroupMember): void {
     const { options } = this.#session;
+    const era = this.#era;
     this.#session.later(options.leaseMs, () => {
+      if (era !== this.#era) return;
       this.#taken.delete(seat);
       this.#session.worker.query("SELECT {1:leave}($1, true)", [String(seat)]).then(
         () => this.#session.announce("g", group),
@@ -178,8 +189,11 @@ export class Seats {
   }
 
   async #rejoin(): Promise<void> {
+    const [known] = await this.#session.worker.query("SELECT value FROM {meta} WHERE key = 'id'");
+    this.#check(known?.[0]);
     await this.#join();
     this.#taken.clear();
+    this.#era += 1;
     for (const member of this.members) {
       const [row] = await this.#session.worker.query("SELECT * FROM {1:seat}($1, $2)", [
         String(member.group),
@@ -200,7 +214,11 @@ export class Seats {
     this.#timer = this.#session.later(ms, () => {
       this.#beat().then(
         () => this.#beatLater(),
-        () => this.#beatLater(), // not connected: after it is again
+        (error: unknown) => {
+          // not connected: after it is again
+          if (isMissing(error)) this.#session.distrust(error);
+          this.#beatLater();
+        },
       );
     });
   }
@@ -213,7 +231,8 @@ export class Seats {
       String(this.#session.options.leaseMs),
     ]);
     if (row === undefined) return await this.evicted();
-    const [routing, , dead] = row;
+    const [routing, database, dead] = row;
+    this.#check(database);
     if (this.#routing !== (routing ?? undefined)) this.#session.context.changed();
     this.#routing = routing ?? undefined;
     if (this.#looks > 0) await this.#leaveUnknown();
@@ -225,6 +244,27 @@ export class Seats {
     if (processes.length === 0 || this.#isBurying) return;
     this.#isBurying = true;
     void this.#buryAll(processes);
+  }
+
+  /** Throws where another database answers, without our having been cut off. */
+  #check(database: string | null | undefined): void {
+    if ((database ?? "") === this.#session.database) return;
+    const error = replacedError();
+    this.#session.distrust(error);
+    throw error;
+  }
+
+  /** Numbers of the former database are others' in this one. */
+  #replaced(): void {
+    this.#process = 0;
+    this.#era += 1;
+    this.#taken.clear();
+    this.#looks = 0;
+    this.#routing = undefined;
+    for (const member of [...this.members]) {
+      member.end(replacedError());
+      member.seat = 0; // it may just be leaving
+    }
   }
 
   /** Beside the heartbeat: the desk may be at something long, and our lease goes on meanwhile. */

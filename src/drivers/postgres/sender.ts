@@ -11,7 +11,7 @@ import { escapeText } from "./text-escape.ts";
 import { stateOf } from "./sqlstate.ts";
 
 export interface SenderOptions {
-  readonly names: Names;
+  readonly names: Pick<Names, "fill">;
   readonly lanes: Lanes;
   readonly dedupeWindowMs: number;
   readonly clock: { now(): number; ticks(): number };

@@ -16,7 +16,7 @@ export interface SessionListener {
   up?(): void;
   /** Whatever was open is rejected already, or will be in this turn. */
   down?(error: unknown): void;
-  /** Another database: nothing of ours is there. */
+  /** Another database, whose numbers are others': whatever was known of the former one is dropped now, before anything is asked. */
   replaced?(): void;
 }
 
@@ -121,6 +121,11 @@ export class Session {
     return this.#server!;
   }
 
+  /** Its own number; another one is another database. */
+  get database(): string {
+    return this.#database;
+  }
+
   get native(): unknown {
     return this.options.pool ?? this.#links.desk?.native;
   }
@@ -188,6 +193,11 @@ export class Session {
     if (this.#isUp && listener?.askedAt === undefined) listener?.query("SELECT 1").catch(() => undefined); // its line ends, and says so
   }
 
+  /** What answers is not what we connected to, as behind a pooler that was given another: by new connections that is found out. */
+  distrust(error: unknown): void {
+    this.#lost(error);
+  }
+
   /** Calls back unless the session is closed by then. */
   later(ms: number, callback: () => void): Disposable {
     return this.clock.after(ms, () => {
@@ -217,16 +227,17 @@ export class Session {
 
   /** All that is needed to be up, or nothing. */
   async #connect(outer: AbortSignal): Promise<void> {
-    const { hosts, connectTimeoutMs, socketTimeoutMs, pool } = this.options;
+    const { connectTimeoutMs, socketTimeoutMs, pool } = this.options;
+    const hosts = pool === undefined ? this.options.hosts : this.options.hosts.slice(0, 1);
+    const patience = connectTimeoutMs + socketTimeoutMs;
     let failure: unknown;
-    for (const host of pool === undefined ? hosts : hosts.slice(0, 1)) {
+    for (const host of hosts) {
       const giveUp = new AbortController();
-      const patience = connectTimeoutMs + socketTimeoutMs;
       let late: Disposable | undefined;
-      const wait = (more = 0): void => {
-        late = this.clock.after(patience + more, () =>
+      const wait = (ms: number): void => {
+        late = this.clock.after(ms, () =>
           giveUp.abort(
-            new DriverError("BUS_TIMEOUT", `postgres: not connected within ${patience} ms`, { retryable: true }),
+            new DriverError("BUS_TIMEOUT", `postgres: not connected within ${Math.round(ms)} ms`, { retryable: true }),
           ),
         );
       };
@@ -235,9 +246,9 @@ export class Session {
         if (this.#database === "") late?.[Symbol.dispose]();
         await work();
         late?.[Symbol.dispose]();
-        wait(probeMs);
+        wait(patience + probeMs);
       };
-      wait();
+      wait(patience / hosts.length); // a silent one is not to use up what those behind it need
       const abort = (): void => giveUp.abort(outer.aborted ? outer.reason : closedError());
       outer.addEventListener("abort", abort, { once: true });
       this.#closing.signal.addEventListener("abort", abort, { once: true });
@@ -301,9 +312,10 @@ export class Session {
     this.#server = server;
     await prepareLayout(worker, this.#names, context.manage, unhurried);
     const database = await checkLayout(worker, this.#names);
+    const replaced = this.#database !== "" && this.#database !== database;
+    if (replaced) this.#own = undefined; // there it is another process's
     this.#hears = this.#links.listener !== undefined && (await this.#hear(this.#links.listener, worker));
     signal.throwIfAborted();
-    const replaced = this.#database !== "" && this.#database !== database;
     this.#database = database;
     this.#isUp = true;
     if (replaced) for (const listener of [...this.#listeners]) listener.replaced?.();

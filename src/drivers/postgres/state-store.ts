@@ -15,6 +15,8 @@ type PutOptions = Parameters<StateStore["put"]>[3];
 const pageSize = 256;
 /** The time, beyond any date, of what was taken back: its row stays until `leased_until`, so that nobody brings it to life. */
 const cancelled = String(Number.MAX_SAFE_INTEGER);
+/** As the index of `schedule` has it. */
+const due = "coalesce(not_before, 0)";
 const alive = `value IS NOT NULL AND (expires IS NULL OR expires > ${nowMs})`;
 
 /** Messages as rows: their fields as JSON, their bodies apart. */
@@ -86,20 +88,20 @@ export class PostgresState implements StateStore {
 
   async due(now: number, limit: number, leaseMs: number): Promise<readonly StoredMessage[]> {
     const rows = await this.#ask(
-      `WITH due AS (SELECT n FROM {schedule} WHERE coalesce(not_before, 0) <= $1 AND leased_until <= $1 ORDER BY not_before, n LIMIT $2 FOR UPDATE SKIP LOCKED),
+      `WITH due AS (SELECT n FROM {schedule} WHERE ${due} <= $1 AND leased_until <= $1 ORDER BY ${due}, n LIMIT $2 FOR UPDATE SKIP LOCKED),
          taken AS (UPDATE {schedule} s SET leased_until = $3 FROM due WHERE s.n = due.n RETURNING s.*)
-       SELECT ${storedColumns} FROM taken ORDER BY not_before, n`,
+       SELECT ${storedColumns} FROM taken ORDER BY ${due}, n`,
       [String(Math.floor(now)), String(limit), String(Math.ceil(now + leaseMs))],
     );
     return rows.map(storedMessage);
   }
 
   async scheduled(after: string | undefined, limit: number): Promise<readonly ScheduledMessage[]> {
-    const { due, number } = numberedPlaceOf(after);
+    const from = numberedPlaceOf(after);
     const rows = await this.#ask(
-      `SELECT id, topic, coalesce(not_before, 0), n FROM {schedule}
-        WHERE leased_until = 0 AND (coalesce(not_before, 0), n) > ($1::bigint, $2::bigint) ORDER BY 3, n LIMIT $3`,
-      [String(Math.floor(due)), String(number), String(limit)],
+      `SELECT id, topic, ${due}, n FROM {schedule}
+        WHERE leased_until = 0 AND (${due}, n) > ($1::bigint, $2::bigint) ORDER BY ${due}, n LIMIT $3`,
+      [String(Math.floor(from.due)), String(from.number), String(limit)],
     );
     return rows.map(([id, topic, at, n]) => ({
       id: unescapeText(id ?? ""),
@@ -111,11 +113,11 @@ export class PostgresState implements StateStore {
 
   async unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
     const text = untaken
-      ? `WITH old AS (SELECT n FROM {schedule} WHERE not_before = ${cancelled} AND leased_until <= ${nowMs} FOR UPDATE SKIP LOCKED),
+      ? `WITH old AS (SELECT n FROM {schedule} WHERE ${due} = ${cancelled} AND leased_until <= ${nowMs} FOR UPDATE SKIP LOCKED),
            forgotten AS (DELETE FROM {schedule} s USING old WHERE s.n = old.n)
          UPDATE {schedule} SET not_before = ${cancelled}, leased_until = ${nowMs} + ${cancelledMs}, body = ''
            WHERE id = ANY ($1::text[]) AND leased_until = 0 RETURNING id`
-      : `DELETE FROM {schedule} WHERE id = ANY ($1::text[]) AND coalesce(not_before, 0) <> ${cancelled} RETURNING id`;
+      : `DELETE FROM {schedule} WHERE id = ANY ($1::text[]) AND ${due} <> ${cancelled} RETURNING id`;
     return among(ids, await this.#ask(text, [textArrayOf(ids.map(escapeText))]));
   }
 

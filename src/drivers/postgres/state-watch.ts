@@ -20,9 +20,12 @@ export async function* watchState(
   const bell = new Bell(session, signal);
   const known = new Map<string, number>();
   let after = 0;
+  /** Of a former database, until this one has said all that it has. */
+  let former = new Set<string>();
   try {
     while (!signal.aborted) {
       bell.listen();
+      if (bell.replaced()) [after, former] = [0, new Set(known.keys())];
       try {
         for (const [key, revision, value, left] of await session.desk.query(
           `SELECT key, revision, value, expires - ${nowMs} FROM {state}
@@ -31,6 +34,7 @@ export async function* watchState(
         )) {
           after = numberOf(revision);
           const name = unescapeText(key ?? "");
+          former.delete(name);
           const until = left === null || left === undefined ? Number.POSITIVE_INFINITY : Number(left);
           if (value !== null && until > 0) known.set(name, session.clock.now() + until);
           else if (!known.delete(name)) continue;
@@ -40,6 +44,8 @@ export async function* watchState(
             value: value === null || until <= 0 ? undefined : bytesOf(value),
           };
         }
+        for (const key of former) if (known.delete(key)) yield { key, revision: String(after), value: undefined };
+        former.clear();
       } catch (error) {
         if (session.closed || !isLost(error)) throw error; // else again, once connected
       }
@@ -63,17 +69,29 @@ class Bell {
   readonly #ears: readonly Disposable[];
   #wake: (() => void) | undefined;
   #rung = false;
+  #replaced = false;
 
   constructor(session: Session, signal: AbortSignal) {
     this.#session = session;
     this.#signal = signal;
-    this.#ears = [session.onNews("s", this.#ring), session.listen({ up: this.#ring })];
+    const replaced = (): void => {
+      this.#replaced = true;
+      this.#ring();
+    };
+    this.#ears = [session.onNews("s", this.#ring), session.listen({ up: this.#ring, replaced })];
     signal.addEventListener("abort", this.#ring, { once: true });
   }
 
   /** What rings from now on is not known yet. */
   listen(): void {
     this.#rung = false;
+  }
+
+  /** Whether it is another database since this was asked last. */
+  replaced(): boolean {
+    const was = this.#replaced;
+    this.#replaced = false;
+    return was;
   }
 
   async rung(ms: number): Promise<void> {

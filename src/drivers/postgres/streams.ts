@@ -32,6 +32,7 @@ export class Streams {
 
   constructor(session: Session) {
     this.#session = session;
+    session.listen({ replaced: () => this.#rows.clear() });
   }
 
   known(id: number): StreamRow | undefined {

@@ -6,7 +6,7 @@ import type { RowMessage } from "../../internal/rows/message.ts";
 import { isLost } from "./classify.ts";
 import { startsOf } from "./definitions.ts";
 import { tailKinds } from "./functions/tail.ts";
-import type { Row } from "./link.ts";
+import { replacedError, type Row } from "./link.ts";
 import { messageOf } from "./message.ts";
 import { regexOf } from "./pattern-regex.ts";
 import type { Session } from "./session.ts";
@@ -70,7 +70,7 @@ export class Tail extends AckOnly implements Consumption {
     this.#ears = [
       session.onNews("n", (rest) => void (Number(rest) === stream.id && this.look())),
       session.onNews("r", () => this.look()),
-      session.listen({ up: () => this.look(), replaced: () => this.#end(replaced()) }),
+      session.listen({ up: () => this.look(), replaced: () => this.#end(replacedError()) }),
     ];
     this.#pollLater();
     session.clock.soon(() => this.look());
@@ -184,6 +184,3 @@ export class Tail extends AckOnly implements Consumption {
     return numberOf(missed);
   }
 }
-
-const replaced = (): DriverError =>
-  new DriverError("BUS_CONNECTION", "postgres: it is another database now", { retryable: true });

@@ -20,6 +20,14 @@ export const cancelledFrom: string = "4611686018427387904";
 /** The server's clock, in milliseconds. */
 export const nowMs: string = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+/** Of a partition without a row, the newest position (`seq`): where somebody emptied the log by hand, what is new is above whatever a group has come to. */
+export const lifted = (seq: string, stream: string, part: string): string =>
+  `SELECT greatest(${seq}, max(x.seq)) INTO ${seq} FROM (
+        SELECT max(c.seq) FROM {claimed} c WHERE c.stream = ${stream} AND c.partition = ${part}
+        UNION ALL SELECT max(p.cursor) FROM {place} p WHERE p.stream = ${stream} AND p.partition = ${part}
+        UNION ALL SELECT max(greatest(g.cursor, g.out)) FROM {progress} g WHERE g.stream = ${stream} AND g.partition = ${part}) AS x(seq);
+      UPDATE {part} SET first = ${seq} + 1 WHERE stream = ${stream} AND partition = ${part} AND first <= ${seq};`;
+
 const takes = "int, smallint[], bigint[], text[], text[], text[], bytea[], bigint[], bytea[], boolean";
 
 /**
@@ -61,12 +69,7 @@ BEGIN
     SELECT seq, total, at INTO s, t, a FROM {log} WHERE stream = of_stream AND partition = parts[i] ORDER BY seq DESC LIMIT 1;
     IF NOT FOUND THEN
       SELECT first - 1, cut, 0 INTO STRICT s, t, a FROM {part} WHERE stream = of_stream AND partition = parts[i];
-      -- where somebody emptied the log by hand: what is new is above whatever a group has come to
-      SELECT greatest(s, max(x.seq)) INTO s FROM (
-        SELECT max(c.seq) FROM {claimed} c WHERE c.stream = of_stream AND c.partition = parts[i]
-        UNION ALL SELECT max(p.cursor) FROM {place} p WHERE p.stream = of_stream AND p.partition = parts[i]
-        UNION ALL SELECT max(greatest(g.cursor, g.out)) FROM {progress} g WHERE g.stream = of_stream AND g.partition = parts[i]) AS x(seq);
-      UPDATE {part} SET first = s + 1 WHERE stream = of_stream AND partition = parts[i] AND first <= s;
+      ${lifted("s", "of_stream", "parts[i]")}
     END IF;
     seqs[i] := s; totals[i] := t; ats[i] := greatest(a, now_ms);
   END LOOP;

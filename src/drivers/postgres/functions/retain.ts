@@ -1,4 +1,4 @@
-import { byKey, cancelledFrom, lockOf, nowMs, type DatabaseFunction } from "./append.ts";
+import { byKey, cancelledFrom, lifted, lockOf, nowMs, type DatabaseFunction } from "./append.ts";
 
 /** Up to where each group has handled each partition of a stream. */
 const floors: DatabaseFunction = {
@@ -189,8 +189,11 @@ BEGIN
     SELECT l.seq, l.total, l.at INTO last_ FROM {log} l WHERE l.stream = d.stream AND l.partition = d.partition ORDER BY l.seq DESC LIMIT 1;
     IF NOT FOUND THEN
       SELECT p.first - 1 AS seq, p.cut AS total, 0::bigint AS at INTO last_ FROM {part} p WHERE p.stream = d.stream AND p.partition = d.partition;
+      IF FOUND THEN
+      ${lifted("last_.seq", "d.stream", "d.partition")}
+      END IF;
     END IF;
-    IF FOUND THEN
+    IF last_.seq IS NOT NULL THEN
       INSERT INTO {log} (stream, partition, seq, at, total, expires, broker, topic, key, headers, body)
         VALUES (d.stream, d.partition, last_.seq + 1, greatest(last_.at, now_ms), last_.total + octet_length(d.body), d.expires,
           CASE WHEN EXISTS (SELECT FROM {log} o WHERE o.stream = d.stream AND o.broker = d.broker) THEN NULL ELSE d.broker END,
