@@ -31,8 +31,8 @@ if (import.meta.main)
     const { driver, ...config } = moverConfig(input);
     const slow = tapped(
       {
-        connection: ({ send }) => ({
-          send: (messages) => void setTimeout(() => send(messages), slowMs),
+        connection: (inner) => ({
+          send: (messages) => void setTimeout(() => inner.send(messages), slowMs),
         }),
       },
       driver,

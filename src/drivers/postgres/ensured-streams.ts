@@ -36,6 +36,7 @@ export class EnsuredStreams {
     if (stream === undefined) return false; // a look ended meanwhile
     await this.#streams.ensure(stream, false);
     await this.#look();
+    this.#session.context.changed(); // nobody called for it who would read its routes now
     return true;
   }
 

@@ -49,7 +49,14 @@ export class Seats {
 
   constructor(session: Session) {
     this.#session = session;
-    session.listen({ up: () => void this.#back(), replaced: () => this.#replaced() });
+    session.listen({
+      up: () => void this.#back(),
+      moved: (routing) => {
+        // unless another one moved it, too, of which nobody was told
+        if (Number(routing) === Number(this.#routing) + 1) this.#routing = routing;
+      },
+      replaced: () => this.#replaced(),
+    });
     session.onNews("n", (rest) => this.wake(Number(rest)));
     session.onNews("g", (rest) => {
       for (const member of this.members) if (member.group === Number(rest)) member.wake(undefined);

@@ -16,6 +16,8 @@ export interface SessionListener {
   up?(): void;
   /** Whatever was open is rejected already, or will be in this turn. */
   down?(error: unknown): void;
+  /** We moved the routing to this. */
+  moved?(routing: string): void;
   /** Another database, whose numbers are others': whatever was known of the former one is dropped now, before anything is asked. */
   replaced?(): void;
 }
@@ -191,6 +193,11 @@ export class Session {
   beat(): void {
     const { listener } = this.#links;
     if (this.#isUp && listener?.askedAt === undefined) listener?.query("SELECT 1").catch(() => undefined); // its line ends, and says so
+  }
+
+  /** Whoever called for it reads its routes itself. */
+  moved(routing: string): void {
+    for (const listener of [...this.#listeners]) listener.moved?.(routing);
   }
 
   /** What answers is not what we connected to, as behind a pooler that was given another: by new connections that is found out. */

@@ -107,11 +107,11 @@ export class Streams {
   async remove(name: string): Promise<boolean> {
     const rows = await this.#session.desk.query(
       `WITH gone AS (UPDATE {stream} SET gone = true, name = name || ' ' || id WHERE NOT queue AND name = $1 AND NOT gone RETURNING id),
-         moved AS (UPDATE {meta} SET value = (value::bigint + 1)::text WHERE key = 'routing' AND EXISTS (SELECT FROM gone))
-       SELECT id FROM gone`,
+         moved AS (UPDATE {meta} SET value = (value::bigint + 1)::text WHERE key = 'routing' AND EXISTS (SELECT FROM gone) RETURNING value)
+       SELECT id, (SELECT value FROM moved) FROM gone`,
       [name],
     );
-    if (rows.length > 0) this.#session.announce("r");
+    if (rows.length > 0) this.#moved(rows[0]?.[1]);
     return rows.length > 0;
   }
 
@@ -172,26 +172,32 @@ export class Streams {
       `WITH made AS (INSERT INTO {stream} (name, queue, topics, partitions, max_age, max_bytes, max_messages, when_full, idle_group)
            VALUES ($1, false, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (queue, name) DO NOTHING RETURNING id, partitions),
          parts AS (INSERT INTO {part} (stream, partition) SELECT id, number FROM made, generate_series(0, partitions - 1) number),
-         moved AS (UPDATE {meta} SET value = (value::bigint + 1)::text WHERE key = 'routing' AND EXISTS (SELECT FROM made)),
+         moved AS (UPDATE {meta} SET value = (value::bigint + 1)::text WHERE key = 'routing' AND EXISTS (SELECT FROM made) RETURNING value),
          readers AS (UPDATE {grp} SET version = version + 1, roster = roster + 1
            WHERE EXISTS (SELECT FROM made) AND reads::jsonb @> jsonb_build_array(jsonb_build_object('stream', $1::text)) RETURNING id),
          places AS (INSERT INTO {place} (grp, stream, partition, start, cursor)
            SELECT readers.id, made.id, number, 0, 0 FROM readers, made, generate_series(0, partitions - 1) number)
-       SELECT id, (SELECT json_agg(id) FROM readers) FROM made`,
+       SELECT id, (SELECT json_agg(id) FROM readers), (SELECT value FROM moved) FROM made`,
       [name, ...valuesOf(wanted)],
     );
     if (rows.length === 0) return false;
-    this.#session.announce("r");
+    this.#moved(rows[0]?.[2]);
     for (const group of JSON.parse(rows[0]?.[1] ?? "[]") as number[]) this.#session.announce("g", group);
     return true;
   }
 
   async #change(id: number, wanted: Omit<StreamRow, "id" | "name" | "queue">): Promise<void> {
-    await this.#session.desk.query(
-      `WITH moved AS (UPDATE {meta} SET value = (value::bigint + 1)::text WHERE key = 'routing')
-       UPDATE {stream} SET topics = $2, partitions = $3, max_age = $4, max_bytes = $5, max_messages = $6, when_full = $7, idle_group = $8 WHERE id = $1`,
+    const [row] = await this.#session.desk.query(
+      `WITH moved AS (UPDATE {meta} SET value = (value::bigint + 1)::text WHERE key = 'routing' RETURNING value),
+         changed AS (UPDATE {stream} SET topics = $2, partitions = $3, max_age = $4, max_bytes = $5, max_messages = $6, when_full = $7, idle_group = $8 WHERE id = $1)
+       SELECT value FROM moved`,
       [String(id), ...valuesOf(wanted)],
     );
+    this.#moved(row?.[0]);
+  }
+
+  #moved(routing: string | null | undefined): void {
+    if (typeof routing === "string") this.#session.moved(routing);
     this.#session.announce("r");
   }
 }
