@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { until } from "../../src/testing/until.ts";
+import { silence, until } from "../../src/testing/until.ts";
 import { groupSpec, joinGroup, outgoing, publish, textOf } from "../support/driver-harness.ts";
 import { connectPostgres, freshSchema } from "../support/postgres-world.ts";
 import { testBroker } from "../support/test-broker.ts";
@@ -31,6 +31,10 @@ describe.skipIf(broker === undefined)("a stream that another process makes", () 
     const [one, other] = [await connectPostgres(options), await connectPostgres(options)];
     await one.connection.ensureStream(events);
     await until(() => other.changes > 0, "it to be told", 5_000);
+    expect(one.changes, "told at once").toBe(1);
+    await silence(() => one.changes, "told again of what it did itself", 1_500); // a beat is a second
+    await other.connection.ensureStream({ ...events, maxAgeMs: 60_000 });
+    await until(() => one.changes === 2, "it to be told of another's change", 5_000);
   });
 });
 

@@ -195,7 +195,7 @@ export class Session {
     if (this.#isUp && listener?.askedAt === undefined) listener?.query("SELECT 1").catch(() => undefined); // its line ends, and says so
   }
 
-  /** Whoever called for it reads its routes itself. */
+  /** The bus is told at once, by `announce`, and not by the next heartbeat again. */
   moved(routing: string): void {
     for (const listener of [...this.#listeners]) listener.moved?.(routing);
   }
