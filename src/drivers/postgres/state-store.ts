@@ -119,23 +119,6 @@ export class PostgresState implements StateStore {
     return among(ids, await this.#ask(text, [textArrayOf(ids.map(escapeText))]));
   }
 
-  async park(list: string, messages: readonly StoredMessage[]): Promise<void> {
-    await this.#ask(`INSERT INTO {parked} (list, ${storedColumns}) SELECT $3, g.* FROM (${given} ORDER BY n) AS g`, [
-      ...valuesOf(messages),
-      escapeText(list),
-    ]);
-  }
-
-  async unpark(list: string, limit: number): Promise<readonly StoredMessage[]> {
-    const rows = await this.#ask(
-      `WITH first AS (SELECT n FROM {parked} WHERE list = $1 ORDER BY n LIMIT $2 FOR UPDATE SKIP LOCKED),
-         gone AS (DELETE FROM {parked} p USING first WHERE p.n = first.n RETURNING p.*)
-       SELECT ${storedColumns} FROM gone ORDER BY n`,
-      [escapeText(list), String(limit)],
-    );
-    return rows.map(storedMessage);
-  }
-
   async #put(
     bucket: string,
     key: string,
