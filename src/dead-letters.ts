@@ -122,9 +122,9 @@ export class BusDeadLetters implements DeadLetters {
     let discarded = 0;
     for await (const ids of this.#pages(which, pageSize)) {
       const token = this.#core.ids.next();
-      const removed = await this.#ask("discarding dead letters", async ({ admin }) =>
-        admin.removeLetters(await admin.claimLetters(ids, token, claimMs), token),
-      );
+      const claimed = await this.#ask("claiming dead letters", ({ admin }) => admin.claimLetters(ids, token, claimMs));
+      await this.#replayer.release(claimed);
+      const removed = await this.#ask("discarding dead letters", ({ admin }) => admin.removeLetters(claimed, token));
       discarded += removed.length;
     }
     return discarded;
@@ -180,6 +180,7 @@ export class BusDeadLetters implements DeadLetters {
         message: read(header.reasonMessage) ?? "",
         stack: read(header.reasonStack),
       },
+      haltsKey: read(header.letterHalts) !== undefined,
       handlers: [...(readNames(read(header.handlersFailed)) ?? [])],
       attempts: Number(read(header.letterAttempts) ?? 0),
       firstFailedAt: new Date(Number(read(header.firstFailedAt) ?? failedAt.getTime())),
