@@ -123,9 +123,16 @@ export class BusDeadLetters implements DeadLetters {
     for await (const ids of this.#pages(which, pageSize)) {
       const token = this.#core.ids.next();
       const claimed = await this.#ask("claiming dead letters", ({ admin }) => admin.claimLetters(ids, token, claimMs));
-      await this.#replayer.release(claimed);
-      const removed = await this.#ask("discarding dead letters", ({ admin }) => admin.removeLetters(claimed, token));
-      discarded += removed.length;
+      try {
+        await this.#replayer.release(claimed);
+        const removed = await this.#ask("discarding dead letters", ({ admin }) => admin.removeLetters(claimed, token));
+        discarded += removed.length;
+      } catch (error) {
+        await this.#ask("giving claims up", ({ admin }) => admin.claimLetters(claimed, token, 0)).catch(
+          () => undefined,
+        ); // else they end by themselves
+        throw error;
+      }
     }
     return discarded;
   }

@@ -40,7 +40,7 @@ export function readHistory(work: Work): void {
 
 /** Of one that was noted to be given up, by a member that stored no letter: what it was given up for. */
 export function givenUpFor(work: Work): BusError | undefined {
-  if (work.message.deliveries === 1 || work.message.note(header.givenUp) === undefined) return undefined;
+  if (work.message.note(header.givenUp) === undefined) return undefined;
   readHistory(work);
   return new BusError("BUS_HANDLER", work.history.at(-1)?.error ?? "it was given up before");
 }

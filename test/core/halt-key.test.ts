@@ -215,13 +215,40 @@ it("stores no letter before its key is halted", { timeout: 20_000 }, async () =>
   expect([letters, handled.all]).toEqual([[0, 0], []]);
 });
 
+it("whoever gets an event that was noted to be given up stores its letter, and runs it no more", async () => {
+  const name = shared();
+  const asked = Promise.withResolvers<void>();
+  const stuck = withStore(memory({ name }), (state) => ({
+    put: (bucket, ...rest) => {
+      if (bucket !== ".halted") return state.put(bucket, ...rest);
+      asked.resolve();
+      return new Promise(() => undefined);
+    },
+  }));
+  const [first, second] = [await open(stuck), await open(memory({ name }))];
+  let failures = 0;
+  first.onStatus(({ type }) => (failures += Number(type === "handler-failed")));
+  second.onStatus(({ type }) => (failures += Number(type === "handler-failed")));
+  const handled = new Handled("a0");
+  await handled.member(first);
+  await publish(second, "a", 0, 1);
+  await asked.promise;
+  await first.close({ timeoutMs: 50 });
+  await handled.member(second);
+  const letter = await letterOf(second);
+  await settled(second);
+  expect(failures).toBe(1);
+  handled.broken.clear();
+  await second.deadLetters.replay(letter);
+  await handled.until("a0", "a1");
+});
+
 it("a discard that stopped between its message and its end is harmless twice", async () => {
   let failures = 1;
   const driver = withConnection(memory(), ({ admin }) => ({
     admin: changed(admin, {
       removeLetters: async (ids, token) => {
         if (failures-- > 0) {
-          await admin.claimLetters(ids, token, 0);
           throw new Error("cut off");
         }
         return await admin.removeLetters(ids, token);
