@@ -55,10 +55,6 @@ CREATE TABLE "public"."omnibus_schedule" (
     n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   id text COLLATE "C" NOT NULL, address text NOT NULL, grp text COLLATE "C", topic text COLLATE "C" NOT NULL,
   key text COLLATE "C", headers text NOT NULL, body bytea NOT NULL, stored_at bigint NOT NULL, not_before bigint, leased_until bigint NOT NULL DEFAULT 0, UNIQUE (id)) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
-CREATE TABLE "public"."omnibus_parked" (
-    n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, list text COLLATE "C" NOT NULL,
-  id text COLLATE "C" NOT NULL, address text NOT NULL, grp text COLLATE "C", topic text COLLATE "C" NOT NULL,
-  key text COLLATE "C", headers text NOT NULL, body bytea NOT NULL, stored_at bigint NOT NULL, not_before bigint) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE UNLOGGED TABLE "public"."omnibus_listener" (
     id bigint PRIMARY KEY DEFAULT (random() * 9007199254740991)::bigint, process bigint NOT NULL, grp text, address text UNIQUE,
     patterns text NOT NULL, answers text NOT NULL, hears boolean NOT NULL) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
@@ -82,7 +78,6 @@ CREATE INDEX "omnibus_letter_grp" ON "public"."omnibus_letter" (grp, n);
 CREATE INDEX "omnibus_state_revision" ON "public"."omnibus_state" (bucket, revision);
 CREATE INDEX "omnibus_state_expires" ON "public"."omnibus_state" (expires) WHERE expires IS NOT NULL;
 CREATE INDEX "omnibus_schedule_due" ON "public"."omnibus_schedule" ((coalesce(not_before, 0)), n);
-CREATE INDEX "omnibus_parked_list" ON "public"."omnibus_parked" (list, n);
 CREATE INDEX "omnibus_direct_consumer" ON "public"."omnibus_direct" (consumer, id);
 CREATE SEQUENCE "public"."omnibus_revision";
 CREATE FUNCTION "public"."omnibus_1_append"(

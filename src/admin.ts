@@ -111,6 +111,8 @@ export interface DeadLetter {
     readonly message: string;
     readonly stack: string | undefined;
   };
+  /** The later events of its key wait in the group until it is replayed and handled, or discarded. */
+  readonly haltsKey: boolean;
   /** Those that failed; a replay runs these. */
   readonly handlers: readonly string[];
   readonly attempts: number;

@@ -190,8 +190,6 @@ class WrappedStore implements StateStore {
   due: StateStore["due"] = (...args) => this.#ask(() => this.#store.due(...args));
   scheduled: StateStore["scheduled"] = (...args) => this.#ask(() => this.#store.scheduled(...args));
   unschedule: StateStore["unschedule"] = (...args) => this.#ask(() => this.#store.unschedule(...args));
-  park: StateStore["park"] = (...args) => this.#ask(() => this.#store.park(...args));
-  unpark: StateStore["unpark"] = (...args) => this.#ask(() => this.#store.unpark(...args));
 
   async #ask<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
     try {

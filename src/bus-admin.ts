@@ -2,6 +2,7 @@ import type { GroupAdmin, GroupInfo, StreamAdmin } from "./admin.ts";
 import type { Core } from "./core.ts";
 import type { DriverConnection, StartAt, StreamInfo, StreamOptions } from "./driver.ts";
 import { BusError } from "./errors.ts";
+import { HaltedKeys } from "./halted-keys.ts";
 import type { Positions } from "./handler.ts";
 import { checkStream } from "./normalise.ts";
 import { boolean, checkOptions, invalidOption, milliseconds } from "./option-check.ts";
@@ -171,7 +172,11 @@ export class BusGroupAdmin implements GroupAdmin {
 
   delete(group: string): Promise<boolean> {
     validateName("group", group);
-    return this.#broker.ask(`deleting group "${group}"`, ({ admin }) => admin.deleteGroup(group));
+    return this.#broker.ask(`deleting group "${group}"`, async ({ admin, state }) => {
+      const deleted = await admin.deleteGroup(group);
+      if (state !== undefined) await new HaltedKeys(state, group).clear();
+      return deleted;
+    });
   }
 }
 

@@ -6,15 +6,21 @@ import type { SubscribeOptions } from "./handler.ts";
 interface Wish extends Pick<SubscribeOptions, "order" | "from"> {
   readonly group: string;
   readonly live: boolean;
+  readonly halts: boolean;
 }
 
 /** Throws BUS_UNSUPPORTED at what the driver can't keep: what was asked for is refused, never quietly weakened. */
-export function checkGroup({ group, live, order, from }: Wish, driver: string, able: Capabilities): void {
+export function checkGroup({ group, live, order, from, halts }: Wish, driver: string, able: Capabilities): void {
   const refuse = (what: string, instead: string): BusError =>
     new BusError("BUS_UNSUPPORTED", `group "${group}": the driver "${driver}" ${what}; ${instead}`);
   if (!live && !able.groups) throw refuse("has no durable groups", '"live": true shares load without storing');
   if (order === "group" && !able.order)
     throw refuse("keeps no order across members", '"order" may be "process" or "none"');
+  if (halts && able.state === "none")
+    throw refuse(
+      'has no state store for "retry.exhausted": "halt-key"',
+      'give the bus one: { state: "sqlite:./state.db" }',
+    );
   if (!live && from !== undefined && from !== "newest" && !able.replay)
     throw refuse("can't start a group in the past", '"from" may be "newest"');
 }

@@ -122,10 +122,17 @@ export class BusDeadLetters implements DeadLetters {
     let discarded = 0;
     for await (const ids of this.#pages(which, pageSize)) {
       const token = this.#core.ids.next();
-      const removed = await this.#ask("discarding dead letters", async ({ admin }) =>
-        admin.removeLetters(await admin.claimLetters(ids, token, claimMs), token),
-      );
-      discarded += removed.length;
+      const claimed = await this.#ask("claiming dead letters", ({ admin }) => admin.claimLetters(ids, token, claimMs));
+      try {
+        await this.#replayer.release(claimed);
+        const removed = await this.#ask("discarding dead letters", ({ admin }) => admin.removeLetters(claimed, token));
+        discarded += removed.length;
+      } catch (error) {
+        await this.#ask("giving claims up", ({ admin }) => admin.claimLetters(claimed, token, 0)).catch(
+          () => undefined,
+        ); // else they end by themselves
+        throw error;
+      }
     }
     return discarded;
   }
@@ -180,6 +187,7 @@ export class BusDeadLetters implements DeadLetters {
         message: read(header.reasonMessage) ?? "",
         stack: read(header.reasonStack),
       },
+      haltsKey: read(header.letterHalts) !== undefined,
       handlers: [...(readNames(read(header.handlersFailed)) ?? [])],
       attempts: Number(read(header.letterAttempts) ?? 0),
       firstFailedAt: new Date(Number(read(header.firstFailedAt) ?? failedAt.getTime())),

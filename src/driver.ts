@@ -32,7 +32,7 @@ export interface Capabilities {
   readonly delay: "native" | "moved" | "none";
   /** Listing and cancelling what was published for later: by the driver, in the attached state store, or refused. */
   readonly schedules: "native" | "attached" | "none";
-  /** Key-value, parked keys. */
+  /** Key-value, and with it halted keys. */
   readonly state: "native" | "attached" | "none";
   /** `client`: a group reads the whole stream; counts of waiting are upper bounds. */
   readonly filter: "native" | "client";
@@ -418,7 +418,4 @@ export interface StateStore {
    * at least `schedule` changes nothing with an id of these, in the same step, so that a second try brings none to life.
    */
   unschedule(ids: readonly string[], untaken?: boolean): Promise<readonly string[]>;
-  /** Later events of a halted key, in order. */
-  park(list: string, messages: readonly StoredMessage[]): Promise<void>;
-  unpark(list: string, limit: number): Promise<readonly StoredMessage[]>;
 }

@@ -78,6 +78,10 @@ export class Ephemeral implements Receiver, Outcomes {
     this.#lost = 0;
   }
 
+  takes(): boolean {
+    return false;
+  }
+
   handled(work: Work): void {
     reportHandled(this.#core, work);
     this.intake.leave(work);

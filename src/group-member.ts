@@ -8,9 +8,11 @@ import { decideHandOn } from "./hand-on.ts";
 import type { SubscribeOptions } from "./handler.ts";
 import type { Receiver } from "./fan-out.ts";
 import { Intake } from "./intake.ts";
+import { KeyHalts } from "./key-halts.ts";
 import { letterOf } from "./letter.ts";
 import { copyHeaders, historyHeaders, noteOf } from "./message-history.ts";
 import type { Outcomes } from "./outcomes.ts";
+import { ParkedDrain } from "./parked-drain.ts";
 import { reportDead, reportFailed, reportHandled, reportRetried, reportUnhandled } from "./report.ts";
 import type { Routing } from "./routing.ts";
 import { RunAhead } from "./run-ahead.ts";
@@ -28,6 +30,8 @@ export interface MemberOptions {
   readonly order: SubscribeOptions["order"];
   readonly from: SubscribeOptions["from"];
   readonly runAhead: number;
+  /** What is given up halts its key. */
+  readonly halts: boolean;
 }
 
 /** This process in a group: one consumption, one intake, all the handlers that it has of the group. */
@@ -42,6 +46,8 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   readonly #routing: Routing;
   readonly #settler: Settler;
   readonly #runAhead: RunAhead<Work>;
+  readonly #halts: KeyHalts;
+  #drain: ParkedDrain | undefined;
   #intake: Intake | undefined;
   #order: SubscribeOptions["order"];
   #ordered = false;
@@ -56,6 +62,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     this.what = `group "${options.group}"`;
     this.#settler = new Settler(core);
     this.#runAhead = new RunAhead(options.runAhead);
+    this.#halts = new KeyHalts(core, broker, this.#haltHost());
     this.supervisor = new Supervisor(core, broker, this);
   }
 
@@ -80,15 +87,18 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     this.runners.add(runner);
     runner.resized = () => {
       this.#intake?.resized();
+      this.#drain?.resized();
       this.load();
     };
     this.#intake?.add(runner);
+    this.#drain?.add(runner);
     this.load();
   }
 
   remove(runner: BaseRunner): void {
     this.runners.delete(runner);
     this.#intake?.remove(runner);
+    this.#drain?.remove(runner);
     this.load();
   }
 
@@ -104,7 +114,8 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   /** Nothing is delivered any more, nothing starts; resolves when no handler runs. */
   async stop(): Promise<void> {
     this.#closing = true;
-    await Promise.all([this.supervisor.stop(), this.#intake?.stop()]);
+    await Promise.all([this.supervisor.stop(), this.#intake?.stop(), this.#drain?.stop()]);
+    await this.#halts.stop();
   }
 
   /** Resolves when what was settled so far is at the broker. */
@@ -144,6 +155,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       reads: this.#routing.reads(this.patterns),
     });
     if (this.#intake !== undefined) return;
+    if (spec.order === "group" && !live && connection.state !== undefined) this.#makeDrain();
     this.#order = spec.order;
     this.#ordered = spec.order !== "none";
     this.#intake = new Intake(this.#core, this, this.#ordered);
@@ -164,6 +176,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   opened(consumption: Consumption): void {
     this.#settler.use(consumption);
     consumption.window(this.window()); // it may have changed while it was opened
+    this.#halts.watch();
   }
 
   deliver(messages: readonly InMessage[]): void {
@@ -178,23 +191,33 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     if (which === "all") {
       this.#settler.use(undefined);
       this.#runAhead.forget();
+      this.#halts.forget();
       this.#intake?.revoke((work) => !isDirect(work), lost);
+      this.#drain?.revoke(lost);
       return;
     }
     if ("partition" in which) {
+      this.#halts.forget(which.partition);
       for (const partition of this.#runAhead.forget(which.partition)) this.#openPartition(partition);
       this.#intake?.revoke((work) => work.message.partition === which.partition, lost);
+      this.#drain?.revoke(lost);
       return;
     }
     const set = new Set(which);
     this.#runAhead.drop((work) => set.has(work.message));
     this.#intake?.revoke((work) => set.has(work.message), lost);
+    this.#drain?.revoke(lost);
   }
 
   // ── what becomes of a work
 
+  takes(work: Work): boolean {
+    return this.#drain !== undefined && this.#halts.takes(work);
+  }
+
   handled(work: Work): void {
     reportHandled(this.#core, work);
+    if (work.halt === "ends") return this.#halts.handled(work);
     if (!isDirect(work)) this.#settler.ack(work.message);
     this.#intake!.leave(work);
   }
@@ -240,7 +263,12 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       if (!isDirect(work)) this.#settler.ack(work.message);
       return this.#intake!.leave(work);
     }
-    const letter = letterOf(work, this.options.group, error, this.#core.clock.now());
+    if (work.key !== undefined && (this.options.halts || work.halt === "ends")) this.#halts.halt(work, error);
+    else this.#bury(work, error, false);
+  }
+
+  #bury(work: Work, error: unknown, halts: boolean): void {
+    const letter = letterOf(work, this.options.group, error, this.#core.clock.now(), halts);
     this.#settler.settle({ how: "dead", message: work.message, letter }, (result) => {
       if (result === "done") {
         reportDead(this.#core, work, this.options.group, error);
@@ -248,7 +276,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       } else if (result === "stale" || work.revoked) this.#lose(work);
       else
         this.#core.wheel.set(letterRetryMs, () =>
-          work.revoked || this.#closing ? this.#lose(work) : this.dead(work, error),
+          work.revoked || this.#closing ? this.#lose(work) : this.#bury(work, error, halts),
         ); // the message stays until its letter is stored
     });
   }
@@ -272,12 +300,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   }
 
   note(work: Work, attempts: number): Promise<"done" | "stale" | "unknown"> {
-    return new Promise((resolve) => {
-      this.#settler.record(
-        { message: work.message, attempts, notBefore: undefined, headers: historyHeaders(work) },
-        resolve,
-      );
-    });
+    return this.#note(work, attempts, []);
   }
 
   load(): void {
@@ -353,6 +376,51 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   #lose(work: Work): void {
     work.revoked = true;
     this.#intake!.leave(work);
+  }
+
+  #haltHost(): ConstructorParameters<typeof KeyHalts>[2] {
+    const closing = (): boolean => this.#closing;
+    return {
+      ...{ group: this.options.group, halts: this.options.halts },
+      get closing() {
+        return closing();
+      },
+      resume: (work) => this.#intake!.resume(work),
+      ack: (work) => this.#ack(work),
+      lose: (work) => this.#lose(work),
+      note: (work, attempts, headers) => this.#note(work, attempts, headers),
+      bury: (work, error, halts) => this.#bury(work, error, halts),
+      drain: (work, store) => this.#drain!.drain(work, store),
+    };
+  }
+
+  #makeDrain(): void {
+    const closing = (): boolean => this.#closing;
+    this.#drain = new ParkedDrain(this.#core, {
+      group: this.options.group,
+      get closing() {
+        return closing();
+      },
+      ack: (work) => this.#ack(work),
+      lose: (work) => this.#lose(work),
+      settle: (message, letter) =>
+        new Promise((resolve) => this.#settler.settle({ how: "dead", message, letter }, resolve)),
+      dropped: (work, error) => this.dropped(work, error),
+      free: (key) => this.#halts.free(key),
+    });
+    for (const runner of this.runners) this.#drain.add(runner);
+  }
+
+  #ack(work: Work): void {
+    this.#settler.ack(work.message);
+    this.#intake!.leave(work);
+  }
+
+  #note(work: Work, attempts: number, headers: Headers): Promise<"done" | "stale" | "unknown"> {
+    return new Promise((resolve) => {
+      const note = { message: work.message, attempts, notBefore: undefined };
+      this.#settler.record({ ...note, headers: [...historyHeaders(work), ...headers] }, resolve);
+    });
   }
 }
 

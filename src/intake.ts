@@ -261,7 +261,19 @@ export class Intake implements WorkOwner {
     this.pump();
   }
 
+  /** What the owner had taken goes on here. */
+  resume(work: Work): void {
+    if (work.state === "gone") return;
+    if (work.revoked || this.#stopped) return this.leave(work);
+    this.#admit(work);
+    this.pump();
+  }
+
   #admit(work: Work): void {
+    if (this.#outcomes.takes(work)) {
+      work.state = "settling";
+      return;
+    }
     const wait =
       work.message.notBefore === undefined || work.attempts > work.message.attempts
         ? 0

@@ -1,5 +1,6 @@
 import type { Core } from "./core.ts";
-import type { Headers, StoredMessage } from "./driver.ts";
+import type { DriverConnection, Headers, StoredMessage } from "./driver.ts";
+import { haltedBucket } from "./halted-keys.ts";
 import { noHandler } from "./letter.ts";
 import { LetterClaim } from "./letter-claim.ts";
 import type { Outbound } from "./outbound.ts";
@@ -59,11 +60,25 @@ export class LetterReplay {
     }
   }
 
+  /**
+   * Before letters that were claimed go for good: who waits for one of them goes on without it. Sent again after a crash it finds
+   * nobody who waits.
+   */
+  async release(ids: readonly string[]): Promise<void> {
+    if (!(await asked(this.#broker, "reading halted keys", isAnyHalted))) return;
+    const found = await Promise.all(ids.map((id) => this.#read(id)));
+    await Promise.all(
+      found.map(async (stored) => {
+        if (stored !== undefined && doesHalt(stored)) await this.#send(stored, undefined, true);
+      }),
+    );
+  }
+
   #read(id: string): Promise<StoredMessage | undefined> {
     return asked(this.#broker, "reading a dead letter", ({ admin }) => admin.letter(id));
   }
 
-  async #send(stored: StoredMessage, data: unknown): Promise<void> {
+  async #send(stored: StoredMessage, data: unknown, discarded = false): Promise<void> {
     const replays = Number(headerOf(stored, header.replays) ?? 0) + 1;
     const eventId = headerOf(stored, header.letterEventId) ?? stored.id;
     const failed = headerOf(stored, header.reasonCode) === noHandler ? "" : headerOf(stored, header.handlersFailed);
@@ -75,10 +90,13 @@ export class LetterReplay {
       ...(failed ? [[header.handlersOnly, failed] as const] : []),
       ...(place ? [[header.firstPlace, place] as const] : []),
       [header.replays, String(replays)],
+      ...(doesHalt(stored) ? [[header.halts, encodeURIComponent(eventId)] as const] : []),
+      ...(discarded ? [[header.discarded, "1"] as const] : []),
     ];
     const to = { kind: "queue", group: stored.group!, topic: stored.topic } as const;
     const message = new PublishOp(to, eventId, stored.key, headers, changed?.body ?? stored.body);
     message.brokerId = `${eventId}:replay:${replays}`;
+    if (doesHalt(stored)) message.brokerId += `:${discarded}:${headerOf(stored, header.failedAt)}`; // a swallowed one would halt its key for ever
     message.hash = this.#publisher.hash(stored.key);
     message.value = changed?.value;
     message.driver = this.#broker.driver.name;
@@ -98,4 +116,13 @@ export class LetterReplay {
     const { headers, body } = this.#publisher.encode(changed);
     return { headers, body, value: this.#broker.active?.unencoded === true ? changed : undefined };
   }
+}
+
+const doesHalt = (stored: StoredMessage): boolean =>
+  stored.key !== undefined && headerOf(stored, header.letterHalts) !== undefined;
+
+async function isAnyHalted({ state }: DriverConnection): Promise<boolean> {
+  if (state === undefined) return false;
+  for await (const _ of state.keys(haltedBucket, "")) return true;
+  return false;
 }

@@ -13,10 +13,14 @@ export const noHandler = "BUS_NO_HANDLER";
 const stackLimit = 8_192;
 const messageLimit = 1_024;
 
-/** The dead letter of a work: the message as it came, and beside it why, who and when. */
-export function letterOf(work: Work, group: string, error: unknown, now: number): StoredMessage {
+/** Of what can't be read: made of its place. */
+export const eventIdOf = ({ envelope, message }: Work, now: number): string =>
+  envelope?.id ?? `${message.partition ?? message.lane}/${message.position ?? now}`;
+
+/** The dead letter of a work: the message as it came, and beside it why, who and when; `halts`: its key waits for what becomes of it. */
+export function letterOf(work: Work, group: string, error: unknown, now: number, halts: boolean): StoredMessage {
   const { message } = work;
-  const eventId = work.envelope?.id ?? `${message.partition ?? message.lane}/${message.position ?? now}`;
+  const eventId = eventIdOf(work, now);
   const reason = describe(error);
   const encoded = work.envelope !== undefined && message.value !== undefined ? encodedOf(work.envelope) : undefined;
   const headers: [string, string][] = [
@@ -34,6 +38,7 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
     [header.reasonMessage, reason.message],
     [header.replays, noteOf(message, header.replays) ?? "0"],
   ];
+  if (halts) headers.push([header.letterHalts, "1"]);
   if (reason.stack !== undefined) headers.push([header.reasonStack, reason.stack]);
   if (work.firstFailedAt === undefined) headers.push([header.firstFailedAt, String(now)]);
   const place = firstPlace(message);
@@ -58,7 +63,7 @@ export function letterOf(work: Work, group: string, error: unknown, now: number)
 }
 
 /** Of a message that never was encoded; data that can't be leaves a letter without a body, which says so when it is read. */
-function encodedOf(envelope: Envelope): { readonly headers: Headers; readonly body: Uint8Array } {
+export function encodedOf(envelope: Envelope): { readonly headers: Headers; readonly body: Uint8Array } {
   try {
     return encodeEnvelope(envelope, {
       mode: "structured",

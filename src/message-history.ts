@@ -1,4 +1,5 @@
 import type { InMessage } from "./driver.ts";
+import { BusError } from "./errors.ts";
 import { placeOf } from "./foreign.ts";
 import { header } from "./wire-names.ts";
 import { reasonOf, redact } from "./wrap-error.ts";
@@ -35,6 +36,13 @@ export function readHistory(work: Work): void {
   work.givenUp ??= readNames(noteOf(message, header.handlersFailed));
   work.firstFailedAt ??= readTime(message, header.firstFailedAt);
   if (work.history.length === 0) work.history = readErrors(noteOf(message, header.history));
+}
+
+/** Of one that was noted to be given up, by a member that stored no letter: what it was given up for. */
+export function givenUpFor(work: Work): BusError | undefined {
+  if (work.message.note(header.givenUp) === undefined) return undefined;
+  readHistory(work);
+  return new BusError("BUS_HANDLER", work.history.at(-1)?.error ?? "it was given up before");
 }
 
 /** The headers that carry it on: to the next attempt, or into a letter. */

@@ -28,7 +28,7 @@ export interface ResolvedRetry {
   readonly backoff:
     | { readonly baseMs: number; readonly factor: number; readonly maxMs: number; readonly jitter: number }
     | ((attempt: number, error: unknown) => number);
-  readonly exhausted: "dead-letter" | "drop";
+  readonly exhausted: "dead-letter" | "halt-key" | "drop";
 }
 export interface ResolvedOptions {
   readonly name: string;
@@ -78,7 +78,7 @@ const backoffShape: Shape = { baseMs: milliseconds, factor: number(1, 100), maxM
 const retryShape: Shape = {
   maxAttempts: integer(1),
   backoff: either(callable, record),
-  exhausted: oneOf("dead-letter", "drop"),
+  exhausted: oneOf("dead-letter", "halt-key", "drop"),
 };
 const streamShape: Shape = {
   name: text,
@@ -323,18 +323,29 @@ export function resolveSubscribe(
       throw invalidOption(`the subscription: "${name}" needs a group`);
   if (group === undefined && given.order === "group")
     throw invalidOption('the subscription: order "group" needs a group');
+  const retry = resolveRetry("the subscription's retry", given.retry, bus.retry);
+  const halts = retry.exhausted === "halt-key";
+  if (halts) checkHalts(group, given);
   return {
     group: group === undefined ? undefined : validateName("group", group),
     name: given.name === undefined ? undefined : validateAttribute("the handler's name", given.name),
     live: given.live ?? false,
     from: given.from,
     concurrency: given.concurrency ?? concurrency,
-    order: given.order,
-    retry: resolveRetry("the subscription's retry", given.retry, bus.retry),
+    order: halts ? "group" : given.order,
+    retry,
     timeoutMs: given.timeoutMs ?? 30_000,
     runAhead: given.runAhead ?? 10_000,
     handOnMs: given.handOnMs ?? 900_000,
     bufferSize: given.bufferSize ?? 10_000,
     signal: given.signal,
   };
+}
+
+/** Where no other member waits for a key, nothing that one of them halted would hold it. */
+function checkHalts(group: string | undefined, { order, live }: SubscribeOptions): void {
+  const refuse = (why: string): Error => invalidOption(`the subscription: "retry.exhausted": "halt-key" ${why}`);
+  if (group === undefined) throw refuse("needs a group: without one nothing is kept");
+  if (live === true) throw refuse('needs a group that is stored, and "live" is not');
+  if (order !== undefined && order !== "group") throw refuse(`needs order "group", and not "${order}"`);
 }

@@ -161,8 +161,13 @@ export interface RetryPolicy {
   readonly maxAttempts?: number | undefined;
   /** The wait before the next attempt, or a function of the attempt that failed (from 1) and its error. @default 500 ms doubling to 60 s, full jitter */
   readonly backoff?: BackoffOptions | ((attempt: number, error: unknown) => number) | undefined;
-  /** What follows the last attempt: a dead letter or nothing. What is given up otherwise becomes a letter in any case: by a `Reject`, because its handler ended the process, because it is undecodable or invalid. @default "dead-letter" */
-  readonly exhausted?: "dead-letter" | "drop" | undefined;
+  /**
+   * What follows the last attempt: a dead letter; one that the key's later events wait for, until it is replayed or discarded
+   * (`halt-key`: of a group with order "group" and a state store, alike for all its handlers and members); or nothing. What is given
+   * up otherwise becomes a letter in any case, which `halt-key` waits for too: by a `Reject`, because its handler ended the process,
+   * because it is undecodable or invalid. @default "dead-letter"
+   */
+  readonly exhausted?: "dead-letter" | "halt-key" | "drop" | undefined;
 }
 
 export interface BackoffOptions {

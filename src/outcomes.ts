@@ -6,6 +6,8 @@ import type { Runner, Work } from "./work.ts";
 
 /** What becomes of a work, decided by the intake and carried out by its owner: a group at the broker, or a subscriber on its own. */
 export interface Outcomes {
+  /** Before it may start, the first of its key: whether the owner takes it away from here. It calls `resume` or `leave`. */
+  takes(work: Work): boolean;
   handled(work: Work): void;
   /** Another attempt after `delayMs`; `attempts` are the runs so far. The owner calls `park`, or `leave` when it gave it back. */
   again(work: Work, attempts: number, delayMs: number): void;

@@ -237,6 +237,9 @@ export class Subscriptions {
     const order = alike.options.order ?? alike.member?.order;
     if (options.order !== undefined && order !== undefined && order !== options.order)
       throw new BusError("BUS_CONFLICT", `${what} "order": "${order}"`);
+    const { exhausted } = alike.options.retry;
+    if ((exhausted === "halt-key") !== (options.retry.exhausted === "halt-key"))
+      throw new BusError("BUS_CONFLICT", `${what} "retry.exhausted": "${exhausted}"`);
     if (alike.options.runAhead !== options.runAhead)
       throw new BusError("BUS_CONFLICT", `${what} "runAhead": ${alike.options.runAhead}`);
   }
@@ -284,8 +287,10 @@ export class Subscriptions {
       }
       return;
     }
-    const { live, order, from, runAhead } = entry.options;
-    const member = new GroupMember(this.#core, this.#broker, this.#routing, { group, live, order, from, runAhead });
+    const { live, order, from, runAhead, retry } = entry.options;
+    const halts = retry.exhausted === "halt-key";
+    const options = { group, live, order, from, runAhead, halts };
+    const member = new GroupMember(this.#core, this.#broker, this.#routing, options);
     member.add(runner);
     entry.member = member;
     const opened = this.listenDirect(group, member).then(() => member.open());

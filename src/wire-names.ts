@@ -45,6 +45,15 @@ export const header = {
   failedAt: "omnibus-failed-at",
   /** How often the letter was replayed. */
   replays: "omnibus-replays",
+  /** Of a letter: later events of its key wait until it is replayed or discarded. */
+  letterHalts: "omnibus-letter-halts",
+  /** Of the replay of such a letter: the event's id, percent-encoded; and that nobody is to handle it, since it was discarded. */
+  halts: "omnibus-halts",
+  discarded: "omnibus-discarded",
+  /** Noted of what is about to be such a letter: nobody is to run it any more. */
+  givenUp: "omnibus-given-up",
+  /** Noted of a replay: it is handled, and what is parked behind it is being handed out. */
+  drains: "omnibus-drains",
   /** In a state store only: the priority of what is published for later, unless it is normal. */
   scheduledPriority: "omnibus-scheduled-priority",
   /** A request's: how many ms its requester waits. */

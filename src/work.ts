@@ -84,6 +84,8 @@ export class Work implements Tracked, Bagged {
   givenUp: Set<string> | undefined = undefined;
   firstFailedAt: number | undefined = undefined;
   history: readonly { readonly at: number; readonly error: string }[] = noHistory;
+  /** A replay of what its key was halted by: it hands out what is parked when it is done; `passes`: nothing is. */
+  halt: "ends" | "passes" | undefined = undefined;
   /** Runs that were given up on by their time-out and have not ended yet. */
   lingering = 0;
   /** What waits for the lingering runs. */

@@ -3,6 +3,7 @@ import { adminTests } from "./admin.ts";
 import { batchTests } from "./batches.ts";
 import { closingTests } from "./closing.ts";
 import { deadLetterTests } from "./dead-letters.ts";
+import { haltKeyTests } from "./halt-key.ts";
 import { delayTests } from "./delay.ts";
 import { directTests } from "./direct.ts";
 import { faultTests } from "./faults.ts";
@@ -49,6 +50,7 @@ export const topics: Readonly<Record<string, (suite: Suite) => void>> = {
   "looser order": looserOrderTests,
   "dead letters": deadLetterTests,
   replay: replayTests,
+  "halted keys": haltKeyTests,
   direct: directTests,
   request: requestTests,
   tails: tailTests,

@@ -6,6 +6,7 @@ import { DriverEnd } from "../../src/testing/driver-end.ts";
 import { delayTests } from "../../src/testing/delay.ts";
 import { groupInfoTests } from "../../src/testing/group-info.ts";
 import { keyValueTests } from "../../src/testing/key-value.ts";
+import { haltKeyTests } from "../../src/testing/halt-key.ts";
 import type { Lab } from "../../src/testing/lab.ts";
 import { scheduledTests } from "../../src/testing/scheduled.ts";
 import { lack, type Parameters, type TestSpec } from "../../src/testing/suite.ts";
@@ -95,7 +96,7 @@ const cases = [
 
 describe.each(cases)("a state store attached to $to: $name", ({ driver, there }) => {
   const tests: { readonly name: string; readonly run: () => Promise<void> }[] = [];
-  for (const declare of [keyValueTests, delayTests, scheduledTests, groupInfoTests])
+  for (const declare of [keyValueTests, delayTests, scheduledTests, groupInfoTests, haltKeyTests])
     declare({
       test<P extends Parameters>(spec: TestSpec<P>, body: (lab: Lab, parameters: P) => Promise<void>): void {
         if (spec.lacks !== undefined || spec.needs?.some((need) => lack(need, driver) !== undefined) === true) return;

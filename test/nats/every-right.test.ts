@@ -135,7 +135,7 @@ describe.each(servers)("a user with the rights of docs/nats.md, at $name", ({ br
       },
     );
 
-    it("state, what is due later, parked keys", async () => {
+    it("state, what is due later", async () => {
       await (await connect({ driver: nats({ servers: url("omnibus") }) })).close();
       const { connection } = await connectTo(nats({ servers: url("app") }), { prefix, manage: "verify" });
       onTestFinished(() => connection.close(AbortSignal.timeout(2_000)));
@@ -154,8 +154,6 @@ describe.each(servers)("a user with the rights of docs/nats.md, at $name", ({ br
       await state.schedule([stored, { ...stored, id: "2", notBefore: 9e12 }]);
       expect((await state.due(2, 10, 1_000)).map(({ id }) => id)).toEqual(["1"]);
       expect(await state.unschedule(["2"])).toEqual(["2"]);
-      await state.park("list", [stored]);
-      expect(await state.unpark("list", 10)).toHaveLength(1);
       expect(await refusals()).toEqual([]);
     });
   });

@@ -100,8 +100,6 @@ describe.each(servers)("an outage of $name", (server) => {
       await until(() => tail.sink.messages.length > 0, "what was due meanwhile");
       expect(tail.sink.texts).toEqual(["later"]);
       expect(await one.admin.letters(undefined, undefined, 10)).toEqual([]);
-      await one.state!.park("k", [letter("1")]);
-      expect(await two.state!.unpark("k", 1)).toEqual([letter("1")]);
     });
 
     it("leaves no call open that was made while it lasted, and none that closes", async () => {
@@ -124,8 +122,6 @@ describe.each(servers)("an outage of $name", (server) => {
           state.due(0, 1, 1),
           state.scheduled(undefined, 1),
           state.unschedule(["1"]),
-          state.park("k", [letter("1")]),
-          state.unpark("k", 1),
           connection.admin.streams(),
           connection.admin.positions("events"),
           connection.admin.trim!("events", { at: "newest" }),

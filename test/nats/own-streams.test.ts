@@ -3,7 +3,6 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { type Bus, type BusOptions, connect } from "../../src/index.ts";
 import { nats } from "../../src/drivers/nats/index.ts";
 import { until } from "../../src/testing/until.ts";
-import type { StoredMessage } from "../../src/driver.ts";
 import { groupSpec, joinGroup, letterOf, outgoing, toTopic } from "../support/driver-harness.ts";
 import { fresh, LogBook, Tick } from "../support/events.ts";
 import { natsServers, NatsWorld } from "../support/nats-world.ts";
@@ -148,33 +147,6 @@ describe.each(servers)("a stream of the driver's own that somebody deleted, at $
       expect(await connection.admin.letter("g/first")).toBeUndefined();
       expect((await connection.admin.letter("g/second"))!.body[0]).toBe("b".charCodeAt(0));
       expect((await connection.admin.letters("g", undefined, 10)).map(({ id }) => id)).toEqual(["g/second"]);
-    });
-
-    it("parked keys are kept, and what is asked for finds none at first", async () => {
-      const world = new NatsWorld(server);
-      const connection = await world.connect();
-      const at = await raw(world.prefix);
-      const stored: StoredMessage = {
-        id: "1",
-        to: toTopic("a"),
-        group: undefined,
-        topic: "a",
-        key: "k",
-        headers: [],
-        body: new Uint8Array(1),
-        storedAt: 0,
-        notBefore: undefined,
-      };
-      for (const first of ["park", "unpark"] as const) {
-        await at.drop("p");
-        const done = async (): Promise<boolean> =>
-          await (first === "park" ? connection.state!.park("k", [stored]) : connection.state!.unpark("k", 10)).then(
-            () => true,
-            () => false,
-          );
-        await until(done, first, soonMs);
-      }
-      expect(await at.messages("p")).toBe(0);
     });
 
     it.each(["verify", "off"] as const)("nothing is made by manage: %s, but what to make is said", async (manage) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { codeOf, textOf, until } from "../support/driver-harness.ts";
+import { codeOf, until } from "../support/driver-harness.ts";
 import { NatsWorld, natsServers } from "../support/nats-world.ts";
 import {
   bytes,
@@ -137,31 +137,6 @@ describe.each(await natsServers())("the state store on $name", (server) => {
       await checkUntaken(state, now);
       const late = (await state.due(now + 9_000, 10, 1_000)).find(({ id }) => id === "late");
       expect(late).toEqual(stored("late", now + 5_000));
-    });
-
-    it("parks messages in order, and gives each back once", async () => {
-      const { state, other } = await pair();
-      await state.park("k1", [stored("1"), stored("2")]);
-      await other.park("k1", [stored("3"), stored("4")]);
-      await other.park("k2 *.>", [stored("5")]);
-      expect((await other.unpark("k1", 2)).map(textOf)).toEqual(["1", "2"]);
-      const both = await Promise.all([state.unpark("k1", 9), other.unpark("k1", 9)]);
-      expect(both.flat().map(textOf).toSorted()).toEqual(["3", "4"]);
-      expect(await state.unpark("k2 *.>", 2)).toEqual([stored("5")]);
-      expect(await state.unpark("k1", 2)).toEqual([]);
-    });
-
-    it("parks for many who take at once, whatever goes while they look", async () => {
-      const { state, other } = await pair();
-      const names = Array.from({ length: 30 }, (_, n) => String(n).padStart(2, "0"));
-      for (let round = 0; round < 8; round += 1) {
-        const list = `k${round}`;
-        await Promise.all(names.map((name) => state.park(list, [stored(name)])));
-        const start = performance.now();
-        const taken = await Promise.all([state, other, state, other].map((each) => each.unpark(list, 100)));
-        expect(taken.flat().map(textOf).toSorted()).toEqual(names);
-        expect(performance.now() - start).toBeLessThan(3_000);
-      }
     });
   });
 });

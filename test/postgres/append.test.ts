@@ -24,9 +24,9 @@ describe.skipIf(broker === undefined)("the layout", () => {
     const [link] = all;
     expect(await link!.query(names.fill("SELECT count(*) FROM {meta}"))).toEqual([["4"]]);
     await prepareLayout(link!, names, "verify");
-    await link!.query(names.fill("DROP FUNCTION {1:find}; DROP TABLE {parked}"));
+    await link!.query(names.fill("DROP FUNCTION {1:find}; DROP TABLE {schedule}"));
     await expect(prepareLayout(link!, names, "verify")).rejects.toThrow(
-      "missing at the server: table parked, function find",
+      "missing at the server: table schedule, function find",
     );
     await link!.query(names.fill("UPDATE {meta} SET value = '4' WHERE key = 'layout'"));
     await expect(prepareLayout(link!, names, "create")).rejects.toMatchObject({ code: "BUS_CONFLICT" });

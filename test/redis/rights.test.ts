@@ -145,8 +145,6 @@ describe.skipIf(server === undefined)("the rights that docs/redis.md names", () 
         expect(await state.scheduled(undefined, 10)).toHaveLength(1);
         expect(await state.due(Date.now() + 1_000, 10, 1_000)).toHaveLength(1);
         expect(await state.unschedule([letter.id])).toEqual([letter.id]);
-        await state.park("l", [letter]);
-        expect(await state.unpark("l", 10)).toHaveLength(1);
         const later = outgoing(toTopic("a.b"), "later", { notBefore: Date.now() + 20 });
         for (const { consumption, sink } of members) {
           consumption.ack(sink.messages);

@@ -25,7 +25,7 @@ import { testBroker } from "../support/test-broker.ts";
 const broker = await testBroker("redis", { own: true });
 const prefix = freshPrefix();
 /** Names that would move a key to another slot where they are not escaped. */
-const [stream, loose, ordered, bucket, list] = ["s{1}", "l{2}", "o{3}", "b{4}", "p{5}"] as const;
+const [stream, loose, ordered, bucket] = ["s{1}", "l{2}", "o{3}", "b{4}"] as const;
 const closing: (() => unknown)[] = [];
 
 afterAll(async () => {
@@ -122,8 +122,6 @@ async function state({ state: store }: DriverConnection): Promise<void> {
   expect(await store!.scheduled(undefined, 5)).toHaveLength(2);
   expect(await store!.due(Date.now(), 1, 1_000)).toHaveLength(1);
   expect(await store!.unschedule(["1{7}", "2"])).toHaveLength(2);
-  await store!.park(list, [later("1")]);
-  expect(await store!.unpark(list, 5)).toHaveLength(1);
 }
 
 async function administration(connection: DriverConnection): Promise<void> {

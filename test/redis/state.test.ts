@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { StateStore, StoredMessage } from "../../src/driver.ts";
+import type { StoredMessage } from "../../src/driver.ts";
 import type { Session } from "../../src/drivers/redis/session.ts";
 import { stateOf } from "../../src/drivers/redis/state-store.ts";
 import { until } from "../../src/testing/until.ts";
@@ -166,19 +166,5 @@ describe.skipIf(redis === undefined)("state on redis", () => {
     await pass();
     expect(await state.unschedule(["v"], true)).toEqual(["v"]);
     expect(await opened.command(["ZCARD", cancelled])).toBe(1); // what is over is forgotten
-  });
-
-  it("parks and takes in order, each once", async () => {
-    const state: StateStore = stateOf(await session());
-    const ids = Array.from({ length: 200 }, (_, index) => `id-${index}`);
-    await state.park(
-      "a list",
-      ids.map((id) => stored(id, { body: new Uint8Array(3_000) })),
-    );
-    await state.park("another", [stored("x")]);
-    const taken = [...(await state.unpark("a list", 150)), ...(await state.unpark("a list", 150))];
-    expect(taken.map(({ id }) => id)).toEqual(ids);
-    expect(await state.unpark("a list", 1)).toEqual([]);
-    expect(await state.unpark("another", 10)).toHaveLength(1);
   });
 });

@@ -27,14 +27,15 @@ export function natsConformance(name: string, broker: Broker | undefined): void 
             await broker!.kill();
             await broker!.start();
           },
-          dispose: () => forget(broker!, prefix),
+          dispose: () => forgetStreams(broker!, prefix),
         };
       },
     },
   );
 }
 
-async function forget(broker: Broker, prefix: string): Promise<void> {
+/** What a prefix reserves at the server is for the next. */
+export async function forgetStreams(broker: Broker, prefix: string): Promise<void> {
   const client = await connect({ servers: broker.url });
   const { streams } = (await client.request("$JS.API.STREAM.NAMES")).json<{ streams: string[] | null }>();
   const ours = (streams ?? []).filter((name) => name.startsWith(`${prefix}=`) || name === `KV_${prefix}`);

@@ -149,15 +149,3 @@ describe("scheduled messages", () => {
     expect(ids(await state.scheduled(undefined, 10))).toEqual(["e", "d", "a"]);
   });
 });
-
-describe("parked messages", () => {
-  it("come back in order, once", async () => {
-    const { state } = await start();
-    await state.park("k", [stored("1"), stored("2")]);
-    await state.park("k", [stored("3")]);
-    await state.park("other", [stored("x")]);
-    expect(ids(await state.unpark("k", 2))).toEqual(["1", "2"]);
-    expect(ids(await state.unpark("k", 2))).toEqual(["3"]);
-    expect(ids(await state.unpark("k", 2))).toEqual([]);
-  });
-});

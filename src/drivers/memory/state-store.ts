@@ -16,12 +16,11 @@ const bySoonest = (left: Later, right: Later): number => dueAt(left) - dueAt(rig
 
 const isUntaken = ({ until }: Later): boolean => until === -Infinity;
 
-/** Key-value buckets, messages due later, and parked keys. */
+/** Key-value buckets, and messages due later. */
 export class MemoryStateStore implements StateStore {
   readonly #time: StoreTime;
   readonly #buckets = new Map<string, StateBucket>();
   readonly #schedule = new Map<string, Later>();
-  readonly #parked = new Map<string, StoredMessage[]>();
   /** Taken back: until then their ids are not free. */
   readonly #cancelled = new Map<string, number>();
   #revision = 0;
@@ -133,19 +132,6 @@ export class MemoryStateStore implements StateStore {
       for (const id of gone) this.#cancelled.set(id, ticks + cancelledMs);
     }
     return Promise.resolve(gone);
-  }
-
-  park(list: string, messages: readonly StoredMessage[]): Promise<void> {
-    this.#parked.set(list, [...(this.#parked.get(list) ?? []), ...messages]);
-    return Promise.resolve();
-  }
-
-  unpark(list: string, limit: number): Promise<readonly StoredMessage[]> {
-    const parked = this.#parked.get(list) ?? [];
-    const taken = parked.slice(0, limit);
-    if (taken.length === parked.length) this.#parked.delete(list);
-    else this.#parked.set(list, parked.slice(limit));
-    return Promise.resolve(taken);
   }
 
   #bucket(name: string): StateBucket {

@@ -48,7 +48,7 @@ describe("names", () => {
         names.letter(a, b),
         names.event(a, 3, `${b}.x`),
         names.note(a, b, 7),
-        names.parkedList(b),
+        names.letterPiece(`${a}/${b}`),
         names.key(keys.state(a, b)),
         names.key(keys.claim(b)),
         names.key(keys.owner(a, b, 3)),

@@ -134,11 +134,7 @@ export class Names {
     return stream === undefined ? `${this.prefix}.n.${group}.>` : `${this.prefix}.n.${group}.${stream}.*`;
   }
 
-  parkedList(list: string): string {
-    return `${this.prefix}.p.${encodeToken(list)}`;
-  }
-
-  /** Pieces of a letter that is too large for one message; no list of parked ones is called so. */
+  /** Pieces of a letter that is too large for one message. */
   letterPiece(id: string): string {
     const slash = id.indexOf("/");
     return `${this.prefix}.p.=l.${id.slice(0, slash)}.${encodeToken(id.slice(slash + 1))}`;

@@ -4,7 +4,6 @@ import type { Bucket, BucketEntry } from "./bucket.ts";
 import { DueList } from "./due-list.ts";
 import { expiresOf, expiryHeader } from "./expiry.ts";
 import { decodeToken, keys } from "./names.ts";
-import { Parked } from "./parked.ts";
 import type { Session } from "./session.ts";
 import { StateWatch, type StateChange } from "./state-watch.ts";
 
@@ -14,17 +13,15 @@ interface Parts {
   readonly bucket: Bucket;
 }
 
-/** Keys with revisions and lifetimes, messages due later, and parked keys: all in the bucket but the last. */
+/** Keys with revisions and lifetimes, and messages due later: all in the bucket. */
 export class NatsState implements StateStore {
   readonly #parts: Parts;
   readonly #due: DueList;
-  readonly #parked: Parked;
   readonly #watches = new Set<StateWatch>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#due = new DueList(parts);
-    this.#parked = new Parked(parts);
   }
 
   async get(
@@ -108,14 +105,6 @@ export class NatsState implements StateStore {
 
   unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
     return this.#due.remove(ids, untaken);
-  }
-
-  park(list: string, messages: readonly StoredMessage[]): Promise<void> {
-    return this.#parked.add(list, messages);
-  }
-
-  unpark(list: string, limit: number): Promise<readonly StoredMessage[]> {
-    return this.#parked.take(list, limit);
   }
 
   /** The connection ends: whoever watches is told. */

@@ -97,8 +97,6 @@ export const tables: Readonly<Record<string, string>> = {
     PRIMARY KEY (bucket, key)) ${busy}`,
   schedule: `CREATE TABLE {schedule} (
     n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,${storedColumns}, leased_until bigint NOT NULL DEFAULT 0, UNIQUE (id)) ${busy}`,
-  parked: `CREATE TABLE {parked} (
-    n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, list text COLLATE "C" NOT NULL,${storedColumns}) ${busy}`,
 
   // Emptied by a crash of the server, after which every process comes again. So is its sequence, from 15 on: another would be
   // given the number of one that has not come yet.
@@ -130,7 +128,6 @@ const indexes = [
   "{state_revision} ON {state} (bucket, revision)",
   "{state_expires} ON {state} (expires) WHERE expires IS NOT NULL",
   scheduleDue,
-  "{parked_list} ON {parked} (list, n)",
   "{direct_consumer} ON {direct} (consumer, id)",
 ];
 
@@ -162,13 +159,14 @@ export const steps: readonly (readonly string[])[] = [
     `CREATE INDEX ${delayedEvent}`,
     ...["move_due", "find"].map(replaced),
   ],
-  // 2 to 3: what is asked for again and again is found by its index, in its order.
+  // 2 to 3: what is asked for again and again is found by its index, in its order; a table that nothing was ever put into goes.
   [
     "DROP INDEX {claim_free}",
     `CREATE INDEX ${claimFree}`,
     "DROP INDEX {schedule_due}",
     `CREATE INDEX ${scheduleDue}`,
     replaced("move_due"),
+    "DROP TABLE IF EXISTS {parked}",
   ],
 ];
 

@@ -23,7 +23,7 @@ const alive = `value IS NOT NULL AND (expires IS NULL OR expires > ${nowMs})`;
 const given = `SELECT f->>'id', f->>'address', f->>'group', f->>'topic', f->>'key', f->>'headers', b, (f->>'storedAt')::bigint, (f->>'notBefore')::bigint
   FROM ROWS FROM (jsonb_array_elements($1::jsonb), unnest($2::bytea[])) WITH ORDINALITY AS m(f, b, n)`;
 
-/** Keys with revisions, schedules and parked messages. */
+/** Keys with revisions, and schedules. */
 export class PostgresState implements StateStore {
   readonly #session: Session;
 
@@ -119,23 +119,6 @@ export class PostgresState implements StateStore {
            WHERE id = ANY ($1::text[]) AND leased_until = 0 RETURNING id`
       : `DELETE FROM {schedule} WHERE id = ANY ($1::text[]) AND ${due} <> ${cancelled} RETURNING id`;
     return among(ids, await this.#ask(text, [textArrayOf(ids.map(escapeText))]));
-  }
-
-  async park(list: string, messages: readonly StoredMessage[]): Promise<void> {
-    await this.#ask(`INSERT INTO {parked} (list, ${storedColumns}) SELECT $3, g.* FROM (${given} ORDER BY n) AS g`, [
-      ...valuesOf(messages),
-      escapeText(list),
-    ]);
-  }
-
-  async unpark(list: string, limit: number): Promise<readonly StoredMessage[]> {
-    const rows = await this.#ask(
-      `WITH first AS (SELECT n FROM {parked} WHERE list = $1 ORDER BY n LIMIT $2 FOR UPDATE SKIP LOCKED),
-         gone AS (DELETE FROM {parked} p USING first WHERE p.n = first.n RETURNING p.*)
-       SELECT ${storedColumns} FROM gone ORDER BY n`,
-      [escapeText(list), String(limit)],
-    );
-    return rows.map(storedMessage);
   }
 
   async #put(

@@ -12,7 +12,7 @@ const mostBytesAtOnce = 256 * 1_024;
 const idsAtOnce = 500;
 
 /** In parts that keep a script short; each is one step, in order. */
-export function* inParts<Item extends { readonly frame: Buffer }>(items: Iterable<Item>): Generator<readonly Item[]> {
+function* inParts<Item extends { readonly frame: Buffer }>(items: Iterable<Item>): Generator<readonly Item[]> {
   let part: Item[] = [];
   let bytes = 0;
   for (const item of items) {

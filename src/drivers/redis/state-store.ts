@@ -1,6 +1,5 @@
 import type { ScheduledMessage, StateStore, StoredMessage } from "../../driver.ts";
 import { escapeName } from "./keys.ts";
-import { Parked } from "./parked.ts";
 import { listOf, textOf } from "./reply.ts";
 import { Scheduled } from "./scheduled.ts";
 import { deleteScript, getScript, putScript } from "./scripts/state.ts";
@@ -11,16 +10,14 @@ export function stateOf(session: Session): StateStore {
   return new RedisState(session);
 }
 
-/** Keys with revisions, schedules and parked messages; each change is one script. */
+/** Keys with revisions, and schedules; each change is one script. */
 class RedisState implements StateStore {
   readonly #session: Session;
   readonly #scheduled: Scheduled;
-  readonly #parked: Parked;
 
   constructor(session: Session) {
     this.#session = session;
     this.#scheduled = new Scheduled(session);
-    this.#parked = new Parked(session);
   }
 
   async get(
@@ -75,13 +72,5 @@ class RedisState implements StateStore {
 
   unschedule(ids: readonly string[], untaken = false): Promise<readonly string[]> {
     return this.#scheduled.remove(ids, untaken);
-  }
-
-  park(list: string, messages: readonly StoredMessage[]): Promise<void> {
-    return this.#parked.add(list, messages);
-  }
-
-  unpark(list: string, limit: number): Promise<readonly StoredMessage[]> {
-    return this.#parked.take(list, limit);
   }
 }

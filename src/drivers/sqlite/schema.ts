@@ -97,8 +97,6 @@ const statements = [
   "CREATE INDEX {state_expires} ON {state} (expires) WHERE expires IS NOT NULL",
   `CREATE TABLE {schedule} (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,${storedColumns}, leased_until INTEGER NOT NULL DEFAULT 0)`,
   "CREATE INDEX {schedule_due} ON {schedule} (not_before)",
-  `CREATE TABLE {parked} (n INTEGER PRIMARY KEY AUTOINCREMENT, list TEXT NOT NULL, id TEXT NOT NULL,${storedColumns})`,
-  "CREATE INDEX {parked_list} ON {parked} (list, n)",
 ];
 
 /** Everything that a new file needs; within the caller's transaction. */

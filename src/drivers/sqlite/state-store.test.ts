@@ -103,14 +103,4 @@ describe("the state store", () => {
       stored("late", now + 5_000),
     );
   });
-
-  it("parks messages in order, and gives them back once", async () => {
-    const { state, other } = await pair();
-    await state.park("k1", [stored("1"), stored("2")]);
-    await other.park("k1", [stored("3")]);
-    await other.park("k2", [stored("4")]);
-    expect((await other.unpark("k1", 2)).map(({ id }) => id)).toEqual(["1", "2"]);
-    expect(await state.unpark("k1", 2)).toEqual([stored("3")]);
-    expect(await state.unpark("k1", 2)).toEqual([]);
-  });
 });

@@ -33,7 +33,7 @@ interface LaterRow {
   readonly due: number;
 }
 
-/** Keys with revisions, schedules and parked messages, in tables of the same file. */
+/** Keys with revisions and schedules, in tables of the same file. */
 export class SqliteState implements StateStore {
   readonly #current: () => Store;
 
@@ -178,28 +178,6 @@ export class SqliteState implements StateStore {
   #forgetCancelled(): void {
     const { clock, database } = this.#store;
     database.query("DELETE FROM {schedule} WHERE not_before = ? AND leased_until <= ?").run(cancelled, clock.now());
-  }
-
-  async park(list: string, messages: readonly StoredMessage[]): Promise<void> {
-    await this.#store.turn.do(() => {
-      const put = this.#store.database.query(
-        `INSERT INTO {parked} (list, ${storedColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      );
-      for (const message of messages) put.run(list, ...storedValues(message));
-    });
-  }
-
-  unpark(list: string, limit: number): Promise<readonly StoredMessage[]> {
-    return this.#store.turn.do(() => {
-      const rows = this.#store.database
-        .query<StoredRow & { readonly n: number }>(
-          `SELECT n, ${storedColumns} FROM {parked} WHERE list = ? ORDER BY n LIMIT ?`,
-        )
-        .all(list, limit);
-      if (rows.length > 0)
-        this.#store.database.query("DELETE FROM {parked} WHERE list = ? AND n <= ?").run(list, rows.at(-1)!.n);
-      return rows.map(storedMessage);
-    });
   }
 
   /** Within a transaction: what ran out becomes a deleted key, deleted keys are forgotten. */

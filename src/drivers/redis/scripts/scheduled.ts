@@ -101,28 +101,3 @@ end
 return removed`,
   true,
 );
-
-/** list (escaped), frames … */
-export const parkScript: Script = script(
-  "park",
-  [],
-  `
-for i = 3, #ARGV do call('RPUSH', B .. ':p:' .. ARGV[2], ARGV[i]) end
-return #ARGV`,
-);
-
-/** list (escaped), limit → the oldest, which are taken. */
-export const unparkScript: Script = script(
-  "unpark",
-  [],
-  `
-local list, found, bytes = B .. ':p:' .. ARGV[2], {}, 0
-while #found < tonumber(ARGV[3]) and bytes < 1048576 do
-  local frame = call('LPOP', list)
-  if not frame then break end
-  bytes = bytes + #frame
-  found[#found + 1] = frame
-end
-return found`,
-  true,
-);

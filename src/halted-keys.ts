@@ -1,0 +1,153 @@
+import { createHash } from "node:crypto";
+import type { StateStore } from "./driver.ts";
+import { decodeParked, encodeParked, type ParkedEvent } from "./parked-event.ts";
+
+/** Halted keys, and what waits behind them: no bucket of a user's is called so. */
+export const haltedBucket = ".halted";
+const parkedBucket = ".parked";
+const digits = 15;
+const utf8 = new TextEncoder();
+
+/** Why a key's events wait. */
+export interface Halt {
+  readonly key: string;
+  /** The event whose letter it waits for. */
+  readonly id: string;
+  /** The event whose message hands out what is parked, and ends with the letter of `id`. */
+  readonly via: string | undefined;
+  /** Of the parked ones' names: a garbage one of an earlier halt is never handed out. */
+  readonly epoch: string;
+  /** The number of the next that is parked. */
+  readonly next: number;
+}
+export interface StoredHalt extends Halt {
+  readonly name: string;
+  readonly revision: string;
+}
+export interface StoredParked {
+  readonly name: string;
+  readonly revision: string;
+  readonly event: ParkedEvent;
+}
+
+/** A key may hold any text, of any length; names of the store may not. */
+export const haltName = (group: string, key: string): string =>
+  `${group}/${createHash("sha256").update(key).digest("base64url")}`;
+const placeOf = (halt: StoredHalt): string => `${halt.name}/${halt.epoch}/`;
+const encode = ({ key, id, via, epoch, next }: Halt): Uint8Array =>
+  utf8.encode(JSON.stringify({ key, id, via, epoch, next }));
+
+/** The halted keys of one group as the state store has them; every change by its revision. */
+export class HaltedKeys {
+  readonly #state: StateStore;
+  readonly #group: string;
+
+  constructor(state: StateStore, group: string) {
+    this.#state = state;
+    this.#group = group;
+  }
+
+  names(): AsyncIterable<string> {
+    return this.#state.keys(haltedBucket, `${this.#group}/`);
+  }
+
+  async watch(signal: AbortSignal, halted: (name: string, key: string) => void): Promise<void> {
+    for await (const { key: name, value } of this.#state.watch(haltedBucket, `${this.#group}/`, signal))
+      if (value !== undefined) halted(name, read(value).key);
+  }
+
+  async get(name: string): Promise<StoredHalt | undefined> {
+    const found = await this.#state.get(haltedBucket, name);
+    return found === undefined ? undefined : { ...read(found.value), name, revision: found.revision };
+  }
+
+  of(key: string): Promise<StoredHalt | undefined> {
+    return this.get(haltName(this.#group, key));
+  }
+
+  /** Halts the key by this event, unless it is halted already. How it is halted now. */
+  async halt(key: string, id: string, epoch: string): Promise<StoredHalt> {
+    const name = haltName(this.#group, key);
+    for (;;) {
+      const halt: Halt = { key, id, via: undefined, epoch, next: 0 };
+      const revision = await this.#state.put(haltedBucket, name, encode(halt), { expect: null });
+      if (revision !== undefined) {
+        const made = { ...halt, name, revision };
+        await this.#sweep(made);
+        return made;
+      }
+      const there = await this.get(name);
+      if (there !== undefined) return there;
+    }
+  }
+
+  /** Undefined: it changed meanwhile. */
+  async change(halt: StoredHalt, to: Partial<Halt>): Promise<StoredHalt | undefined> {
+    const changed = { ...halt, ...to };
+    const revision = await this.#state.put(haltedBucket, halt.name, encode(changed), { expect: halt.revision });
+    return revision === undefined ? undefined : { ...changed, revision };
+  }
+
+  /** False: something was parked meanwhile, or it is no longer halted so. */
+  release(halt: StoredHalt): Promise<boolean> {
+    return this.#state.delete(haltedBucket, halt.name, halt.revision);
+  }
+
+  /** Behind all that is parked. False: the key is not halted any more, and it is not parked. */
+  async park(halt: StoredHalt, event: ParkedEvent): Promise<boolean> {
+    let number = halt.next;
+    let stored: string | undefined;
+    let name: string;
+    for (;;) {
+      name = `${placeOf(halt)}${String(number).padStart(digits, "0")}`;
+      stored = await this.#state.put(parkedBucket, name, encodeParked(event), { expect: null });
+      if (stored !== undefined) break;
+      number += 1; // a former owner's, or of who died before it was counted
+    }
+    let now: StoredHalt | undefined = halt;
+    while (now !== undefined && now.epoch === halt.epoch) {
+      if ((await this.change(now, { next: Math.max(now.next, number + 1) })) !== undefined) return true;
+      now = await this.get(halt.name);
+    }
+    return !(await this.#state.delete(parkedBucket, name, stored)); // gone already: it was handed out before the end
+  }
+
+  /** Names of what is parked, oldest first. */
+  async parked(halt: StoredHalt): Promise<readonly string[]> {
+    const names: string[] = [];
+    for await (const name of this.#state.keys(parkedBucket, placeOf(halt))) names.push(name);
+    return names.sort();
+  }
+
+  async event(name: string): Promise<StoredParked | undefined> {
+    const found = await this.#state.get(parkedBucket, name);
+    return found === undefined ? undefined : { name, revision: found.revision, event: decodeParked(found.value) };
+  }
+
+  /** Undefined: another hands it out. */
+  async rewrite(parked: StoredParked, changes: Partial<ParkedEvent>): Promise<StoredParked | undefined> {
+    const event = { ...parked.event, ...changes };
+    const revision = await this.#state.put(parkedBucket, parked.name, encodeParked(event), {
+      expect: parked.revision,
+    });
+    return revision === undefined ? undefined : { name: parked.name, revision, event };
+  }
+
+  remove(parked: StoredParked): Promise<boolean> {
+    return this.#state.delete(parkedBucket, parked.name, parked.revision);
+  }
+
+  /** Everything of the group. */
+  async clear(): Promise<void> {
+    for (const bucket of [haltedBucket, parkedBucket])
+      for await (const name of this.#state.keys(bucket, `${this.#group}/`)) await this.#state.delete(bucket, name);
+  }
+
+  /** What an earlier halt of the key left, when its owner died between two writes. */
+  async #sweep(halt: StoredHalt): Promise<void> {
+    for await (const name of this.#state.keys(parkedBucket, `${halt.name}/`))
+      if (!name.startsWith(placeOf(halt))) await this.#state.delete(parkedBucket, name);
+  }
+}
+
+const read = (value: Uint8Array): Halt => JSON.parse(new TextDecoder().decode(value)) as Halt;
