@@ -155,15 +155,22 @@ describe.each(servers)("bad input at $name", (server) => {
     it("a stream of our name with other subjects, or of another name with ours, is refused and left alone", async () => {
       const client = await raw();
       const made = async (name: string, subjects: readonly string[]): Promise<void> => {
-        const answer = await client.request(`$JS.API.STREAM.CREATE.${name}`, JSON.stringify({ name, subjects }));
+        const answer = await client.request(`$JS.API.STREAM.CREATE.${name}`, JSON.stringify({ name, subjects }), {
+          timeout: 10_000,
+        });
         expect(answer.json()).not.toHaveProperty("error");
-        onTestFinished(async () => void (await client.request(`$JS.API.STREAM.DELETE.${name}`).catch(() => undefined)));
+        onTestFinished(
+          async () =>
+            void (await client
+              .request(`$JS.API.STREAM.DELETE.${name}`, undefined, { timeout: 10_000 })
+              .catch(() => undefined)),
+        );
       };
       for (const which of ["=s=events", "=q"]) {
         const prefix = fresh(`c${process.pid}`);
         await made(`${prefix}${which}`, [`${prefix}.other`]);
         await expect(open({ prefix })).rejects.toMatchObject({ code: "BUS_CONFLICT" });
-        const info = await client.request(`$JS.API.STREAM.INFO.${prefix}${which}`);
+        const info = await client.request(`$JS.API.STREAM.INFO.${prefix}${which}`, undefined, { timeout: 10_000 });
         expect(info.json<{ config: { subjects: string[] } }>().config.subjects).toEqual([`${prefix}.other`]);
       }
       for (const subject of ["s.>", "q.>", "d.>", "r.>", "i.>"]) {

@@ -251,7 +251,7 @@ describe.each(await natsServers())("an operator on $name", (server) => {
     it("takes nothing from a stream that somebody else made", async () => {
       const world = new NatsWorld(server);
       const client = (await world.connect()).client as {
-        request(subject: string, body?: string): Promise<{ json(): unknown }>;
+        request(subject: string, body?: string, options?: { readonly timeout: number }): Promise<{ json(): unknown }>;
       };
       const stream = `THEIRS-${world.prefix}`;
       const config = {
@@ -262,7 +262,7 @@ describe.each(await natsServers())("an operator on $name", (server) => {
         discard: "new",
         max_msgs: 2,
       };
-      const made = await client.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config));
+      const made = await client.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config), { timeout: 10_000 });
       expect(made.json()).not.toHaveProperty("error");
       const attach = { theirs: { stream, subjectPrefix: `${stream}.` } };
       const connection = await world.connect({ attach, streams: [{ name: "theirs", topics: [">"] }] });
@@ -278,7 +278,7 @@ describe.each(await natsServers())("an operator on $name", (server) => {
       expect(await codeOf(connection.admin.trim!("theirs", { at: "newest" }))).toBe("BUS_CONFLICT");
       expect(await codeOf(connection.admin.deleteStream("theirs"))).toBe("BUS_CONFLICT");
       expect((await connection.admin.streams()).find(({ name }) => name === "theirs")?.messages).toBe(2);
-      await client.request(`$JS.API.STREAM.DELETE.${stream}`);
+      await client.request(`$JS.API.STREAM.DELETE.${stream}`, undefined, { timeout: 10_000 });
     });
   });
 });

@@ -19,7 +19,7 @@ describe.each(servers)("a stream that can't be worked with, at $name", (server) 
       );
       expect(made.json()).not.toHaveProperty("error");
       onTestFinished(async () => {
-        await client.request(`$JS.API.STREAM.DELETE.${stream}`);
+        await client.request(`$JS.API.STREAM.DELETE.${stream}`, undefined, { timeout: 10_000 });
         await client.close();
       });
       const driver = nats({ servers: server.broker!.url, attach: { shop: { stream, subjectPrefix: before } } });

@@ -20,10 +20,10 @@ describe.each(servers)("what is there already, at $name", (server) => {
       const stream = fresh(`SHOP${process.pid}`);
       const before = `${stream.toLowerCase()}.`;
       const config = { name: stream, subjects: [`${before}orders.>`], storage: "file", retention: "limits", ...more };
-      const made = await client.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config));
+      const made = await client.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config), { timeout: 10_000 });
       expect(made.json()).not.toHaveProperty("error");
       onTestFinished(async () => {
-        await client.request(`$JS.API.STREAM.DELETE.${stream}`);
+        await client.request(`$JS.API.STREAM.DELETE.${stream}`, undefined, { timeout: 10_000 });
         await client.close();
       });
       return { client, stream, before };
@@ -42,14 +42,16 @@ describe.each(servers)("what is there already, at $name", (server) => {
       const format = plainJson({ name: "warehouse" });
       const bus = await busOn({ attach }, { wire: { foreign: [{ topics: "orders.>", format, write: true }] } });
       const got: string[] = [];
-      await client.request(`${before}orders.placed`, JSON.stringify({ from: "outside" }));
+      await client.request(`${before}orders.placed`, JSON.stringify({ from: "outside" }), { timeout: 10_000 });
       await bus.subscribePattern("orders.>", ({ data, topic }) => void got.push(`${topic} ${JSON.stringify(data)}`), {
         group: "g",
       });
       await bus.publishTopic("orders.placed", { from: "inside" });
       await until(() => got.length === 2, "both", 10_000);
       expect(got.toSorted()).toEqual(['orders.placed {"from":"inside"}', 'orders.placed {"from":"outside"}']);
-      const info = await client.request(`$JS.API.STREAM.INFO.${stream}`, JSON.stringify({ subjects_filter: ">" }));
+      const info = await client.request(`$JS.API.STREAM.INFO.${stream}`, JSON.stringify({ subjects_filter: ">" }), {
+        timeout: 10_000,
+      });
       expect(info.json<{ state: { subjects: object } }>().state.subjects).toEqual({ [`${before}orders.placed`]: 2 });
       expect((await bus.streams.info("shop")).topics).toEqual(["orders.>"]);
     });
@@ -81,18 +83,24 @@ describe.each(servers)("what is there already, at $name", (server) => {
         const made = await shop();
         const { client, stream, before } = made;
         const body = { stream_name: stream, config: { ...bare, ...config(before) } };
-        const answer = await client.request(`$JS.API.CONSUMER.DURABLE.CREATE.${stream}.BILLING`, JSON.stringify(body));
+        const answer = await client.request(`$JS.API.CONSUMER.DURABLE.CREATE.${stream}.BILLING`, JSON.stringify(body), {
+          timeout: 10_000,
+        });
         expect(answer.json()).not.toHaveProperty("error");
         return {
           ...made,
           attach: { shop: { stream, subjectPrefix: before, consumers: { billing: "BILLING" } } },
-          info: async () => (await client.request(`$JS.API.CONSUMER.INFO.${stream}.BILLING`)).json<Info>(),
+          info: async () =>
+            (
+              await client.request(`$JS.API.CONSUMER.INFO.${stream}.BILLING`, undefined, { timeout: 10_000 })
+            ).json<Info>(),
         };
       }
 
       it("option: NatsAttachment.consumers: reads through it from where it is, and leaves it as it was", async () => {
         const { client, stream, before, attach, info } = await billing(() => ({ ack_wait: 900e6 }));
-        for (const n of [1, 2, 3]) await client.request(`${before}orders.placed`, JSON.stringify({ n }));
+        for (const n of [1, 2, 3])
+          await client.request(`${before}orders.placed`, JSON.stringify({ n }), { timeout: 10_000 });
         const inbox = fresh("inbox");
         const delivered = new Promise<string | undefined>((resolve) => {
           client.subscribe(inbox, { max: 1, callback: (_error, { reply }) => resolve(reply) });
@@ -118,7 +126,7 @@ describe.each(servers)("what is there already, at $name", (server) => {
           { group: "billing", order: "none" },
         );
         await until(() => got.length === 2, "both", 10_000);
-        await client.request(`${before}orders.placed`, JSON.stringify({ n: 4 }));
+        await client.request(`${before}orders.placed`, JSON.stringify({ n: 4 }), { timeout: 10_000 });
         await until(() => got.length === 3, "the next", 10_000);
         expect(got.toSorted()).toEqual([2, 3, 4]);
         await expect(bus.groups.reset("billing", "oldest")).rejects.toMatchObject({ code: "BUS_CONFLICT" });
@@ -128,7 +136,9 @@ describe.each(servers)("what is there already, at $name", (server) => {
         const operator = await busOn({ attach }, { wire, prefix });
         expect((await operator.groups.info("billing")).waiting).toBe(0);
         expect(await operator.groups.delete("billing")).toBe(true);
-        const names = (await client.request(`$JS.API.CONSUMER.NAMES.${stream}`)).json<{ consumers: string[] }>();
+        const names = (await client.request(`$JS.API.CONSUMER.NAMES.${stream}`, undefined, { timeout: 10_000 })).json<{
+          consumers: string[];
+        }>();
         expect(names.consumers).toEqual(["BILLING"]);
       });
 
@@ -140,15 +150,17 @@ describe.each(servers)("what is there already, at $name", (server) => {
           group: "billing",
           order: "none",
         });
-        await client.request(`${before}orders.placed`, JSON.stringify({ n: 1 }));
+        await client.request(`${before}orders.placed`, JSON.stringify({ n: 1 }), { timeout: 10_000 });
         await until(() => got.length === 1, "it", 10_000);
-        await client.request(`$JS.API.CONSUMER.DELETE.${stream}.BILLING`);
-        await client.request(`${before}orders.placed`, JSON.stringify({ n: 2 }));
+        await client.request(`$JS.API.CONSUMER.DELETE.${stream}.BILLING`, undefined, { timeout: 10_000 });
+        await client.request(`${before}orders.placed`, JSON.stringify({ n: 2 }), { timeout: 10_000 });
         const body = {
           stream_name: stream,
           config: { ...bare, deliver_policy: "by_start_sequence", opt_start_seq: 2 },
         };
-        await client.request(`$JS.API.CONSUMER.DURABLE.CREATE.${stream}.BILLING`, JSON.stringify(body));
+        await client.request(`$JS.API.CONSUMER.DURABLE.CREATE.${stream}.BILLING`, JSON.stringify(body), {
+          timeout: 10_000,
+        });
         await until(() => got.length === 2, "the next", 10_000);
         expect(got).toEqual([1, 2]);
       });
@@ -191,7 +203,7 @@ describe.each(servers)("what is there already, at $name", (server) => {
         await expect(
           (await busOn({ attach }, { wire, prefix })).subscribePattern("orders.eu.>", () => undefined, none),
         ).rejects.toMatchObject({ code: "BUS_CONFLICT", message: expect.stringContaining("a consumer of its own") });
-        await client.request(`$JS.API.CONSUMER.DELETE.${stream}.BILLING`);
+        await client.request(`$JS.API.CONSUMER.DELETE.${stream}.BILLING`, undefined, { timeout: 10_000 });
         await expect(
           (await busOn({ attach }, { wire })).subscribePattern("orders.eu.>", () => undefined, none),
         ).rejects.toMatchObject({ code: "BUS_NOT_FOUND" });

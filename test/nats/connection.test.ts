@@ -62,10 +62,10 @@ describe.each(servers)("a connection to $name", (server) => {
       await bus.subscribe(Tick, tailed.handle);
       const client = await raw();
       for (const stream of [`${prefix}=s=events`, `${prefix}=q`, `${prefix}=l`, `${prefix}=n`, `KV_${prefix}`])
-        await client.request(`$JS.API.STREAM.DELETE.${stream}`);
+        await client.request(`$JS.API.STREAM.DELETE.${stream}`, undefined, { timeout: 10_000 });
       await bus.publish(Tick, { n: 1 });
       await until(() => grouped.count === 1 && tailed.count === 1, "the next event", 10_000);
-      const info = await client.request(`$JS.API.STREAM.INFO.${prefix}=s=events`);
+      const info = await client.request(`$JS.API.STREAM.INFO.${prefix}=s=events`, undefined, { timeout: 10_000 });
       expect(info.json<{ readonly config: { readonly max_msgs: number } }>().config.max_msgs).toBe(77);
       await bus.send("g", Tick, { n: 2 });
       await until(() => grouped.count === 2, "what is sent to the group", 10_000);
@@ -77,10 +77,11 @@ describe.each(servers)("a connection to $name", (server) => {
       const said: string[] = [];
       bus.onStatus(({ type }) => void said.push(type));
       for (const stream of [`${prefix}=s=events`, `KV_${prefix}`])
-        await client.request(`$JS.API.STREAM.DELETE.${stream}`);
+        await client.request(`$JS.API.STREAM.DELETE.${stream}`, undefined, { timeout: 10_000 });
       const exists = async (stream: string): Promise<boolean> =>
-        (await client.request(`$JS.API.STREAM.INFO.${stream}`)).json<{ readonly config?: unknown }>().config !==
-        undefined;
+        (await client.request(`$JS.API.STREAM.INFO.${stream}`, undefined, { timeout: 10_000 })).json<{
+          readonly config?: unknown;
+        }>().config !== undefined;
       await until(() => exists(`${prefix}=s=events`), "the stream to be made again, though nobody publishes", 10_000);
       await bus.publish(Tick, { n: 1 });
       expect(said).not.toContain("error");
@@ -125,7 +126,7 @@ describe.each(servers)("a connection to $name", (server) => {
       expect(made).toEqual([]);
       const run = async (said: string): Promise<void> => {
         for (const { subject, body } of commandsIn(said))
-          expect((await client.request(subject, body)).json()).not.toHaveProperty("error");
+          expect((await client.request(subject, body, { timeout: 10_000 })).json()).not.toHaveProperty("error");
       };
       await run((missing as Error).message); // as whoever may would do by hand
       const none = await open({ prefix, manage: "verify", streams: [] });

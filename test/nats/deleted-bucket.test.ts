@@ -24,7 +24,7 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
       const client = await connectClient({ servers: server.broker!.url });
       onTestFinished(() => client.close());
       const remove = async (): Promise<boolean> => {
-        const answer = await client.request(`$JS.API.STREAM.DELETE.KV_${prefix}`);
+        const answer = await client.request(`$JS.API.STREAM.DELETE.KV_${prefix}`, undefined, { timeout: 10_000 });
         return !Object.hasOwn(answer.json<object>(), "error");
       };
       return () => until(remove, "a bucket to delete", 10_000);
@@ -98,13 +98,15 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
         () => "a change",
         (error: BusError) => error.code,
       );
-      const { config } = (await client.request(`$JS.API.STREAM.INFO.${stream}`)).json<{ readonly config: object }>();
+      const { config } = (await client.request(`$JS.API.STREAM.INFO.${stream}`, undefined, { timeout: 10_000 })).json<{
+        readonly config: object;
+      }>();
       between.held = true; // or the reader could find that there is none
       between.deaf = true;
       // one after the other: asked of both at once, a server answers 3 in 100 with "error creating store for stream"
-      const deleted = await client.request(`$JS.API.STREAM.DELETE.${stream}`);
+      const deleted = await client.request(`$JS.API.STREAM.DELETE.${stream}`, undefined, { timeout: 10_000 });
       expect(deleted.json()).not.toHaveProperty("error");
-      const made = await client.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config));
+      const made = await client.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config), { timeout: 10_000 });
       expect(made.json()).not.toHaveProperty("error");
       between.held = false;
       // who takes part and where streams are is watched as well

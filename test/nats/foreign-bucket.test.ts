@@ -16,7 +16,9 @@ describe.each(servers)("what the user has under the prefix's name, at $name", (s
       return client;
     }
     const config = async (client: NatsConnection, stream: string): Promise<object> =>
-      (await client.request(`$JS.API.STREAM.INFO.${stream}`)).json<{ readonly config: object }>().config;
+      (await client.request(`$JS.API.STREAM.INFO.${stream}`, undefined, { timeout: 10_000 })).json<{
+        readonly config: object;
+      }>().config;
 
     it.each(["create", "verify"] as const)(
       "manage: %s refuses a bucket of that name and leaves its history",
@@ -35,7 +37,7 @@ describe.each(servers)("what the user has under the prefix's name, at $name", (s
           for (const name of ["q", "l", "n", "p"]) {
             const { ...ours } = await config(client, `${elsewhere}=${name}`);
             const body = JSON.stringify(ours).replaceAll(elsewhere, prefix);
-            const made = await client.request(`$JS.API.STREAM.CREATE.${prefix}=${name}`, body);
+            const made = await client.request(`$JS.API.STREAM.CREATE.${prefix}=${name}`, body, { timeout: 10_000 });
             expect(made.json()).not.toHaveProperty("error");
           }
         }
@@ -53,10 +55,12 @@ describe.each(servers)("what the user has under the prefix's name, at $name", (s
       const prefix = fresh(`shop${process.pid}`);
       const name = `${prefix}=s=events`;
       const wanted = { name, subjects: [`${prefix}.s.events.>`], retention: "limits", max_msgs: 7 };
-      expect((await client.request(`$JS.API.STREAM.CREATE.${name}`, JSON.stringify(wanted))).json()).not.toHaveProperty(
-        "error",
+      expect(
+        (await client.request(`$JS.API.STREAM.CREATE.${name}`, JSON.stringify(wanted), { timeout: 10_000 })).json(),
+      ).not.toHaveProperty("error");
+      onTestFinished(() =>
+        client.request(`$JS.API.STREAM.DELETE.${name}`, undefined, { timeout: 10_000 }).then(() => undefined),
       );
-      onTestFinished(() => client.request(`$JS.API.STREAM.DELETE.${name}`).then(() => undefined));
       const before = await config(client, name);
       const driver = nats({ servers: server.broker!.url });
       await expect(connect({ driver, prefix })).rejects.toMatchObject({ code: "BUS_CONFLICT" });

@@ -29,7 +29,9 @@ describe.each(servers)("what is deleted or dead, at $name", (server) => {
       return client;
     }
     const keysOf = async (client: NatsConnection, { prefix }: NatsWorld): Promise<readonly string[]> => {
-      const info = await client.request(`$JS.API.STREAM.INFO.KV_${prefix}`, JSON.stringify({ subjects_filter: ">" }));
+      const info = await client.request(`$JS.API.STREAM.INFO.KV_${prefix}`, JSON.stringify({ subjects_filter: ">" }), {
+        timeout: 10_000,
+      });
       const { subjects } = info.json<{ readonly state: { readonly subjects: object } }>().state;
       return Object.keys(subjects).map((subject) => subject.slice(`$KV.${prefix}.`.length));
     };

@@ -36,7 +36,7 @@ function release(consumption: TestConsumption["consumption"], message: InMessage
 /** Requests that the server keeps open for the group's readers of the stream. */
 async function open({ url, prefix }: NatsWorld): Promise<number> {
   const client = await connect({ servers: url });
-  const answer = await client.request(`$JS.API.CONSUMER.LIST.${prefix}=s=events`);
+  const answer = await client.request(`$JS.API.CONSUMER.LIST.${prefix}=s=events`, undefined, { timeout: 10_000 });
   await client.close();
   const { consumers } = answer.json<{ readonly consumers: readonly { readonly num_waiting: number }[] }>();
   return consumers.reduce((sum, { num_waiting: waiting }) => sum + waiting, 0);

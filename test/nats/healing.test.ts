@@ -16,12 +16,16 @@ describe.each(servers)("what the bus makes again, at $name", (server) => {
       return client;
     }
     const names = async (client: NatsConnection, { prefix }: NatsWorld): Promise<readonly string[]> => {
-      const answer = await client.request("$JS.API.STREAM.NAMES", JSON.stringify({ subject: `${prefix}.s.>` }));
+      const answer = await client.request("$JS.API.STREAM.NAMES", JSON.stringify({ subject: `${prefix}.s.>` }), {
+        timeout: 10_000,
+      });
       const found = answer.json<{ readonly streams: readonly string[] | null }>().streams ?? [];
       return found.map((name) => name.split("=s=")[1]!);
     };
     const drop = async (client: NatsConnection, name: string): Promise<void> => {
-      expect((await client.request(`$JS.API.STREAM.DELETE.${name}`)).json()).not.toHaveProperty("error");
+      expect(
+        (await client.request(`$JS.API.STREAM.DELETE.${name}`, undefined, { timeout: 10_000 })).json(),
+      ).not.toHaveProperty("error");
     };
     const outcome = async (connection: DriverConnection, to: Address): Promise<string> => {
       const sent = outgoing(to, "x");

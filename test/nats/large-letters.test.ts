@@ -17,7 +17,7 @@ describe.each(servers)("a message near max_payload that fails for good, at $name
     }
 
     async function pieces(client: NatsConnection, { prefix }: NatsWorld): Promise<number> {
-      const info = await client.request(`$JS.API.STREAM.INFO.${prefix}=p`);
+      const info = await client.request(`$JS.API.STREAM.INFO.${prefix}=p`, undefined, { timeout: 10_000 });
       return info.json<{ readonly state: { readonly messages: number } }>().state.messages;
     }
 

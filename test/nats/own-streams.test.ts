@@ -31,7 +31,9 @@ class Server {
 
   /** Undefined: there is no such stream. */
   async messages(what: string): Promise<number | undefined> {
-    const answer = await this.#client.request(`$JS.API.STREAM.INFO.${this.#prefix}=${what}`);
+    const answer = await this.#client.request(`$JS.API.STREAM.INFO.${this.#prefix}=${what}`, undefined, {
+      timeout: 10_000,
+    });
     return answer.json<Info>().state?.messages;
   }
 
@@ -41,7 +43,9 @@ class Server {
   }
 
   async #ask(subject: string, body = ""): Promise<void> {
-    const { error } = (await this.#client.request(subject, body)).json<{ readonly error?: object }>();
+    const { error } = (await this.#client.request(subject, body, { timeout: 10_000 })).json<{
+      readonly error?: object;
+    }>();
     if (error !== undefined) throw new Error(`${subject}: ${JSON.stringify(error)}`);
   }
 }

@@ -54,8 +54,10 @@ describe.each(await natsServers())("what a server has stored, at $name", (server
         await stored(sent);
       };
       const purge = async (): Promise<void> => {
-        const client = connection.client as { request(subject: string): Promise<{ json<Answer>(): Answer }> };
-        const answer = await client.request(`$JS.API.STREAM.PURGE.${prefix}=s=events`);
+        const client = connection.client as {
+          request(subject: string, body: undefined, options: object): Promise<{ json<Answer>(): Answer }>;
+        };
+        const answer = await client.request(`$JS.API.STREAM.PURGE.${prefix}=s=events`, undefined, { timeout: 10_000 });
         expect(answer.json()).toMatchObject({ success: true });
       };
       const handled: string[] = [];

@@ -71,7 +71,9 @@ describe.each(servers)("who names a reply on the direct lane, at $name", (server
         `$JS.API.STREAM.CREATE.${stream}`,
         JSON.stringify({ name: stream, subjects: [`${before}orders.>`] }),
       );
-      onTestFinished(() => client.request(`$JS.API.STREAM.DELETE.${stream}`).then(() => undefined));
+      onTestFinished(() =>
+        client.request(`$JS.API.STREAM.DELETE.${stream}`, undefined, { timeout: 10_000 }).then(() => undefined),
+      );
       const { prefix, runs } = await responder(
         { attach: { shop: { stream, subjectPrefix: before } } },
         { streams: [{ name: "shop", topics: ["orders.>"] }] },
@@ -80,7 +82,7 @@ describe.each(servers)("who names a reply on the direct lane, at $name", (server
       const asked = await client.request(`${prefix}.r.orders.get`, body, { timeout: 5_000 });
       expect(asked.json()).toMatchObject({ data: { ok: true } });
       await until(() => runs() === 1, "the one that is answered");
-      const info = await client.request(`$JS.API.STREAM.INFO.${stream}`);
+      const info = await client.request(`$JS.API.STREAM.INFO.${stream}`, undefined, { timeout: 10_000 });
       expect(info.json<{ readonly state: { readonly messages: number } }>().state.messages).toBe(0);
     });
   });

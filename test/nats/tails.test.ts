@@ -80,7 +80,9 @@ describe.each(await natsServers())("a tail on $name", (server) => {
       await stored(connection, numbered(40));
       const client = await raw(server);
       const purge = async (seq: number): Promise<void> =>
-        void (await client.request(`$JS.API.STREAM.PURGE.${world.prefix}=s=events`, JSON.stringify({ seq })));
+        void (await client.request(`$JS.API.STREAM.PURGE.${world.prefix}=s=events`, JSON.stringify({ seq }), {
+          timeout: 10_000,
+        }));
       const tailed = await tail(connection, { messages: 1, bytes: 5_000_000 });
       const { sink } = tailed;
       await tailed.consumption.wants(["a.*"], []);

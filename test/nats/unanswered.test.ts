@@ -35,7 +35,8 @@ describe.each(servers)("publishes that no server answers, at $name", (server) =>
               ),
             );
             await turn();
-            if (batch === 10) void client.request(`$JS.API.STREAM.DELETE.${world.prefix}=s=events`);
+            if (batch === 10)
+              void client.request(`$JS.API.STREAM.DELETE.${world.prefix}=s=events`, undefined, { timeout: 10_000 });
           }
           // as a bus would that goes on: what is refused by then says that the stream is gone
           const more: Sent[] = [];
@@ -63,8 +64,14 @@ describe.each(servers)("publishes that no server answers, at $name", (server) =>
       const client = await connectClient({ servers: world.url });
       onTestFinished(() => client.close());
       const name = `${world.prefix}=s=events`;
-      const { config } = (await client.request(`$JS.API.STREAM.INFO.${name}`)).json<{ readonly config: object }>();
-      const update = await client.request(`$JS.API.STREAM.UPDATE.${name}`, JSON.stringify({ ...config, no_ack: true }));
+      const { config } = (await client.request(`$JS.API.STREAM.INFO.${name}`, undefined, { timeout: 10_000 })).json<{
+        readonly config: object;
+      }>();
+      const update = await client.request(
+        `$JS.API.STREAM.UPDATE.${name}`,
+        JSON.stringify({ ...config, no_ack: true }),
+        { timeout: 10_000 },
+      );
       expect(update.json()).not.toHaveProperty("error");
       const started = performance.now();
       const all = [...publish(connection, ["a", "b"])];

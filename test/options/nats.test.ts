@@ -46,7 +46,7 @@ describe.skipIf(broker === undefined)("the options of the NATS driver", () => {
     expect(performance.now() - from).toBeGreaterThan(500);
     const client = await raw();
     const stream = `${prefix}=s=events`;
-    const { consumers } = (await client.request(`$JS.API.CONSUMER.LIST.${stream}`, "{}")).json<{
+    const { consumers } = (await client.request(`$JS.API.CONSUMER.LIST.${stream}`, "{}", { timeout: 10_000 })).json<{
       readonly consumers: readonly { readonly config: { readonly ack_policy: string; readonly ack_wait: number } }[];
     }>();
     expect(consumers.map(({ config }) => config.ack_wait)).toEqual([600e6]);

@@ -37,8 +37,12 @@ export function natsConformance(name: string, broker: Broker | undefined): void 
 /** What a prefix reserves at the server is for the next. */
 export async function forgetStreams(broker: Broker, prefix: string): Promise<void> {
   const client = await connect({ servers: broker.url });
-  const { streams } = (await client.request("$JS.API.STREAM.NAMES")).json<{ streams: string[] | null }>();
+  const { streams } = (await client.request("$JS.API.STREAM.NAMES", undefined, { timeout: 10_000 })).json<{
+    streams: string[] | null;
+  }>();
   const ours = (streams ?? []).filter((name) => name.startsWith(`${prefix}=`) || name === `KV_${prefix}`);
-  await Promise.all(ours.map((stream) => client.request(`$JS.API.STREAM.DELETE.${stream}`)));
+  await Promise.all(
+    ours.map((stream) => client.request(`$JS.API.STREAM.DELETE.${stream}`, undefined, { timeout: 10_000 })),
+  );
   await client.close();
 }

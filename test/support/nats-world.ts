@@ -53,10 +53,12 @@ export class NatsWorld {
   async close(): Promise<void> {
     await Promise.all(this.#open.splice(0).map((connection) => connection.close(AbortSignal.timeout(2_000))));
     const client = await connect({ servers: this.url });
-    const { streams } = (await client.request("$JS.API.STREAM.NAMES")).json<{ readonly streams: string[] | null }>();
+    const { streams } = (await client.request("$JS.API.STREAM.NAMES", undefined, { timeout: 10_000 })).json<{
+      readonly streams: string[] | null;
+    }>();
     for (const name of streams ?? [])
       if (name.startsWith(`${this.prefix}=`) || name === `KV_${this.prefix}`)
-        await client.request(`$JS.API.STREAM.DELETE.${name}`);
+        await client.request(`$JS.API.STREAM.DELETE.${name}`, undefined, { timeout: 10_000 });
     await client.close();
   }
 }
