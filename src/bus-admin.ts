@@ -150,8 +150,10 @@ export class BusGroupAdmin implements GroupAdmin {
     if (from !== "oldest" && from !== "newest" && !(from instanceof Date && !Number.isNaN(from.getTime())))
       throw invalidOption('groups.reset: must be "oldest", "newest" or a valid Date');
     await this.info(group);
-    await this.#broker.ask(`resetting group "${group}"`, ({ admin }) => {
+    await this.#broker.ask(`resetting group "${group}"`, async ({ admin, state }) => {
       if (admin.resetGroup === undefined) throw this.#broker.unsupported("resetting a group");
+      if (state !== undefined && (await new HaltedKeys(state, group).any()))
+        throw new BusError("BUS_CONFLICT", `group "${group}" has halted keys: replay or discard their letters first`);
       return admin.resetGroup(group, startAt(from));
     });
   }

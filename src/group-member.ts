@@ -169,7 +169,8 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   window(): Window {
     let messages = 0;
     for (const runner of this.runners) messages += runner.prefetch;
-    if (messages > 0) messages += (this.#intake?.parked ?? 0) + (this.#ordered ? this.#runAhead.held : 0);
+    if (messages > 0)
+      messages += (this.#intake?.parked ?? 0) + (this.#ordered ? this.#runAhead.held + this.#halts.held : 0);
     return (this.#window = { messages, bytes: messages === 0 ? 0 : windowBytes });
   }
 
@@ -385,6 +386,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       get closing() {
         return closing();
       },
+      load: () => this.load(),
       resume: (work) => this.#intake!.resume(work),
       ack: (work) => this.#ack(work),
       lose: (work) => this.#lose(work),

@@ -51,6 +51,11 @@ export class HaltedKeys {
     return this.#state.keys(haltedBucket, `${this.#group}/`);
   }
 
+  async any(): Promise<boolean> {
+    for await (const _ of this.names()) return true;
+    return false;
+  }
+
   async watch(signal: AbortSignal, halted: (name: string, key: string) => void): Promise<void> {
     for await (const { key: name, value } of this.#state.watch(haltedBucket, `${this.#group}/`, signal))
       if (value !== undefined) halted(name, read(value).key);
@@ -109,7 +114,9 @@ export class HaltedKeys {
       if ((await this.change(now, { next: Math.max(now.next, number + 1) })) !== undefined) return true;
       now = await this.get(halt.name);
     }
-    return !(await this.#state.delete(parkedBucket, name, stored)); // gone already: it was handed out before the end
+    const isThere = await this.#state.delete(parkedBucket, name, stored);
+    // gone already: it was handed out before the end, or, where the key is halted anew, perhaps swept with what an earlier halt left
+    return now === undefined && !isThere;
   }
 
   /** Names of what is parked, oldest first. */

@@ -13,6 +13,7 @@ import { header } from "./wire-names.ts";
 import type { Work } from "./work.ts";
 
 const againMs = 1_000;
+const atOnce = 64;
 
 /** What the member does for it; each is called for a work that was taken, or given up by its handlers. */
 export interface HaltHost {
@@ -27,6 +28,8 @@ export interface HaltHost {
   note(work: Work, attempts: number, headers: Headers): Promise<"done" | "stale" | "unknown">;
   /** Its letter is stored, then it is settled. */
   bury(work: Work, error: unknown, halts: boolean): void;
+  /** How many of the window wait here (`held`) changed. */
+  load(): void;
   /** Hands out what is parked behind it. Resolves when nothing is left, or it is halted anew, or it was lost. */
   drain(work: Work, store: HaltedKeys): Promise<void>;
 }
@@ -49,12 +52,18 @@ export class KeyHalts {
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
   readonly #flows = new Set<Promise<void>>();
+  /** What takes long: they are not to keep others out of the window. */
+  readonly #held = new Set<Work>();
   #watching: AbortController | undefined;
 
   constructor(core: Core, broker: Broker, host: HaltHost) {
     this.#core = core;
     this.#broker = broker;
     this.#host = host;
+  }
+
+  get held(): number {
+    return this.#held.size;
   }
 
   takes(work: Work): boolean {
@@ -98,7 +107,7 @@ export class KeyHalts {
     this.#follow(work, "handing out what is parked", async () => {
       const noted = await this.#host.note(work, work.attempts, [[header.drains, "1"]]); // whoever gets it next does not run it again
       if (noted === "stale" || work.revoked) return this.#host.lose(work);
-      await this.#host.drain(work, await this.#store());
+      await this.#drain(work, await this.#store());
     });
   }
 
@@ -159,11 +168,16 @@ export class KeyHalts {
 
   async #readNames(): Promise<void> {
     const store = await this.#store();
+    const names: string[] = [];
+    const learn = async (): Promise<void> => {
+      const halts = await Promise.all(names.splice(0).map((name) => store.get(name)));
+      for (const halt of halts) if (halt !== undefined) this.#learn(halt.name, halt.key);
+    };
     for await (const name of store.names()) {
-      if (this.#names.has(name)) continue;
-      const halt = await store.get(name);
-      if (halt !== undefined) this.#learn(name, halt.key);
+      if (!this.#names.has(name)) names.push(name);
+      if (names.length === atOnce) await learn();
     }
+    await learn();
   }
 
   async #park(work: Work): Promise<void> {
@@ -204,7 +218,7 @@ export class KeyHalts {
     else this.free(work.key!);
     if (halt?.id === id || halt?.via === id) {
       work.halt = "ends";
-      if (isDone || halt.via === id) await this.#host.drain(work, store);
+      if (isDone || halt.via === id) await this.#drain(work, store);
       else this.#host.resume(work);
     } else if (isDone) this.#host.ack(work);
     else if (halt !== undefined && this.#host.halts) await this.#park(work);
@@ -212,6 +226,11 @@ export class KeyHalts {
       work.halt = "passes";
       this.#host.resume(work);
     }
+  }
+
+  #drain(work: Work, store: HaltedKeys): Promise<void> {
+    this.#hold(work);
+    return this.#host.drain(work, store);
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
@@ -228,13 +247,28 @@ export class KeyHalts {
   /** `flow` once more when it fails, until the work is no longer ours. */
   #follow(work: Work, what: string, flow: () => Promise<void>): void {
     const following = flow()
+      .then(() => this.#release(work))
       .catch((error: unknown) => {
-        if (this.#isOver(work)) return;
+        if (this.#isOver(work)) return this.#release(work);
+        this.#hold(work);
         this.#warn(what, error);
-        this.#core.wheel.set(againMs, () => void (this.#isOver(work) || this.#follow(work, what, flow)));
+        this.#core.wheel.set(againMs, () => {
+          if (this.#isOver(work)) this.#release(work);
+          else this.#follow(work, what, flow);
+        });
       })
       .finally(() => this.#flows.delete(following));
     this.#flows.add(following);
+  }
+
+  #hold(work: Work): void {
+    if (this.#held.has(work)) return;
+    this.#held.add(work);
+    this.#host.load();
+  }
+
+  #release(work: Work): void {
+    if (this.#held.delete(work)) this.#host.load();
   }
 
   /** What is closing hands it back. */

@@ -121,8 +121,9 @@ export class LetterReplay {
 const doesHalt = (stored: StoredMessage): boolean =>
   stored.key !== undefined && headerOf(stored, header.letterHalts) !== undefined;
 
+/** Where the store is not at hand, another member's may have some. */
 async function isAnyHalted({ state }: DriverConnection): Promise<boolean> {
-  if (state === undefined) return false;
+  if (state === undefined) return true;
   for await (const _ of state.keys(haltedBucket, "")) return true;
   return false;
 }

@@ -13,9 +13,19 @@ export const noHandler = "BUS_NO_HANDLER";
 const stackLimit = 8_192;
 const messageLimit = 1_024;
 
-/** Of what can't be read: made of its place. */
-export const eventIdOf = ({ envelope, message }: Work, now: number): string =>
-  envelope?.id ?? `${message.partition ?? message.lane}/${message.position ?? now}`;
+/**
+ * Of what can't be read: made of its place. What its key was halted by, or what was parked, keeps the id that it had then, though it can
+ * be read by now, or not any more.
+ */
+export function eventIdOf({ envelope, message }: Work, now: number): string {
+  const halts = message.lane === "queue" ? message.header(header.halts) : undefined;
+  if (halts !== undefined) return decodeURIComponent(halts);
+  return (
+    message.note(header.letterEventId) ??
+    envelope?.id ??
+    `${message.partition ?? message.lane}/${message.position ?? now}`
+  );
+}
 
 /** The dead letter of a work: the message as it came, and beside it why, who and when; `halts`: its key waits for what becomes of it. */
 export function letterOf(work: Work, group: string, error: unknown, now: number, halts: boolean): StoredMessage {

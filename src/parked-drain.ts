@@ -247,7 +247,11 @@ export class ParkedDrain implements Outcomes {
     if (run === undefined || run.replay.revoked) return "stale";
     const kept = run.parked.event.notes.filter(([name]) => !changes.notes?.some(([each]) => each === name));
     const notes = [...kept, ...(changes.notes ?? [])];
-    const parked = await run.store.rewrite(run.parked, { ...changes, notes });
+    const parked = await run.store.rewrite(run.parked, { ...changes, notes }).catch((error: unknown) => {
+      if ((error as { readonly code?: unknown }).code !== "BUS_TOO_LARGE") throw error;
+      const short = notes.filter(([name]) => name !== header.history); // what it is to be handled by is worth more than why it failed
+      return run.store.rewrite(run.parked, { ...changes, notes: short });
+    });
     if (parked === undefined) return "stale";
     run.parked = parked;
     run.message.noted(notes);

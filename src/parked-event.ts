@@ -74,10 +74,12 @@ export class ParkedMessage implements InMessage {
   readonly deliveries: number;
   readonly attempts: number;
   readonly notBefore: number | undefined;
+  readonly #id: string;
   readonly #headers: ReadonlyMap<string, string>;
   #notes: ReadonlyMap<string, string>;
 
   constructor(event: ParkedEvent, suspect: boolean) {
+    this.#id = event.id;
     this.topic = event.topic;
     this.body = event.body;
     this.key = event.key;
@@ -100,7 +102,7 @@ export class ParkedMessage implements InMessage {
     return this.#notes.get(name) ?? this.#headers.get(name);
   }
   note(name: string): string | undefined {
-    return this.#notes.get(name);
+    return name === header.letterEventId ? this.#id : this.#notes.get(name);
   }
   headers(): Headers {
     return [...new Map([...this.#headers, ...this.#notes])];

@@ -59,15 +59,26 @@ describe.skipIf(broker === undefined)("topics of the driver's own at Kafka", () 
     expect(handled).toEqual([1, 2]);
   });
 
+  it("are there for a bus that may make nothing, since the first connect of one that may", async () => {
+    const prefix = freshPrefix();
+    await (await bus(prefix)).subscribe(item, () => undefined, { group: "g", order: "none" });
+    const mine = await bus(prefix, { manage: "verify" });
+    await closing[0]!.close({ timeoutMs: 500 });
+    await mine.subscribe(item, () => Promise.reject(new Error("always")), { group: "g", order: "none" });
+    await mine.publish(item, { n: 1 });
+    await until(async () => (await mine.deadLetters.count({ group: "g" })) === 1, "its letter", slow);
+  });
+
   it("a bus that may make nothing makes none, and says which one is missing", async () => {
     const prefix = freshPrefix();
     await (await bus(prefix)).subscribe(item, () => undefined, { group: "g", order: "none" });
     const log = new LogBook();
     const mine = await bus(prefix, { manage: "verify", logger: log });
     await closing[0]!.close({ timeoutMs: 500 });
+    const { letters } = new Names(prefix);
+    await deleteTopic(broker!, letters);
     await mine.subscribe(item, () => Promise.reject(new Error("always")), { group: "g", order: "none" });
     await mine.publish(item, { n: 1 });
-    const { letters } = new Names(prefix);
     await until(
       () => JSON.stringify(log.lines).includes(letters),
       () => JSON.stringify(log.lines),

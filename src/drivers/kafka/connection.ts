@@ -83,10 +83,15 @@ export class KafkaConnection implements DriverConnection {
   async start(): Promise<void> {
     const { cluster, context, control, names } = this.#session;
     const { manage } = context;
-    for (const each of [names.control, names.direct, names.inboxes, names.letters]) cluster.topology.watch(each);
+    for (const each of [names.control, names.direct, names.inboxes, names.letters, names.notes])
+      cluster.topology.watch(each);
     await cluster.retried(() => cluster.topology.refresh());
     if (manage === "create")
-      await this.#direct.make([this.#session.ownTopic(names.control, 1, { "segment.ms": "86400000" })]);
+      await this.#direct.make([
+        this.#session.ownTopic(names.control, 1, { "segment.ms": "86400000" }),
+        this.#shared.letters.topic,
+        this.#shared.notes.topic,
+      ]);
     else if (cluster.topology.place(names.control) === undefined)
       throw new DriverError(
         "BUS_NOT_FOUND",

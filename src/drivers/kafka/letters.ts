@@ -2,6 +2,7 @@ import type { Address, StoredMessage } from "../../driver.ts";
 import { FoldedLog } from "./folded-log.ts";
 import { readHeaders, recordHeaders } from "./headers.ts";
 import { LetterFold, type LetterRecord } from "./letter-fold.ts";
+import type { NewTopic } from "./client.ts";
 import { MadeOnce, makeOwnTopics, ownMessageBytes } from "./own-topics.ts";
 import type { FetchedRecord } from "./record-batch.ts";
 import type { RecordReader } from "./record-reader.ts";
@@ -17,7 +18,7 @@ export class Letters {
   #fold = new LetterFold();
   #log: FoldedLog | undefined;
   #opening: Promise<boolean> | undefined;
-  readonly #topic = new MadeOnce(() => this.#make());
+  readonly #made = new MadeOnce(() => makeOwnTopics(this.#session, [this.topic]));
   #cutBelow = 0;
   /** By the offsets of what this process wrote. */
   readonly #answers = new Map<number, (ids: readonly string[]) => void>();
@@ -37,7 +38,7 @@ export class Letters {
       value: body,
       headers: recordHeaders(topic, { letter }, headers),
     };
-    await this.#topic.before(() => this.#session.store(record));
+    await this.#made.before(() => this.#session.store(record));
   }
 
   async list(group: string | undefined, after: string | undefined, limit: number): Promise<readonly StoredMessage[]> {
@@ -142,13 +143,10 @@ export class Letters {
     this.#answer(record.offset, ids);
   }
 
-  async #make(): Promise<void> {
-    await makeOwnTopics(this.#session, [
-      this.#session.ownTopic(this.#session.names.letters, 1, {
-        "segment.ms": "3600000",
-        "max.message.bytes": ownMessageBytes,
-      }),
-    ]);
+  /** Made with the first connect, for those who may make nothing. */
+  get topic(): NewTopic {
+    const { names } = this.#session;
+    return this.#session.ownTopic(names.letters, 1, { "segment.ms": "3600000", "max.message.bytes": ownMessageBytes });
   }
 
   /** What is below the oldest letter is needed by nobody. */

@@ -211,9 +211,13 @@ export class Membership {
     const beat = async (): Promise<void> => {
       const link = await this.#options.link("command");
       const sentAt = clock.ticks();
+      const [memberId, generation] = [this.#memberId, this.#generation];
       try {
         await link.ask(module.heartbeatV4, [group, this.#generation, this.#memberId, null], requestTimeoutMs);
       } catch (error) {
+        // a round that ended without it: its request to join may be lost, and tell nothing
+        const isSame = memberId !== "" && memberId === this.#memberId && generation === this.#generation;
+        if (isSame && isLoss(apiIdOf(error))) return this.#lose();
         if (apiIdOf(error) !== "REBALANCE_IN_PROGRESS") return; // what else it is the join tells
       }
       if (this.#memberId !== "") this.#confirm(sentAt);

@@ -1,4 +1,5 @@
 import type { Headers } from "../../driver.ts";
+import type { NewTopic } from "./client.ts";
 import { MadeOnce, makeOwnTopics } from "./own-topics.ts";
 import type { RecordReader } from "./record-reader.ts";
 import type { Session } from "./session.ts";
@@ -13,7 +14,7 @@ const keptMs = 2_592_000_000;
 export class Notes {
   readonly #session: Session;
   readonly #reader: RecordReader;
-  readonly #topic = new MadeOnce(() => this.#make());
+  readonly #made = new MadeOnce(() => makeOwnTopics(this.#session, [this.topic]));
 
   constructor(session: Session, reader: RecordReader) {
     this.#session = session;
@@ -25,7 +26,7 @@ export class Notes {
     const { names } = this.#session;
     const value = Buffer.from(JSON.stringify(headers));
     const record = { topic: names.notes, partition: 0, key: undefined, value, headers: new Map<Buffer, Buffer>() };
-    return [[placeName, String(await this.#topic.before(() => this.#session.store(record)))]];
+    return [[placeName, String(await this.#made.before(() => this.#session.store(record)))]];
   }
 
   async read(headers: Headers): Promise<Headers> {
@@ -36,10 +37,9 @@ export class Notes {
     return JSON.parse(String(record.value)) as Headers;
   }
 
-  async #make(): Promise<void> {
-    const { names } = this.#session;
-    await makeOwnTopics(this.#session, [
-      this.#session.ownTopic(names.notes, partitions, { "retention.ms": String(keptMs), "segment.ms": "86400000" }),
-    ]);
+  /** Made with the first connect, for those who may make nothing. */
+  get topic(): NewTopic {
+    const config = { "retention.ms": String(keptMs), "segment.ms": "86400000" };
+    return this.#session.ownTopic(this.#session.names.notes, partitions, config);
   }
 }

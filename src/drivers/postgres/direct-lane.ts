@@ -131,7 +131,7 @@ export class DirectLane {
   async #registerOne(consumer: DirectConsumer): Promise<void> {
     const former = consumer.id;
     await this.#register(consumer); // until then it is known by its former number: the line may be lost once more
-    this.#local.delete(former);
+    if (former !== consumer.id) this.#local.delete(former);
     if (consumer.stopped) return await this.leave(consumer); // meanwhile
     await this.#hear(consumer, consumer.id);
   }
