@@ -1,97 +1,25 @@
 import { expect, it, onTestFinished } from "vitest";
-import type { Driver, DriverConnection, StateStore } from "../../src/driver.ts";
+import type { Driver } from "../../src/driver.ts";
 import { memory } from "../../src/drivers/memory/index.ts";
-import { type Bus, type BusOptions, connect, defineEvent, type SubscribeOptions, typed } from "../../src/index.ts";
 import { HaltedKeys } from "../../src/halted-keys.ts";
-import { DriverError } from "../../src/internal/driver-error.ts";
-import type { ParkedEvent } from "../../src/parked-event.ts";
 import { changed } from "../../src/testing/changed.ts";
 import { DriverEnd } from "../../src/testing/driver-end.ts";
 import { silence, until } from "../../src/testing/until.ts";
 import { outgoing, toTopic } from "../support/driver-harness.ts";
-
-const group = "g";
-const item = defineEvent("item", { schema: typed<{ readonly n: number }>() });
-const options: SubscribeOptions = {
+import {
   group,
-  order: "group",
-  retry: { exhausted: "halt-key", maxAttempts: 1 },
-};
-let stores = 0;
-const shared = (): string => `halt-${(stores += 1)}`;
-
-class Handled {
-  readonly all: string[] = [];
-  readonly broken: Set<string>;
-
-  constructor(...broken: string[]) {
-    this.broken = new Set(broken);
-  }
-
-  async member(bus: Bus, changes: SubscribeOptions = {}): Promise<void> {
-    const handler = ({
-      key,
-      data,
-    }: {
-      readonly key?: string | undefined;
-      readonly data: { readonly n: number };
-    }): void => {
-      const name = `${key}${data.n}`;
-      if (this.broken.has(name)) throw new Error(`${name} is broken`);
-      this.all.push(name);
-    };
-    await bus.subscribe(item, handler, { ...options, ...changes });
-  }
-
-  until(...names: string[]): Promise<void> {
-    return until(
-      () => this.all.join() === names.join(),
-      () => `${names.join()}; it is ${this.all.join()}`,
-    );
-  }
-}
-
-async function open(driver: Driver, more: BusOptions = {}): Promise<Bus> {
-  const bus = await connect({ driver, ...more });
-  onTestFinished(async () => void (await bus.close({ timeoutMs: 500 })));
-  return bus;
-}
-
-const publish = async (bus: Bus, key: string, ...numbers: number[]): Promise<void> =>
-  void (await Promise.all(numbers.map((n) => bus.publish(item, { n }, { key }))));
-
-async function letterOf(bus: Bus): Promise<string> {
-  await until(async () => (await bus.deadLetters.count({ group })) > 0, "a letter");
-  return (await bus.deadLetters.list({ group })).items[0]!.id;
-}
-
-const settled = (bus: Bus): Promise<void> =>
-  until(async () => {
-    const { waiting, inFlight } = await bus.groups.info(group);
-    return waiting + inFlight === 0;
-  }, "all to be settled");
-
-const withConnection = (inner: Driver, of: (connection: DriverConnection) => Partial<DriverConnection>): Driver =>
-  changed(inner, {
-    connect: async (context) => {
-      const connection = await inner.connect(context);
-      return changed(connection, of(connection));
-    },
-  });
-
-/** The same connection, with another state store. */
-const withStore = (inner: Driver, of: (state: StateStore) => Partial<StateStore>): Driver =>
-  withConnection(inner, ({ state }) => ({ state: changed(state!, of(state!)) }));
-
-/** Says nothing until it is told to end. */
-const mute: StateStore["watch"] = (_bucket, _prefix, signal) => ({
-  [Symbol.asyncIterator]: () => ({
-    next: () =>
-      new Promise((resolve) => {
-        signal.addEventListener("abort", () => resolve({ done: true, value: undefined }), { once: true });
-      }),
-  }),
-});
+  Handled,
+  item,
+  letterOf,
+  mute,
+  open,
+  options,
+  publish,
+  settled,
+  shared,
+  withConnection,
+  withStore,
+} from "../support/halted-keys.ts";
 
 it("reads which keys are halted when it takes a partition up, and waits for no watch to say it", async () => {
   const name = shared();
@@ -293,134 +221,6 @@ it("what can't be read halts its key too, and what can't be read waits behind it
   expect([second?.haltsKey, second?.event, new TextDecoder().decode(second?.raw)]).toEqual([true, undefined, "{"]);
   await bus.deadLetters.discard(second!.id);
   await handled.until("a1", "a2");
-});
-
-it("what can't be read after its replay either is the same letter, and halts its key as before", async () => {
-  const name = shared();
-  const bus = await open(memory({ name }));
-  const handled = new Handled();
-  await handled.member(bus);
-  const { connection } = await DriverEnd.open({ driver: memory({ name }) });
-  onTestFinished(() => connection.close(AbortSignal.abort()));
-  connection.send([outgoing(toTopic("item"), "{", { key: "a" }).message]);
-  const first = await letterOf(bus);
-  await publish(bus, "a", 1);
-  await settled(bus);
-  let dead = 0;
-  bus.onStatus(({ type }) => void (dead += type === "dead-lettered" ? 1 : 0));
-  await bus.deadLetters.replay(first);
-  await until(() => dead === 1, "its letter again");
-  const { items } = await bus.deadLetters.list({ group });
-  expect(items.map(({ id, haltsKey }) => [id, haltsKey])).toEqual([[first, true]]);
-  await settled(bus);
-  expect(handled.all).toEqual([]);
-  await bus.deadLetters.discard(first);
-  await handled.until("a1");
-});
-
-it("a discard by who has no state store frees the key all the same", async () => {
-  const name = shared();
-  const bus = await open(memory({ name }));
-  const operator = await open(withConnection(memory({ name }), () => ({ state: undefined })));
-  const handled = new Handled("a0");
-  await handled.member(bus);
-  await publish(bus, "a", 0, 1);
-  const letter = await letterOf(operator);
-  await settled(bus);
-  expect(await operator.deadLetters.discard(letter)).toBe(1);
-  await handled.until("a1");
-});
-
-it("a group is not reset while what it has parked would come out of order", async () => {
-  const name = shared();
-  const [bus, operator] = [await open(memory({ name })), await open(memory({ name }))];
-  const handled = new Handled("a1");
-  await handled.member(bus);
-  await publish(bus, "a", 0, 1, 2);
-  const letter = await letterOf(operator);
-  await settled(operator);
-  await bus.close();
-  const reset = operator.groups.reset(group, "oldest");
-  await expect(reset).rejects.toMatchObject({
-    code: "BUS_CONFLICT",
-    message: expect.stringContaining("halted") as string,
-  });
-  await handled.member(operator);
-  await operator.deadLetters.discard(letter);
-  await handled.until("a0", "a2");
-});
-
-it("what is parked and has no room for its history becomes a letter without it", async () => {
-  const driver = withStore(memory({ name: shared() }), (state) => ({
-    put: (bucket, key, value, how) =>
-      value.byteLength > 1_000
-        ? Promise.reject(new DriverError("BUS_TOO_LARGE", "no room"))
-        : state.put(bucket, key, value, how),
-  }));
-  const bus = await open(driver);
-  let attempts = 0;
-  await bus.subscribe(
-    item,
-    ({ data }) => {
-      if (data.n === 1) attempts += 1;
-      throw new Error("x".repeat(400));
-    },
-    { ...options, retry: { exhausted: "halt-key", maxAttempts: 4, backoff: { baseMs: 1, jitter: 0 } } },
-  );
-  await publish(bus, "a", 0);
-  const first = await letterOf(bus);
-  await publish(bus, "a", 1);
-  await settled(bus);
-  await bus.deadLetters.discard(first);
-  await until(async () => (await bus.deadLetters.list({ group })).items.some(({ id }) => id !== first), "its letter");
-  expect(attempts).toBe(4);
-});
-
-it("what is parked behind a halt that ends meanwhile, and is swept by the next, is not lost", async () => {
-  const { connection } = await DriverEnd.open({ driver: memory({ name: shared() }) });
-  onTestFinished(() => connection.close(AbortSignal.abort()));
-  const others = new HaltedKeys(connection.state!, group);
-  const first = await others.halt("a", "1", "e1");
-  const state = changed(connection.state!, {
-    put: async (bucket, key, value, how) => {
-      const revision = await connection.state!.put(bucket, key, value, how);
-      if (bucket === ".parked") {
-        expect(await others.release((await others.of("a"))!)).toBe(true); // it was looked at before
-        await others.halt("a", "2", "e2"); // and sweeps
-      }
-      return revision;
-    },
-  });
-  const event: ParkedEvent = {
-    ...{ id: "9", topic: "t", key: "a", lane: "stream", partition: "p", position: "9" },
-    ...{ headers: [], notes: [], attempts: 0, notBefore: undefined, body: new Uint8Array(1) },
-  };
-  expect(await new HaltedKeys(state, group).park(first, event)).toBe(false);
-});
-
-it("what waits for its retry while it is handed out keeps nobody else waiting", async () => {
-  const bus = await open(memory({ name: shared() }));
-  const handled = new Handled("a0", "b0", "a1", "b1");
-  const retry = {
-    exhausted: "halt-key",
-    maxAttempts: 2,
-    backoff: (_: number, error: unknown) => (/^.1/.test((error as Error).message) ? 60_000 : 1),
-  } as const;
-  await handled.member(bus, { concurrency: 1, retry });
-  await publish(bus, "a", 0, 1);
-  await publish(bus, "b", 0, 1);
-  await until(async () => (await bus.deadLetters.count({ group })) === 2, "both letters");
-  await settled(bus);
-  for (const name of ["a0", "b0"]) handled.broken.delete(name);
-  let retried = 0;
-  bus.onStatus(({ type }) => void (retried += type === "handler-failed" ? 1 : 0));
-  await bus.deadLetters.replay({ group });
-  await until(() => retried === 2, "those behind both to wait");
-  await publish(bus, "c", 0);
-  await until(
-    () => handled.all.includes("c0"),
-    () => `c0; it is ${handled.all.join()}`,
-  );
 });
 
 it("a member that does not halt hands out what is parked, and handles no discarded event", async () => {
