@@ -29,7 +29,7 @@ export interface GroupAdmin {
   info(group: string): Promise<GroupInfo>;
   /** Patterns only grow by subscribing; shrinking is said here. */
   update(group: string, patterns: readonly string[]): Promise<void>;
-  /** Rejects with BUS_CONFLICT while members are active. */
+  /** Rejects with BUS_CONFLICT while members are active, or a key is halted. */
   reset(group: string, from: "oldest" | "newest" | Date): Promise<void>;
   /** Takes over what dead members left, now. */
   recover(
@@ -40,7 +40,7 @@ export interface GroupAdmin {
         | undefined;
     },
   ): Promise<{ readonly redelivered: number }>;
-  /** With its queue and its dead letters. True when it was there. */
+  /** With its queue, its dead letters and what waits behind them: rejects with BUS_CONFLICT where that is in a state store which this bus does not have. True when it was there. */
   delete(group: string): Promise<boolean>;
 }
 

@@ -8,6 +8,7 @@ import { checkStream } from "./normalise.ts";
 import { boolean, checkOptions, invalidOption, milliseconds } from "./option-check.ts";
 import type { Routing } from "./routing.ts";
 import { startAt } from "./group-member.ts";
+import { doesHalt } from "./stored-letter.ts";
 import type { Broker } from "./supervisor.ts";
 import { errorFields, type StatusBoard } from "./status-board.ts";
 import { validateName, validatePattern } from "./topic.ts";
@@ -150,11 +151,12 @@ export class BusGroupAdmin implements GroupAdmin {
     if (from !== "oldest" && from !== "newest" && !(from instanceof Date && !Number.isNaN(from.getTime())))
       throw invalidOption('groups.reset: must be "oldest", "newest" or a valid Date');
     await this.info(group);
-    await this.#broker.ask(`resetting group "${group}"`, async ({ admin, state }) => {
+    await this.#broker.ask(`resetting group "${group}"`, async (connection) => {
+      const { admin } = connection;
       if (admin.resetGroup === undefined) throw this.#broker.unsupported("resetting a group");
-      if (state !== undefined && (await new HaltedKeys(state, group).any()))
+      if (await hasHalted(connection, group))
         throw new BusError("BUS_CONFLICT", `group "${group}" has halted keys: replay or discard their letters first`);
-      return admin.resetGroup(group, startAt(from));
+      return await admin.resetGroup(group, startAt(from));
     });
   }
 
@@ -174,11 +176,30 @@ export class BusGroupAdmin implements GroupAdmin {
 
   delete(group: string): Promise<boolean> {
     validateName("group", group);
-    return this.#broker.ask(`deleting group "${group}"`, async ({ admin, state }) => {
+    return this.#broker.ask(`deleting group "${group}"`, async (connection) => {
+      const { admin, state } = connection;
+      if (state === undefined && (await hasHalted(connection, group)))
+        throw new BusError(
+          "BUS_CONFLICT",
+          `group "${group}" has halted keys, and what waits for them is in a state store that this bus does not have: discard their letters first`,
+        );
       const deleted = await admin.deleteGroup(group);
       if (state !== undefined) await new HaltedKeys(state, group).clear();
       return deleted;
     });
+  }
+}
+
+const pageSize = 100;
+
+/** Where the store is not at hand, by their letters. */
+async function hasHalted({ admin, state }: DriverConnection, group: string): Promise<boolean> {
+  if (state !== undefined) return await new HaltedKeys(state, group).any();
+  for (let after: string | undefined; ;) {
+    const letters = await admin.letters(group, after, pageSize);
+    if (letters.some(doesHalt)) return true;
+    if (letters.length < pageSize) return false;
+    after = letters.at(-1)?.id;
   }
 }
 

@@ -9,7 +9,7 @@ import type { Publisher } from "./publisher.ts";
 import { open } from "./receiving.ts";
 import { check } from "./schema-check.ts";
 import { errorFields } from "./status-board.ts";
-import { asked, asMessage, headerOf } from "./stored-letter.ts";
+import { asked, asMessage, headerOf, doesHalt } from "./stored-letter.ts";
 import type { Broker } from "./supervisor.ts";
 import { header, headerPrefix } from "./wire-names.ts";
 
@@ -117,9 +117,6 @@ export class LetterReplay {
     return { headers, body, value: this.#broker.active?.unencoded === true ? changed : undefined };
   }
 }
-
-const doesHalt = (stored: StoredMessage): boolean =>
-  stored.key !== undefined && headerOf(stored, header.letterHalts) !== undefined;
 
 /** Where the store is not at hand, another member's may have some. */
 async function isAnyHalted({ state }: DriverConnection): Promise<boolean> {

@@ -1,10 +1,15 @@
 import type { DriverConnection, StoredMessage } from "./driver.ts";
 import type { open } from "./receiving.ts";
 import type { Broker } from "./supervisor.ts";
+import { header } from "./wire-names.ts";
 import { wrapError } from "./wrap-error.ts";
 
 export const headerOf = (stored: StoredMessage, name: string): string | undefined =>
   stored.headers.find(([each]) => each === name)?.[1];
+
+/** Whether its key waits for it. */
+export const doesHalt = (stored: StoredMessage): boolean =>
+  stored.key !== undefined && headerOf(stored, header.letterHalts) !== undefined;
 
 /** A letter as the decoder wants it. */
 export const asMessage = (stored: StoredMessage): Parameters<typeof open>[1] => ({

@@ -53,8 +53,12 @@ it("a discard by who has no state store frees the key all the same", async () =>
   await publish(bus, "a", 0, 1);
   const letter = await letterOf(operator);
   await settled(bus);
+  const refusal = { code: "BUS_CONFLICT", message: expect.stringContaining("state store") as string };
+  await expect(operator.groups.delete(group), "it would leave what is parked").rejects.toMatchObject(refusal);
   expect(await operator.deadLetters.discard(letter)).toBe(1);
   await handled.until("a1");
+  await bus.close();
+  expect(await operator.groups.delete(group)).toBe(true);
 });
 
 it("a group is not reset while what it has parked would come out of order", async () => {
