@@ -67,8 +67,8 @@ class Holder {
   /** Set: the next question about its coordinator is answered as while that moves. */
   moving = 0;
   silent = false;
-  /** Set: its next request to join gets lost, with all that it asks from then on. */
-  mute = false;
+  /** Set: its next request to join gets lost; with all that it asks from then on, or alone. */
+  mute: "all" | "joins" | undefined;
   readonly clock = new EarlyClock();
   #timer: NodeJS.Timeout | undefined;
 
@@ -90,8 +90,8 @@ class Holder {
       heartbeatMs: 300,
       requestTimeoutMs: 2_000,
       link: async (duty) => {
-        if (this.mute && duty === "join") {
-          this.silent = true;
+        if (this.mute !== undefined && duty === "join") {
+          this.silent ||= this.mute === "all";
           return nowhere;
         }
         if (this.silent) throw new NoAnswer("nobody is there", false);
@@ -234,16 +234,19 @@ describe.skipIf(kafka === undefined)("members of a group of Kafka", () => {
     expect(table.problems).toEqual([]);
   });
 
-  it("lose what they have in time when their line goes while they wait for a round", async () => {
-    fresh();
-    const [a, b] = [await join("a"), await join("b")];
-    await settled(a, b);
-    b.mute = true;
-    const c = await join("c"); // begins a round, of which b never hears
-    await until(() => b.losses === 1, "the end of its session by its own clock", sessionTimeoutMs * 2);
-    await settled(a, c);
-    expect(table.problems, "nobody has what b has yet").toEqual([]);
-  });
+  it.each(["all", "joins"] as const)(
+    "lose what they have in time when a line goes with their wish to join a round (%s)",
+    async (lost) => {
+      fresh();
+      const [a, b] = [await join("a"), await join("b")];
+      await settled(a, b);
+      b.mute = lost;
+      const c = await join("c"); // begins a round, of which b never hears
+      await until(() => b.losses === 1, "the end of its session by its own clock", sessionTimeoutMs * 2);
+      await settled(a, c);
+      expect(table.problems, "nobody has what b has yet").toEqual([]);
+    },
+  );
 
   it("leave by the id that they had, when they leave before they are members again", async () => {
     fresh();

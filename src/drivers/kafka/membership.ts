@@ -67,6 +67,8 @@ export class Membership {
   #memberId = "";
   /** Lost by our clock alone: to the coordinator it may still be a member, whose session others would wait for. */
   #formerId = "";
+  /** When it first asked to join the round that is under way. */
+  #roundSince: number | undefined;
   #generation = -1;
   /** Of the last shares: what the claims are worth. */
   #claimed = 0;
@@ -180,6 +182,7 @@ export class Membership {
       const joined = await this.#joinWith(link, within);
       this.#memberId = joined.memberId;
       this.#generation = joined.generationId;
+      this.#roundSince = undefined;
       const sentAt = clock.ticks();
       const { assignment } = await link.ask(
         module.syncGroupV5,
@@ -203,24 +206,29 @@ export class Membership {
     }
   }
 
-  /** Who waits for a round is counted as silent until its request is there: a line that lost it must not let it outlive its session. */
+  /**
+   * Who waits for a round is counted as silent until its request is there: a line that lost it must not let it outlive its session. Nor
+   * may heartbeats, on another line, let it outlive a round that ends without it.
+   */
   #beatMeanwhile(): Disposable {
     const { clock, heartbeatMs, group, module, requestTimeoutMs } = this.#options;
     let isOver = this.#memberId === "";
+    // who does not come to a round is out when that ends; it began after the heartbeat before the one that told of it
+    const roundEndsAt = (this.#roundSince ??= clock.ticks()) + this.#rebalanceTimeoutMs - heartbeatMs;
+    const lastAt = roundEndsAt - this.#options.sessionTimeoutMs;
     let timer: Disposable | undefined;
     const beat = async (): Promise<void> => {
       const link = await this.#options.link("command");
       const sentAt = clock.ticks();
-      const [memberId, generation] = [this.#memberId, this.#generation];
+      const memberId = this.#memberId;
       try {
         await link.ask(module.heartbeatV4, [group, this.#generation, this.#memberId, null], requestTimeoutMs);
       } catch (error) {
         // a round that ended without it: its request to join may be lost, and tell nothing
-        const isSame = memberId !== "" && memberId === this.#memberId && generation === this.#generation;
-        if (isSame && isLoss(apiIdOf(error))) return this.#lose();
-        if (apiIdOf(error) !== "REBALANCE_IN_PROGRESS") return; // what else it is the join tells
+        if (apiIdOf(error) === "UNKNOWN_MEMBER_ID" && memberId === this.#memberId) return this.#lose();
+        if (apiIdOf(error) !== "REBALANCE_IN_PROGRESS") return; // what else it is, as another generation, the join tells
       }
-      if (this.#memberId !== "") this.#confirm(sentAt);
+      if (this.#memberId !== "") this.#confirm(Math.min(sentAt, lastAt));
     };
     const later = (): void => {
       if (isOver) return;
@@ -315,6 +323,7 @@ export class Membership {
     this.#watch?.[Symbol.dispose]();
     this.#memberId = "";
     this.#generation = -1;
+    this.#roundSince = undefined;
     this.#claimed = 0;
     if (!this.#ended) this.#options.lost();
     this.round();
