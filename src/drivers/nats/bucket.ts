@@ -153,8 +153,9 @@ export class Bucket {
       ended: end,
     });
     const open = async (): Promise<void> => {
-      const [info] = await Promise.all([this.#api.streamInfo(this.#stream), reader.open()]);
-      created = info?.created;
+      // in this order: if another one is made in between, it is taken for a change too many, and not for none
+      created = (await this.#api.streamInfo(this.#stream))?.created ?? "";
+      await reader.open();
     };
     return { ready: open(), close };
   }

@@ -19,6 +19,7 @@ import type { NatsClient } from "./client.ts";
 import { Definitions } from "./definition.ts";
 import { Delayed } from "./delayed.ts";
 import { DirectLane } from "./direct.ts";
+import { filesRemoved } from "./files-removed.ts";
 import { isOrdered } from "./group-plan.ts";
 import { UnorderedGroup } from "./group.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -300,6 +301,7 @@ export class NatsConnection implements DriverConnection {
 
   async #makeAgain(): Promise<void> {
     while (this.#ill && !this.#closed) {
+      await filesRemoved(this.#session.clock);
       this.#ill = false; // it may be deleted once more before we are through
       await this.#makeAgainOnce();
     }

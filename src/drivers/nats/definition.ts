@@ -214,9 +214,9 @@ export class Definitions {
    */
   async #unused(streams: ReadonlyMap<string, StreamState>): Promise<number> {
     const { api, session } = this.#shared;
-    const bucket = Date.parse((await api.streamInfo(session.names.bucketStream))?.created ?? "");
-    const older = [...streams.values()].some(({ created }) => Date.parse(created) < bucket);
-    return older ? Math.floor(bucket / 1_000) : 0;
+    const made = (await api.streamInfo(session.names.bucketStream))?.created ?? "";
+    const older = [...streams.values()].some(({ created }) => Date.parse(created) < Date.parse(made));
+    return older ? microseconds(made) : 0; // two buckets may be made within one millisecond
   }
 
   async #starts(
@@ -252,6 +252,12 @@ export class Definitions {
       }),
     ]);
   }
+}
+
+/** Of an RFC 3339 time, since the epoch. */
+function microseconds(time: string): number {
+  const digits = /\.(\d+)/u.exec(time)?.[1] ?? "";
+  return Math.floor(Date.parse(time) / 1_000) * 1e6 + Number(digits.padEnd(6, "0").slice(0, 6));
 }
 
 const noStream = ({ group }: GroupSpec, stream: string): DriverError =>

@@ -226,7 +226,9 @@ export class UnorderedGroup implements Consumption, Host {
       }),
     );
     await lanes.open();
-    this.#apply((await this.#shared.definitions.get(this.group)) ?? found);
+    const now = await this.#shared.definitions.get(this.group);
+    if (now?.definition.first !== found.definition.first) throw this.#deleted(); // of another bucket a revision means nothing
+    this.#apply(now);
     if (lost) this.#sink.lost(undefined, deleted);
     this.#looks = new Looks(
       this.#shared,

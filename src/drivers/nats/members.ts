@@ -1,5 +1,6 @@
 import { DriverError } from "../../internal/driver-error.ts";
 import type { BucketWatch } from "./bucket.ts";
+import { filesRemoved } from "./files-removed.ts";
 import { type GroupDefinition, parseDefinition } from "./group-plan.ts";
 import { keys } from "./names.ts";
 import { type Floors, groupOfSeat, Roster, type MemberEntry, processOf, type Seat, seatId } from "./roster.ts";
@@ -45,6 +46,8 @@ export class Members {
   #watch: BucketWatch | undefined;
   #session: Disposable | undefined;
   #seen = 0;
+  /** Incarnations of the groups that there are. */
+  readonly #firsts = new Map<string, number>();
   /** One more with each bucket that was made again. */
   #generation = 0;
   #opening = false;
@@ -101,14 +104,16 @@ export class Members {
   /** The bucket was deleted, and with it whatever groups there were: they begin as if they were new, where their members were. */
   async #again(heal: () => Promise<void>): Promise<void> {
     this.#opening = true;
-    this.#generation += 1;
-    this.#seen = 0;
-    this.#roster.clear();
-    this.#wake();
-    for (const key of [...this.#seats.keys()])
-      for (const listener of [...this.#listeners]) listener.defined?.(groupOfSeat(key), undefined, Infinity);
-    for (let opened = false; !opened && !this.#closed;) {
+    this.#tellGone(() => true);
+    for (let opened = false; !this.#closed && (!opened || this.#emptied);) {
+      this.#generation += 1;
+      this.#seen = 0;
+      this.#roster.clear();
+      this.#firsts.clear();
+      this.#wake();
       try {
+        await filesRemoved(this.#shared.session.clock);
+        if (this.#closed) return;
         await heal();
         await this.#open(heal);
         opened = true;
@@ -119,8 +124,18 @@ export class Members {
     }
     this.#opening = false;
     if (this.#closed) return this.#watch?.close();
+    // who sat down meanwhile may have done so in a bucket that is gone as well
+    this.#tellGone((group, { first }) => this.#firsts.get(group) !== first);
     for (const listener of [...this.#listeners]) listener.emptied?.();
     this.#changed();
+  }
+
+  #tellGone(isGone: (group: string, seat: Seat) => boolean): void {
+    for (const [key, seat] of [...this.#seats]) {
+      const group = groupOfSeat(key);
+      if (!isGone(group, seat)) continue;
+      for (const listener of [...this.#listeners]) listener.defined?.(group, undefined, Infinity);
+    }
   }
 
   listen(listener: MembersListener): Disposable {
@@ -225,6 +240,8 @@ export class Members {
       if (this.#roster.heard(key, revision, value, timeMs)) this.#changed();
     } else if (key.startsWith("g.")) {
       const definition = value === undefined ? undefined : parseDefinition(value);
+      if (definition === undefined) this.#firsts.delete(key.slice(2));
+      else this.#firsts.set(key.slice(2), definition.first);
       for (const listener of [...this.#listeners]) listener.defined?.(key.slice(2), definition, revision);
     }
     this.#seen = Math.max(this.#seen, revision);

@@ -16,6 +16,9 @@ import { PartitionStore, patternsOf } from "./partition-store.ts";
 import type { Shared } from "./shared.ts";
 import { adopt, ownerEntry, type OwnerEntry } from "./sweeping.ts";
 
+const deleted = (group: string): DriverError =>
+  new DriverError("BUS_NOT_FOUND", `group (${group}): was deleted`, { retryable: true });
+
 export interface SharesListener {
   spec(spec: GroupSpec): void;
   /** It is no longer ours, and nothing of it is to run. */
@@ -108,7 +111,9 @@ export class Shares {
     await this.#watch.ready;
     await current.promise;
     const now = await this.#shared.definitions.get(this.#group);
-    if (now !== undefined && now.revision > this.#revision) this.#apply(now.definition, now.revision);
+    // in another bucket by now, a revision means nothing, and this watch hears of no deletion
+    if (now?.definition.first !== found.definition.first) throw deleted(this.#group);
+    if (now.revision > this.#revision) this.#apply(now.definition, now.revision);
     this.#soon();
     this.#lookLater();
   }
@@ -187,10 +192,7 @@ export class Shares {
   #apply(definition: GroupDefinition | undefined, revision: number): void {
     if (this.#state === "closed") return;
     const before = this.#definition;
-    if (definition === undefined || definition.first !== before.first)
-      return this.#listener.ended(
-        new DriverError("BUS_NOT_FOUND", `group (${this.#group}): was deleted`, { retryable: true }),
-      );
+    if (definition?.first !== before.first) return this.#listener.ended(deleted(this.#group));
     this.#definition = definition;
     this.#revision = revision;
     for (const partition of this.partitions()) this.#freshen(partition);
