@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { SlowestFirst } from "./scripts/slowest-first.ts";
 import { skipsOnce } from "./scripts/brokers/skip-lines.ts";
 
 const results = process.env["OMNIBUS_RESULTS"];
@@ -10,6 +11,7 @@ export default defineConfig({
     pool: "forks",
     // much of the time of those with brokers is waiting
     maxWorkers: Math.max(availableParallelism() - 1, 2),
+    sequence: { sequencer: SlowestFirst },
     testTimeout: process.env["OMNIBUS_FULL"] === "1" ? 120_000 : 20_000,
     hookTimeout: 20_000,
     onConsoleLog: skipsOnce(),

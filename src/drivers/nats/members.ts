@@ -103,6 +103,7 @@ export class Members {
 
   /** The bucket was deleted, and with it whatever groups there were: they begin as if they were new, where their members were. */
   async #again(heal: () => Promise<void>): Promise<void> {
+    const { session } = this.#shared;
     this.#opening = true;
     this.#tellGone(() => true);
     for (let opened = false; !this.#closed && (!opened || this.#emptied);) {
@@ -112,8 +113,10 @@ export class Members {
       this.#firsts.clear();
       this.#wake();
       try {
-        await filesRemoved(this.#shared.session.clock);
+        const sent = session.published;
+        await filesRemoved(session.clock);
         if (this.#closed) return;
+        await session.unanswered(sent, session.names.key("")); // nothing answers what went to the bucket that is gone
         await heal();
         await this.#open(heal);
         opened = true;

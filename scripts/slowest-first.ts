@@ -1,0 +1,13 @@
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** Files that wait for brokers which stop and start, and the suites that every driver passes: minutes each. */
+const slow = ["/test/recovery/", "/test/conformance/", "/test/demo/", "/test/deploy/"];
+const rank = ({ moduleId }: TestSpecification): number => (slow.some((folder) => moduleId.includes(folder)) ? 0 : 1);
+
+/** The slow ones first, so that no worker is left alone with one at the end. */
+export class SlowestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    return sorted.toSorted((left, right) => rank(left) - rank(right));
+  }
+}
