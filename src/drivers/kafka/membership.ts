@@ -67,8 +67,8 @@ export class Membership {
   #memberId = "";
   /** Lost by our clock alone: to the coordinator it may still be a member, whose session others would wait for. */
   #formerId = "";
-  /** When it first asked to join the round that is under way. */
-  #roundSince: number | undefined;
+  /** When it asked last whether a round is under way, and there was none. */
+  #quietAt = 0;
   #generation = -1;
   /** Of the last shares: what the claims are worth. */
   #claimed = 0;
@@ -115,8 +115,10 @@ export class Membership {
 
   /** What the coordinator said to a request of this member that was sent then, a commit for example. */
   heard(sentAt: number, apiId: string | undefined): void {
-    if (apiId === undefined) this.#session.answered(sentAt);
-    else if (apiId === "REBALANCE_IN_PROGRESS") this.round();
+    if (apiId === undefined) {
+      if (this.#joining) this.#confirmInRound(sentAt);
+      else this.#session.answered(sentAt);
+    } else if (apiId === "REBALANCE_IN_PROGRESS") this.round();
     else if (isLoss(apiId)) this.#lose();
   }
 
@@ -167,7 +169,9 @@ export class Membership {
     } catch (error) {
       if (apiIdOf(error) !== "REBALANCE_IN_PROGRESS") throw error;
       this.#wantsRound = true; // of a member all the same
+      return this.#confirmInRound(sentAt);
     }
+    this.#quietAt = sentAt;
     this.#confirm(sentAt);
   }
 
@@ -182,13 +186,13 @@ export class Membership {
       const joined = await this.#joinWith(link, within);
       this.#memberId = joined.memberId;
       this.#generation = joined.generationId;
-      this.#roundSince = undefined;
       const sentAt = clock.ticks();
       const { assignment } = await link.ask(
         module.syncGroupV5,
         [group, this.#generation, this.#memberId, null, "consumer", protocol, this.#assignments(joined)],
         within,
       );
+      this.#quietAt = sentAt;
       this.#confirm(sentAt);
       this.#claimed = this.#generation;
       const text = module.decodeConsumerProtocolAssignment(assignment).userData.toString();
@@ -213,9 +217,6 @@ export class Membership {
   #beatMeanwhile(): Disposable {
     const { clock, heartbeatMs, group, module, requestTimeoutMs } = this.#options;
     let isOver = this.#memberId === "";
-    // who does not come to a round is out when that ends; it began after the heartbeat before the one that told of it
-    const roundEndsAt = (this.#roundSince ??= clock.ticks()) + this.#rebalanceTimeoutMs - heartbeatMs;
-    const lastAt = roundEndsAt - this.#options.sessionTimeoutMs;
     let timer: Disposable | undefined;
     const beat = async (): Promise<void> => {
       const link = await this.#options.link("command");
@@ -226,9 +227,13 @@ export class Membership {
       } catch (error) {
         // a round that ended without it: its request to join may be lost, and tell nothing
         if (apiIdOf(error) === "UNKNOWN_MEMBER_ID" && memberId === this.#memberId) return this.#lose();
-        if (apiIdOf(error) !== "REBALANCE_IN_PROGRESS") return; // what else it is, as another generation, the join tells
+        // what else it is, as another generation, the join tells
+        if (apiIdOf(error) === "REBALANCE_IN_PROGRESS" && this.#memberId !== "") this.#confirmInRound(sentAt);
+        return;
       }
-      if (this.#memberId !== "") this.#confirm(Math.min(sentAt, lastAt));
+      if (memberId === "" || memberId !== this.#memberId) return;
+      this.#quietAt = Math.max(this.#quietAt, sentAt);
+      this.#confirm(sentAt);
     };
     const later = (): void => {
       if (isOver) return;
@@ -305,6 +310,12 @@ export class Membership {
     this.#watchSession();
   }
 
+  /** Who does not come to a round is out when that ends. It began after there was none. */
+  #confirmInRound(sentAt: number): void {
+    const { heartbeatMs, sessionTimeoutMs } = this.#options;
+    this.#confirm(Math.min(sentAt, this.#quietAt + this.#rebalanceTimeoutMs - heartbeatMs - sessionTimeoutMs));
+  }
+
   /** By our own clock, and so before the coordinator's. */
   #watchSession(): void {
     const { clock } = this.#options;
@@ -323,7 +334,6 @@ export class Membership {
     this.#watch?.[Symbol.dispose]();
     this.#memberId = "";
     this.#generation = -1;
-    this.#roundSince = undefined;
     this.#claimed = 0;
     if (!this.#ended) this.#options.lost();
     this.round();
