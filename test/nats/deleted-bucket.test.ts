@@ -10,6 +10,15 @@ import { natsServers, NatsWorld } from "../support/nats-world.ts";
 
 const servers = await natsServers();
 
+interface Relay {
+  url: string;
+  held: boolean;
+  deaf: boolean;
+  /** What makes it deaf, one after the other. */
+  deafAfter: readonly string[];
+  unheard: number;
+}
+
 function unlessMissing(error: BusError): undefined {
   if (error.code !== "BUS_NOT_FOUND") throw error;
 }
@@ -102,9 +111,10 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
     );
 
     /** What goes to the server waits while `held` is set, and questions of this subject never come there while it is `deaf`. */
-    async function relay(subject: string): Promise<{ url: string; held: boolean; deaf: boolean; unheard: number }> {
-      const state = { url: "", held: false, deaf: false, unheard: 0 };
-      const question = new RegExp(String.raw`PUB ${subject.replaceAll("$", String.raw`\$`)} \S+ 0\r\n\r\n`, "gu");
+    async function relay(subject: string): Promise<Relay> {
+      const state: Relay = { url: "", held: false, deaf: false, deafAfter: [], unheard: 0 };
+      const named = subject.replaceAll("$", String.raw`\$`);
+      const question = new RegExp(String.raw`PUB ${named}(?:\.\S+)? \S+ \d+\r\n[^\r]*\r\n`, "gu");
       const { port } = new URL(server.broker!.url);
       const listening = createServer((client) => {
         const target = connectSocket(Number(port), "127.0.0.1");
@@ -113,6 +123,10 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
         let last = Promise.resolve(); // one behind the other
         const pass = async (text: string): Promise<void> => {
           while (state.held) await new Promise((resolve) => setImmediate(resolve));
+          if (state.deafAfter.length > 0 && text.includes(state.deafAfter[0]!)) {
+            state.deafAfter = state.deafAfter.slice(1);
+            state.deaf = state.deafAfter.length === 0;
+          }
           const passed = state.deaf ? text.replaceAll(question, () => ((state.unheard += 1), "")) : text;
           target.write(passed, "latin1");
         };
@@ -154,6 +168,41 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
       await until(() => between.unheard >= 6, "each to ask twice in vain", 10_000);
       between.deaf = false;
       expect(await ended).toBe("BUS_NOT_FOUND");
+    });
+
+    it("while a member waits for the owners' entries: its opening ends too", { timeout: 40_000 }, async () => {
+      const prefix = fresh(`k${process.pid}`);
+      const one = await open(prefix);
+      const seen = new Seen();
+      await one.subscribe(Tick, seen.handle, { group: "g" });
+      const remove = await removal(prefix);
+      const between = await relay(`$JS.API.CONSUMER.MSG.NEXT.KV_${prefix}`);
+      const two = await connect({ driver: nats({ servers: between.url, leaseMs }), prefix });
+      onTestFinished(() => two.close({ timeoutMs: 2_000 }).then(() => undefined));
+      await two.health();
+      between.deafAfter = ['"groups":{"g"', `"$KV.${prefix}.o.g.>"`]; // it has a seat, and the entries never come
+      let outcome: string | undefined;
+      const opening = two.subscribe(Tick, seen.handle, { group: "g" }).then(
+        () => "open",
+        (error: BusError) => error.code,
+      );
+      void opening.then((how) => (outcome = how));
+      await until(() => between.unheard > 0, "a request for the entries", 10_000);
+      await remove();
+      await until(() => outcome !== undefined, "the end of the opening", 10_000);
+      expect(outcome).toBe("BUS_NOT_FOUND");
+      between.deaf = false;
+      await until(
+        () =>
+          two.subscribe(Tick, seen.handle, { group: "g" }).then(
+            () => true,
+            () => false,
+          ),
+        "another try",
+        10_000,
+      );
+      await one.publish(Tick, { n: 1 });
+      await until(() => seen.numbers.includes(1), "an event", 10_000);
     });
 
     it("without a publish: nobody waits for the next one", { timeout: 30_000 }, async () => {

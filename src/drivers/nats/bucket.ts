@@ -38,6 +38,8 @@ export interface BucketListener {
 export interface BucketWatch {
   /** The server knows what is wanted. */
   readonly ready: Promise<void>;
+  /** The current values have come; rejects when the watch ends, or is closed, before. */
+  readonly current: Promise<void>;
   close(): void;
 }
 
@@ -127,13 +129,16 @@ export class Bucket {
     let created: string | undefined;
     let over = false;
     const source = { ...this.#source(filters), headersOnly };
-    const close = (): void => {
+    const current = Promise.withResolvers<void>();
+    current.promise.catch(() => undefined); // not everybody waits for it
+    const close = (reason: unknown = closed()): void => {
       over = true;
       reader.close();
+      current.reject(reason);
     };
     const end = (error: unknown): void => {
       if (over) return;
-      close();
+      close(error);
       listener.ended?.(error);
     };
     const reader = new Reader(this.#session, this.#api, source, {
@@ -147,6 +152,7 @@ export class Bucket {
       },
       caughtUp: () => {
         listener.current?.();
+        current.resolve();
         if (created !== undefined)
           void this.#same(created, newest, () => over).then((same) => same || end(madeAgain()));
       },
@@ -155,9 +161,10 @@ export class Bucket {
     const open = async (): Promise<void> => {
       // in this order: if another one is made in between, it is taken for a change too many, and not for none
       created = (await this.#api.streamInfo(this.#stream))?.created ?? "";
+      if (over) throw closed();
       await reader.open();
     };
-    return { ready: open(), close };
+    return { ready: open(), current: current.promise, close: () => close() };
   }
 
   /**
@@ -223,6 +230,9 @@ export class Bucket {
     return [[ownHeader.ttl, `${Math.max(Math.ceil(ms / 1_000), 1)}s`]];
   }
 }
+
+const closed = (): DriverError =>
+  new DriverError("BUS_CLOSED", "nats: the watch was closed before the current values came");
 
 const madeAgain = (): DriverError =>
   new DriverError("BUS_NOT_FOUND", "nats: the bucket was deleted and made again", { retryable: true });

@@ -84,20 +84,16 @@ export class Members {
   }
 
   async #open(heal: () => Promise<void>): Promise<void> {
-    const current = Promise.withResolvers<void>();
-    current.promise.catch(() => undefined); // what is awaited before it may be rejected first
     this.#emptied = false;
     this.#watch = this.#shared.bucket.watch([keys.members, keys.definitions], {
       entry: ({ key, revision, value, timeMs }) => this.#heard(key, revision, value, timeMs),
-      current: () => current.resolve(),
-      ended: (error) => {
-        current.reject(error);
+      ended: () => {
         this.#emptied = true;
         if (!this.#opening && !this.#closed) void this.#again(heal);
       },
     });
     await Promise.all([this.#watch.ready, this.#write()]);
-    await current.promise;
+    await this.#watch.current;
     if (this.#emptied) throw deleted();
   }
 

@@ -34,6 +34,8 @@ export class OrderedGroup implements Consumption {
   #lookedAt: number;
   readonly #underWay = new UnderWay();
   #state: "open" | "stopped" | "closed" = "open";
+  /** Why it ended by itself. */
+  #reason: unknown;
   #session: Disposable | undefined;
   #timers: (Disposable | undefined)[] = [];
   #floor: Disposable | undefined;
@@ -76,7 +78,7 @@ export class OrderedGroup implements Consumption {
       return member;
     } catch (error) {
       await member.#end();
-      throw error;
+      throw member.#reason ?? error;
     }
   }
 
@@ -269,6 +271,7 @@ export class OrderedGroup implements Consumption {
 
   #ended(error: unknown): void {
     if (this.#state === "closed") return;
+    this.#reason = error;
     void this.#end();
     this.#sink.ended(error, false);
   }

@@ -94,22 +94,16 @@ export class Shares {
         },
       }),
     );
-    const current = Promise.withResolvers<void>();
-    current.promise.catch(() => undefined); // the watch itself may be refused first
     this.#watch = bucket.watch([keys.owners(this.#group)], {
       entry: (entry) => {
         const heard = ownerEntry(entry);
         if (heard !== undefined) this.#heard(heard);
         else this.#owners.delete(entry.key.slice(keys.owners(this.#group).length - 1).replace(".", "/"));
       },
-      current: () => current.resolve(),
-      ended: (error) => {
-        current.reject(error);
-        this.#listener.ended(error);
-      },
+      ended: (error) => this.#listener.ended(error),
     });
     await this.#watch.ready;
-    await current.promise;
+    await this.#watch.current;
     const now = await this.#shared.definitions.get(this.#group);
     // in another bucket by now, a revision means nothing, and this watch hears of no deletion
     if (now?.definition.first !== found.definition.first) throw deleted(this.#group);
