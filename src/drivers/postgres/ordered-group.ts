@@ -80,9 +80,11 @@ export class OrderedGroup implements Consumption, GroupMember {
     this.wake(undefined);
   }
 
-  wake(stream: number | undefined): void {
+  wake(stream: number | undefined, partitions?: readonly number[]): void {
     if (stream === undefined) this.#check = true;
-    for (const part of this.#parts.values()) if (stream === undefined || part.stream === stream) part.news = true;
+    for (const part of this.#parts.values())
+      if (stream === undefined || (part.stream === stream && partitions?.includes(part.number) !== false))
+        part.news = true;
     this.#run();
   }
 
