@@ -137,7 +137,8 @@ export class Session {
     if (this.closed) return Promise.reject(closedError());
     const link = this.#links[kind];
     if (link === undefined || !this.#isUp) return Promise.reject(new NotSent());
-    return link.query(this.fill(text), values);
+    // behind a pooler of transactions nothing is heard, and another session would not know the name
+    return link.query(this.fill(text), values, this.#hears && values !== undefined && text.includes("{1:"));
   }
 
   /** On a connection that is there for it alone, since it would hold others up; a pool gives none beyond what it must have. */
