@@ -2,6 +2,7 @@ import type { Consumption, InMessage, Note, Settlement, Sink, StoredMessage, Win
 import { Credit } from "../../internal/credit.ts";
 import type { PartEntry } from "../../internal/rows/part.ts";
 import { Settlements, type What } from "../../internal/rows/settlements.ts";
+import { BodyForm } from "./body-form.ts";
 import { isLost } from "./classify.ts";
 import { retentionLoss } from "./claims.ts";
 import { groupDeleted, GroupView, type GroupContext } from "./group-view.ts";
@@ -12,6 +13,7 @@ import {
   keepsItsPlace,
   newOwnBatch,
   takeLate,
+  turnColumns,
   turned,
   turnValues,
   written,
@@ -48,6 +50,7 @@ export class OrderedGroup implements Consumption, GroupMember {
   readonly #limits = new Map<string, number>();
   #roster = -1;
   #seenRoster = 0;
+  readonly #bodies = new BodyForm();
   #dirty: OwnBatch = newOwnBatch();
   #writing: OwnBatch | undefined;
   #running = false;
@@ -266,13 +269,15 @@ export class OrderedGroup implements Consumption, GroupMember {
     const cursors = new Map(parts.map((part) => [part, part.cursor]));
     const { seat, session: line } = this;
     const values = turnValues(turn, this.#view, seat, line, this.group, lasting);
-    const asking = session.worker.query(`SELECT * FROM {1:own_turn}(${marks(values.length)})`, values);
-    const rows = await asking.catch((error: unknown) => {
+    const asking = this.#bodies.read((body) =>
+      session.worker.query(`SELECT ${turnColumns(body)} FROM {1:own_turn}(${marks(values.length)})`, values),
+    );
+    const { rows, bodyOf } = await asking.catch((error: unknown) => {
       for (const part of reads) part.news = true;
       throw error;
     });
     if (seat !== this.seat) return; // what it was for is others' by now
-    const answer = turned(rows, turn, this.#view);
+    const answer = turned(rows, bodyOf, turn, this.#view);
     if (answer.unseated) return await this.#context.seats.evicted();
     if (answer.old) return line === this.session ? await this.#context.seats.compare(this) : undefined;
     if (answer.version === undefined) return this.end(groupDeleted());

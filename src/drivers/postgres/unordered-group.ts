@@ -4,6 +4,7 @@ import { Alarm } from "../../internal/rows/alarm.ts";
 import { encodeHeaders } from "../../internal/rows/headers.ts";
 import { Settlements, type Entry, type What } from "../../internal/rows/settlements.ts";
 import {
+  claimColumns,
   claimedOf,
   claimValues,
   newBatch,
@@ -13,6 +14,7 @@ import {
   type ClaimMessage,
   type Run,
 } from "./claims.ts";
+import { BodyForm } from "./body-form.ts";
 import { isLost } from "./classify.ts";
 import { FloorTeller } from "./floor-teller.ts";
 import { settleKinds } from "./functions/settle.ts";
@@ -48,6 +50,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
   readonly #paused = new Set<string>();
   readonly #alarm: Alarm;
   readonly #floors: FloorTeller;
+  readonly #bodies = new BodyForm();
   #dirty: ClaimBatch = newBatch();
   #writing: ClaimBatch | undefined;
   /** What it reads is known. */
@@ -333,8 +336,10 @@ export class UnorderedGroup implements Consumption, GroupMember {
     const self = session.context.member.id;
     this.#turn += 1;
     const values = claimValues(this, self, this.#view, this.#turn, messages, bytes, this.#paused);
-    const rows = await session.worker.query(`SELECT * FROM {1:claim}(${marks(values.length)})`, values);
-    const claimed = claimedOf(rows, this.#view);
+    const { rows, bodyOf } = await this.#bodies.read((body) =>
+      session.worker.query(`SELECT ${claimColumns(body)} FROM {1:claim}(${marks(values.length)})`, values),
+    );
+    const claimed = claimedOf(rows, bodyOf, this.#view);
     if (seat !== this.seat || this.#state === "closed") return; // freed with the seat
     if (claimed.unseated) return await this.#context.seats.evicted();
     if (claimed.old) {
