@@ -30,6 +30,8 @@ const againMs = 250;
 /** How long a cursor that passed what nobody wants may go unwritten. */
 const sweepMs = 250;
 const drainLookMs = 50;
+/** How long acknowledgements may wait for a turn that reads. */
+const ackMs = 10;
 const mostAtOnce = 1_000;
 
 /**
@@ -48,9 +50,9 @@ export class OrderedGroup implements Consumption, GroupMember {
   readonly #settlements = new Settlements<PartEntry, StoredMessage>();
   readonly #parts = new Map<string, OwnPart>();
   readonly #limits = new Map<string, number>();
+  readonly #bodies = new BodyForm();
   #roster = -1;
   #seenRoster = 0;
-  readonly #bodies = new BodyForm();
   #dirty: OwnBatch = newOwnBatch();
   #writing: OwnBatch | undefined;
   #running = false;
@@ -59,6 +61,8 @@ export class OrderedGroup implements Consumption, GroupMember {
   #started = false;
   #sweep: Disposable | undefined;
   #drainLook: Disposable | undefined;
+  #ackTimer: Disposable | undefined;
+  #ackDue = false;
   #check = true;
   /** What the server has is being compared with what we have. */
   #syncing = false;
@@ -181,6 +185,7 @@ export class OrderedGroup implements Consumption, GroupMember {
   #shut(): void {
     this.#state = "closed";
     this.#sweep?.[Symbol.dispose]();
+    this.#ackTimer?.[Symbol.dispose]();
     this.#drainLook?.[Symbol.dispose]();
     this.#context.seats.members.delete(this);
   }
@@ -223,7 +228,7 @@ export class OrderedGroup implements Consumption, GroupMember {
       while (this.#state !== "closed" && !this.#syncing && session.isUp) {
         if (this.#state === "open" && this.#mustShare()) await this.#share();
         const reads = this.#reads();
-        if (reads.size === 0 && !this.#unwritten() && !this.#check) break;
+        if (reads.size === 0 && !this.#check && !this.#mustWrite()) break;
         await (this.#asked = this.#turn(reads));
       }
     } catch (error) {
@@ -233,6 +238,20 @@ export class OrderedGroup implements Consumption, GroupMember {
     }
     if (this.#unwritten()) return;
     for (const resolve of this.#flushes.splice(0)) resolve();
+  }
+
+  /** Acknowledgements alone travel with what is read next, or a little later. */
+  #mustWrite(): boolean {
+    if (!this.#unwritten()) return false;
+    const waits = this.#state === "open" && this.#writing === undefined && !this.#settlements.any;
+    if (!waits || this.#ackDue || this.#flushes.length > 0) return true;
+    if ([...this.#dirty.parts].some(({ draining }) => draining)) return true;
+    this.#ackTimer ??= this.#context.session.later(ackMs, () => {
+      this.#ackTimer = undefined;
+      this.#ackDue = true;
+      this.#run();
+    });
+    return false;
   }
 
   #reads(): Set<OwnPart> {
@@ -258,7 +277,7 @@ export class OrderedGroup implements Consumption, GroupMember {
 
   async #turn(reads: ReadonlySet<OwnPart>): Promise<void> {
     const { session } = this.#context;
-    this.#check = false;
+    this.#check = this.#ackDue = false;
     const lasting = this.#settlements.lasting || (this.#writing?.entries.length ?? 0) > 0;
     const batch = this.#nextBatch();
     const messages = this.#state === "open" ? Math.min(this.#credit.messages, mostAtOnce) : 0;
