@@ -179,7 +179,7 @@ export function turned(
       default:
         part.reached(seq);
         unread.delete(part);
-        part.news = seq < numberOf(last);
+        if (seq < numberOf(last)) part.news = true; // or there was news meanwhile
         expired += numberOf(count);
     }
   }
