@@ -24,7 +24,7 @@ export const ownTurnFunction: DatabaseFunction = {
 DECLARE
   now_ms bigint := ${nowMs}; v bigint; s int; r record; e jsonb; n int := 0; i int; g_roster bigint; pattern_ text; exact text[];
   kept boolean[]; newests bigint[]; tos bigint[]; reacheds bigint[]; outs_ bigint[] := outs; expireds int[]; counts int[];
-  reads boolean; spans bigint; size bigint; many bigint; room int;
+  reads boolean; there boolean; spans bigint; size bigint; many bigint; room int;
 BEGIN
   IF NOT lasting THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
   PERFORM pg_advisory_xact_lock_shared(${lockOf("group", "of_grp")});
@@ -48,11 +48,11 @@ BEGIN
   expireds := array_fill(0, ARRAY[coalesce(cardinality(parts), 0)]);
   IF spans > 0 THEN
     -- mostly all of it is wanted, and less than there is room for: then nothing has to be counted
-    SELECT sum(upper.total - lower.total + octet_length(lower.body)), sum(u.t - u.a) INTO size, many
-      FROM unnest(streams, parts, afters, tos) AS u(s, p, a, t), {log} lower, {log} upper
-      WHERE u.t > u.a AND lower.stream = u.s AND lower.partition = u.p AND lower.seq = u.a + 1
-        AND upper.stream = u.s AND upper.partition = u.p AND upper.seq = u.t;
-    IF many = spans AND size <= most_bytes THEN
+    SELECT sum(x.upper - x.lower), bool_and(x.upper IS NOT NULL AND x.lower IS NOT NULL) INTO size, there
+      FROM (SELECT (SELECT l.total FROM {log} l WHERE l.stream = u.s AND l.partition = u.p AND l.seq = u.t) AS upper,
+                   (SELECT l.total - octet_length(l.body) FROM {log} l WHERE l.stream = u.s AND l.partition = u.p AND l.seq = u.a + 1) AS lower
+              FROM unnest(streams, parts, afters, tos) AS u(s, p, a, t) WHERE u.t > u.a OFFSET 0) x;
+    IF there AND size <= most_bytes THEN
       -- usually that of all
       IF spans > ${few} THEN SELECT max(u), ${exactOf("max(u)")} INTO pattern_, exact FROM unnest(patterns) AS u; END IF;
       RETURN QUERY SELECT ${ownKinds.message}, (u.i - 1)::int, l.seq, NULL::bigint, 0, l.topic, l.key, l.headers, l.body
