@@ -30,6 +30,8 @@ const againMs = 250;
 /** Another member was at the partition in this moment. */
 const collidedMs = 5;
 const mostAtOnce = 1_000;
+/** How long acknowledgements wait for the rest of their run, which is then deleted instead of changed. */
+const ackMs = 10;
 
 /**
  * A member of a group that keeps no order: runs of the log are claimed with one row each, and what is handled is noted in it
@@ -51,6 +53,8 @@ export class UnorderedGroup implements Consumption, GroupMember {
   readonly #alarm: Alarm;
   readonly #floors: FloorTeller;
   readonly #bodies = new BodyForm();
+  #ackTimer: Disposable | undefined;
+  #ackDue = false;
   #dirty: ClaimBatch = newBatch();
   #writing: ClaimBatch | undefined;
   /** What it reads is known. */
@@ -169,7 +173,10 @@ export class UnorderedGroup implements Consumption, GroupMember {
 
   flush(): Promise<void> {
     if (!this.#unwritten()) return Promise.resolve();
-    return new Promise((resolve) => void this.#flushes.push(resolve));
+    return new Promise((resolve) => {
+      this.#flushes.push(resolve);
+      this.#write();
+    });
   }
 
   /** What was asked for before comes still. */
@@ -192,6 +199,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
   #shut(): void {
     this.#state = "closed";
     this.#alarm.clear();
+    this.#ackTimer?.[Symbol.dispose]();
     this.#floors.close();
     this.#context.seats.members.delete(this);
   }
@@ -228,7 +236,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
   }
 
   #write(): void {
-    if (!this.#settling && !this.#syncing && this.#unwritten() && this.#state !== "closed") void this.#settleLoop();
+    if (!this.#settling && !this.#syncing && this.#state !== "closed" && this.#mustWrite()) void this.#settleLoop();
     void this.#claimLoop();
   }
 
@@ -238,13 +246,27 @@ export class UnorderedGroup implements Consumption, GroupMember {
     );
   }
 
+  #mustWrite(): boolean {
+    if (!this.#unwritten()) return false;
+    const { claims, held, entries } = this.#dirty;
+    if (this.#ackDue || this.#writing !== undefined || this.#settlements.any || this.#flushes.length > 0) return true;
+    if (this.#state !== "open" || held.length > 0 || entries.length > 0) return true;
+    for (const { left } of claims) if (left === 0) return true;
+    this.#ackTimer ??= this.#context.session.later(ackMs, () => {
+      this.#ackTimer = undefined;
+      this.#ackDue = true;
+      this.#write();
+    });
+    return false;
+  }
+
   async #settleLoop(): Promise<void> {
     const { session } = this.#context;
     this.#settling = true;
     try {
       // what this turn of the event loop settles goes together
       await new Promise<void>((resolve) => session.clock.soon(resolve));
-      while (this.#unwritten() && session.isUp && !this.#syncing) await this.#settleOnce();
+      while (this.#mustWrite() && session.isUp && !this.#syncing) await this.#settleOnce();
     } catch (error) {
       if (!isLost(error)) session.later(againMs, () => this.#write()); // a full disk: written when there is room
     } finally {
@@ -256,6 +278,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
 
   async #settleOnce(): Promise<void> {
     const { session } = this.#context;
+    this.#ackDue = false;
     const again = this.#dirty.entries.length + (this.#writing?.entries.length ?? 0);
     const lasting = this.#settlements.lasting || again > 0;
     const batch = this.#nextBatch();
