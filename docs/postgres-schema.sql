@@ -83,7 +83,7 @@ CREATE SEQUENCE "public"."omnibus_revision";
 CREATE FUNCTION "public"."omnibus_1_append"(
   of_stream int, parts smallint[], places bigint[], topics text[], keys text[], all_headers text[],
   brokers bytea[], all_expires bigint[], bodies bytea[], checked boolean
-) RETURNS bigint[] LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $append$
+) RETURNS bigint[] LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $append$
 DECLARE
   seqs bigint[]; totals bigint[]; ats bigint[]; now_ms bigint; most_bytes bigint; most_messages bigint;
   held_messages bigint := -1; held_bytes bigint := -1; s bigint; t bigint; a bigint;
@@ -126,7 +126,7 @@ BEGIN
   RETURN seqs || held_messages || held_bytes;
 END $append$;
 CREATE FUNCTION "public"."omnibus_1_find"(of_stream int, brokers bytea[], window_ms bigint)
-RETURNS TABLE (at_index int, at_partition smallint, at_seq bigint) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $find$
+RETURNS TABLE (at_index int, at_partition smallint, at_seq bigint) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $find$
 DECLARE old bigint := floor(extract(epoch FROM clock_timestamp()) * 1000) - window_ms;
 BEGIN
   UPDATE "public"."omnibus_log" SET broker = NULL WHERE stream = of_stream AND broker = ANY (brokers) AND at <= old;
@@ -139,8 +139,8 @@ END $find$;
 CREATE FUNCTION "public"."omnibus_1_read"(
   of_stream int, of_partition smallint, after bigint, scan int, most int, most_bytes bigint, pattern text,
   OUT seqs bigint[], OUT reached bigint, OUT newest bigint, OUT expired int, OUT missed bigint, OUT bytes bigint
-) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $read$
-DECLARE upper bigint; looked int; last_looked bigint; oldest bigint; now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+) LANGUAGE plpgsql VOLATILE AS $read$
+DECLARE exact text[]; upper bigint; to_ bigint; size bigint; looked int; last_looked bigint; oldest bigint; now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 BEGIN
   expired := 0; bytes := 0; reached := after; missed := 0;
   SELECT p.first INTO oldest FROM "public"."omnibus_part" p WHERE p.stream = of_stream AND p.partition = of_partition;
@@ -148,6 +148,21 @@ BEGIN
   newest := coalesce(newest, oldest - 1, 0);
   IF after < oldest - 1 THEN missed := oldest - 1 - after; reached := oldest - 1; END IF;
   IF newest <= reached OR most <= 0 OR most_bytes <= 0 THEN RETURN; END IF;
+  IF newest - reached > 16 THEN exact := CASE WHEN pattern ~ '^\^\(\?:(\w|\||\\[^\w|])+\)\$$'
+    THEN string_to_array(regexp_replace(substr(pattern, 5, length(pattern) - 6), '\\(.)', '\1', 'g'), '|') END; END IF;
+  -- mostly all of what comes next is wanted, and less than there is room for: then its bytes need no counting
+  to_ := least(newest, reached + least(scan, most));
+  SELECT u.total - l.total + octet_length(l.body) INTO size FROM "public"."omnibus_log" l, "public"."omnibus_log" u
+    WHERE l.stream = of_stream AND l.partition = of_partition AND l.seq = reached + 1
+      AND u.stream = of_stream AND u.partition = of_partition AND u.seq = to_;
+  IF size <= most_bytes THEN
+    SELECT array_agg(s.seq) INTO seqs
+      FROM (SELECT l.seq FROM "public"."omnibus_log" l
+              WHERE l.stream = of_stream AND l.partition = of_partition AND l.seq > reached AND l.seq <= to_
+                AND (pattern IS NULL OR CASE WHEN exact IS NOT NULL THEN l.topic = ANY (exact) ELSE l.topic ~ pattern END) AND (l.expires IS NULL OR l.expires > now_ms)
+              ORDER BY l.seq) s;
+    IF cardinality(seqs) = to_ - reached THEN bytes := size; reached := to_; RETURN; END IF;
+  END IF;
   upper := least(newest, reached + scan);
   SELECT array_agg(r.seq ORDER BY r.seq) FILTER (WHERE NOT r.over), count(*) FILTER (WHERE r.over), count(*), max(r.seq), coalesce(max(r.so_far), 0)
     INTO seqs, expired, looked, last_looked, bytes
@@ -155,7 +170,7 @@ BEGIN
                  sum(octet_length(l.body)) OVER (ORDER BY l.seq) AS so_far
             FROM "public"."omnibus_log" l
             WHERE l.stream = of_stream AND l.partition = of_partition AND l.seq > reached AND l.seq <= upper
-              AND (pattern IS NULL OR l.topic ~ pattern)
+              AND (pattern IS NULL OR CASE WHEN exact IS NOT NULL THEN l.topic = ANY (exact) ELSE l.topic ~ pattern END)
             ORDER BY l.seq LIMIT most) r
     WHERE r.so_far - r.size < most_bytes;
   reached := CASE WHEN looked < most AND bytes < most_bytes THEN upper ELSE last_looked END;
@@ -165,11 +180,11 @@ CREATE FUNCTION "public"."omnibus_1_claim"(
   paused_streams int[], paused_parts smallint[]
 ) RETURNS TABLE (o_kind int, o_id bigint, o_stream int, o_partition smallint, o_seq bigint, o_last bigint, o_deliveries int,
   o_attempts int, o_notes text, o_avoid text, o_topic text, o_key text, o_headers text, o_body bytea
-) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $claim$
+) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $claim$
 #variable_conflict use_column
 DECLARE
   now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint; v bigint; g_roster bigint; h record; c record; r record; row_ record; lost bigint := 0; expired bigint := 0;
-  ps int[]; pp smallint[]; starts bigint[]; n int; i int; at_ int; claimed_ bigint; was bigint; newest bigint; bits bytea; width int; split bigint;
+  ps int[]; pp smallint[]; starts bigint[]; n int; i int; at_ int; claimed_ bigint; was bigint; bits bytea; width int; split bigint;
   more boolean := false; due_ bigint; new_id bigint;
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
@@ -241,8 +256,12 @@ BEGIN
       most := most - r.many; most_bytes := most_bytes - r.bytes;
     END LOOP;
 
-    SELECT array_agg(stream ORDER BY stream, partition), array_agg(partition ORDER BY stream, partition), array_agg(start ORDER BY stream, partition)
-      INTO ps, pp, starts FROM "public"."omnibus_place" WHERE grp = of_grp;
+    SELECT array_agg(q.stream), array_agg(q.partition), array_agg(q.start) INTO ps, pp, starts
+      FROM (SELECT p.stream, p.partition, p.start,
+                   (SELECT l.seq FROM "public"."omnibus_log" l WHERE l.stream = p.stream AND l.partition = p.partition ORDER BY l.seq DESC LIMIT 1) AS newest,
+                   (SELECT c.seq FROM "public"."omnibus_claimed" c WHERE c.grp = of_grp AND c.stream = p.stream AND c.partition = p.partition ORDER BY c.seq DESC LIMIT 1) AS was
+              FROM "public"."omnibus_place" p WHERE p.grp = of_grp ORDER BY p.stream, p.partition) q
+      WHERE q.newest > coalesce(q.was, q.start);
     n := coalesce(cardinality(ps), 0);
     FOR step IN 0 .. n - 1 LOOP
       IF most <= 0 OR most_bytes <= 0 THEN more := true; EXIT; END IF;
@@ -250,10 +269,6 @@ BEGIN
       at_ := array_position(streams, ps[i]);
       CONTINUE WHEN at_ IS NULL;
       CONTINUE WHEN EXISTS (SELECT FROM unnest(paused_streams, paused_parts) AS u(s, p) WHERE u.s = ps[i] AND u.p = pp[i]);
-      SELECT l.seq INTO newest FROM "public"."omnibus_log" l WHERE l.stream = ps[i] AND l.partition = pp[i] ORDER BY l.seq DESC LIMIT 1;
-      CONTINUE WHEN NOT FOUND;
-      SELECT seq INTO was FROM "public"."omnibus_claimed" WHERE grp = of_grp AND stream = ps[i] AND partition = pp[i] ORDER BY seq DESC LIMIT 1;
-      CONTINUE WHEN newest <= coalesce(was, starts[i]);
       IF NOT pg_try_advisory_xact_lock((8090734967270670336)::bigint + ((of_grp % 65536)::bigint << 12) + (ps[i] * 61 + pp[i]) % 4096) THEN more := true; CONTINUE; END IF;
       SELECT seq INTO was FROM "public"."omnibus_claimed" WHERE grp = of_grp AND stream = ps[i] AND partition = pp[i] ORDER BY seq DESC LIMIT 1;
       claimed_ := coalesce(was, starts[i]);
@@ -298,7 +313,7 @@ END $claim$;
 CREATE FUNCTION "public"."omnibus_1_settle"(
   of_member bigint, of_session int, of_grp int, self text, lasting boolean, ids bigint[], lows bigint[], bits bytea[],
   gone_streams int[], gone_parts smallint[], gone_seqs bigint[], entries text, bodies bytea[]
-) RETURNS TABLE (o_kind int, o_id bigint, o_done boolean, o_delay bigint) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $settle$
+) RETURNS TABLE (o_kind int, o_id bigint, o_done boolean, o_delay bigint) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $settle$
 #variable_conflict use_column
 DECLARE
   now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint; written bigint[] := '{}'; part_ bigint[]; e jsonb; n int := 0; ok boolean; before text; avoid_ text; rest boolean;
@@ -372,43 +387,95 @@ CREATE FUNCTION "public"."omnibus_1_own_turn"(
   outs bigint[], dirty boolean[], afters bigint[], mosts int[], patterns text[], most int, most_bytes bigint,
   over_parts int[], over_seqs bigint[], entries text, bodies bytea[]
 ) RETURNS TABLE (o_kind int, o_index int, o_seq bigint, o_last bigint, o_count int, o_topic text, o_key text, o_headers text, o_body bytea
-) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $own_turn$
+) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $own_turn$
 #variable_conflict use_column
-DECLARE v bigint; s int; r record; e jsonb; n int := 0; i int; kept boolean[] := '{}'; out_ bigint; g_roster bigint;
+DECLARE
+  now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint; v bigint; s int; r record; e jsonb; n int := 0; i int; g_roster bigint; pattern_ text; exact text[];
+  kept boolean[]; newests bigint[]; tos bigint[]; reacheds bigint[]; outs_ bigint[] := outs; expireds int[]; counts int[];
+  reads boolean; there boolean; spans bigint; size bigint; many bigint; room int;
 BEGIN
   IF NOT lasting THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
   PERFORM pg_advisory_xact_lock_shared((8090734967539105792)::bigint + ((of_grp % 65536)::bigint << 12));
-  SELECT version, roster INTO v, g_roster FROM "public"."omnibus_grp" WHERE id = of_grp;
+  SELECT g.version, g.roster, m.session INTO v, g_roster, s FROM "public"."omnibus_grp" g LEFT JOIN "public"."omnibus_member" m ON m.id = of_member WHERE g.id = of_grp;
   IF NOT FOUND THEN RETURN; END IF;
-  SELECT session INTO s FROM "public"."omnibus_member" WHERE id = of_member;
-  IF NOT FOUND THEN o_kind := 9; RETURN NEXT; RETURN; END IF;
+  IF s IS NULL THEN o_kind := 9; RETURN NEXT; RETURN; END IF;
   IF s <> of_session THEN o_kind := 8; RETURN NEXT; RETURN; END IF;
   o_kind := 0; o_seq := v; o_last := g_roster; RETURN NEXT;
-  FOR i IN 1 .. coalesce(cardinality(parts), 0) LOOP
-    PERFORM 1 FROM "public"."omnibus_place" WHERE grp = of_grp AND stream = streams[i] AND partition = parts[i] AND member = of_member AND epoch = ns[i] >> 32;
-    kept[i] := FOUND;
-    IF NOT FOUND THEN o_kind := 1; o_index := i - 1; RETURN NEXT; CONTINUE; END IF;
-    out_ := outs[i];
-    r := NULL;
-    IF v = known AND afters[i] IS NOT NULL AND most > 0 AND most_bytes > 0 THEN
-      SELECT * INTO r FROM "public"."omnibus_1_read"(streams[i], parts[i], afters[i], 4096, least(most, mosts[i]), most_bytes, patterns[i]);
-      IF r.seqs IS NOT NULL THEN
-        out_ := greatest(out_, r.seqs[cardinality(r.seqs)]);
-        most := most - cardinality(r.seqs); most_bytes := most_bytes - r.bytes;
-        RETURN QUERY SELECT 2, i - 1, l.seq, NULL::bigint, 0, l.topic, l.key, l.headers, l.body
-          FROM "public"."omnibus_log" l WHERE l.stream = streams[i] AND l.partition = parts[i] AND l.seq >= r.seqs[1] AND l.seq <= r.seqs[cardinality(r.seqs)]
-            AND (cardinality(r.seqs) = r.seqs[cardinality(r.seqs)] - r.seqs[1] + 1 OR l.seq = ANY (r.seqs))
-          ORDER BY l.seq;
+  reads := v = known AND most > 0 AND most_bytes > 0;
+  -- all partitions in one statement, in their order, since most have nothing new; `tos`: how far each may be read. OFFSET: or each mention of a column would look it up again
+  SELECT array_agg(y.kept), array_agg(y.newest), array_agg(y.a + least(y.span, greatest(0, most - y.before))), sum(least(y.span, greatest(0, most - y.before)))
+    INTO kept, newests, tos, spans
+    FROM (SELECT x.*, sum(x.span) OVER (ROWS UNBOUNDED PRECEDING) - x.span AS before
+            FROM (SELECT w.*, CASE WHEN w.kept AND reads THEN greatest(0, least(coalesce(w.newest - w.a, 0), w.m)) ELSE 0 END AS span
+                    FROM (SELECT u.a, u.m, coalesce((SELECT p.member = of_member AND p.epoch = u.n >> 32 FROM "public"."omnibus_place" p
+                                   WHERE p.grp = of_grp AND p.stream = u.s AND p.partition = u.p), false) AS kept,
+                                 CASE WHEN u.a IS NOT NULL THEN
+                                   (SELECT l.seq FROM "public"."omnibus_log" l WHERE l.stream = u.s AND l.partition = u.p ORDER BY l.seq DESC LIMIT 1) END AS newest
+                            FROM unnest(streams, parts, ns, afters, mosts) AS u(s, p, n, a, m) OFFSET 0) w OFFSET 0) x OFFSET 0) y;
+  reacheds := afters;
+  expireds := array_fill(0, ARRAY[coalesce(cardinality(parts), 0)]);
+  IF spans > 0 THEN
+    -- mostly all of it is wanted, and less than there is room for: then nothing has to be counted
+    SELECT sum(x.upper - x.lower), bool_and(x.upper IS NOT NULL AND x.lower IS NOT NULL) INTO size, there
+      FROM (SELECT (SELECT l.total FROM "public"."omnibus_log" l WHERE l.stream = u.s AND l.partition = u.p AND l.seq = u.t) AS upper,
+                   (SELECT l.total - octet_length(l.body) FROM "public"."omnibus_log" l WHERE l.stream = u.s AND l.partition = u.p AND l.seq = u.a + 1) AS lower
+              FROM unnest(streams, parts, afters, tos) AS u(s, p, a, t) WHERE u.t > u.a OFFSET 0) x;
+    IF there AND size <= most_bytes THEN
+      -- usually that of all
+      IF spans > 16 THEN SELECT max(u), CASE WHEN max(u) ~ '^\^\(\?:(\w|\||\\[^\w|])+\)\$$'
+    THEN string_to_array(regexp_replace(substr(max(u), 5, length(max(u)) - 6), '\\(.)', '\1', 'g'), '|') END INTO pattern_, exact FROM unnest(patterns) AS u; END IF;
+      RETURN QUERY SELECT 2, (u.i - 1)::int, l.seq, NULL::bigint, 0, l.topic, l.key, l.headers, l.body
+        FROM unnest(streams, parts, afters, tos, patterns) WITH ORDINALITY AS u(s, p, a, t, pattern, i),
+          LATERAL (SELECT m.* FROM "public"."omnibus_log" m WHERE m.stream = u.s AND m.partition = u.p AND m.seq > u.a AND m.seq <= u.t
+                     AND (u.pattern IS NULL OR CASE WHEN exact IS NOT NULL AND u.pattern = pattern_ THEN m.topic = ANY (exact) ELSE m.topic ~ u.pattern END)
+                     AND (m.expires IS NULL OR m.expires > now_ms) ORDER BY m.seq) l
+        WHERE u.t > u.a;
+      GET DIAGNOSTICS many = ROW_COUNT;
+      IF many = spans THEN
+        outs_ := ARRAY(SELECT CASE WHEN u.t > u.a THEN greatest(u.o, u.t) ELSE u.o END FROM unnest(outs, afters, tos) AS u(o, a, t));
+      ELSE
+        SELECT array_agg(greatest(u.o, l.last)), array_agg(l.over), array_agg(l.count) INTO outs_, expireds, counts
+          FROM unnest(streams, parts, afters, tos, patterns, outs) AS u(s, p, a, t, pattern, o),
+            LATERAL (SELECT max(m.seq) FILTER (WHERE m.expires IS NULL OR m.expires > now_ms) AS last, (count(*) FILTER (WHERE m.expires <= now_ms))::int AS over,
+                            (count(*) FILTER (WHERE m.expires IS NULL OR m.expires > now_ms))::int AS count
+                       FROM "public"."omnibus_log" m WHERE m.stream = u.s AND m.partition = u.p AND m.seq > u.a AND m.seq <= u.t
+                         AND (u.pattern IS NULL OR m.topic ~ u.pattern)) l;
       END IF;
-      o_kind := 3; o_index := i - 1; o_seq := r.reached; o_last := r.newest; o_count := r.expired; RETURN NEXT;
+      most := most - many; most_bytes := most_bytes - CASE WHEN many > 0 THEN size ELSE 0 END;
+      reacheds := ARRAY(SELECT greatest(u.a, u.t) FROM unnest(afters, tos) AS u(a, t));
+    ELSE
+      tos := afters;
     END IF;
-    IF dirty[i] OR out_ > outs[i] THEN
-      INSERT INTO "public"."omnibus_progress" (grp, stream, partition, n, cursor, out, done)
-        VALUES (of_grp, streams[i], parts[i], ns[i], cursors[i], out_, dones[i])
-        ON CONFLICT (grp, stream, partition, n) DO UPDATE SET cursor = excluded.cursor, out = excluded.out, done = excluded.done;
-      DELETE FROM "public"."omnibus_progress" WHERE grp = of_grp AND stream = streams[i] AND partition = parts[i] AND n < ns[i] AND n >= ns[i] - 8;
+  END IF;
+  -- not so, or with room left for what comes behind what nobody wants
+  FOR i IN 1 .. coalesce(cardinality(parts), 0) LOOP
+    EXIT WHEN NOT reads OR most <= 0 OR most_bytes <= 0;
+    CONTINUE WHEN NOT kept[i] OR afters[i] IS NULL OR newests[i] <= reacheds[i];
+    room := least(most, mosts[i] - coalesce(counts[i], tos[i] - afters[i]));
+    CONTINUE WHEN newests[i] IS NOT NULL AND room <= 0;
+    SELECT * INTO r FROM "public"."omnibus_1_read"(streams[i], parts[i], reacheds[i], 4096, room, most_bytes, patterns[i]);
+    IF r.seqs IS NOT NULL THEN
+      outs_[i] := greatest(outs_[i], r.seqs[cardinality(r.seqs)]);
+      most := most - cardinality(r.seqs); most_bytes := most_bytes - r.bytes;
+      RETURN QUERY SELECT 2, i - 1, l.seq, NULL::bigint, 0, l.topic, l.key, l.headers, l.body
+        FROM "public"."omnibus_log" l WHERE l.stream = streams[i] AND l.partition = parts[i] AND l.seq >= r.seqs[1] AND l.seq <= r.seqs[cardinality(r.seqs)]
+          AND (cardinality(r.seqs) = r.seqs[cardinality(r.seqs)] - r.seqs[1] + 1 OR l.seq = ANY (r.seqs))
+        ORDER BY l.seq;
     END IF;
+    reacheds[i] := r.reached; newests[i] := r.newest;
+    expireds[i] := coalesce(expireds[i], 0) + r.expired;
   END LOOP;
+  RETURN QUERY SELECT CASE WHEN u.k THEN 3 ELSE 1 END, (u.i - 1)::int, u.r, u.newest, coalesce(u.over, 0), NULL, NULL, NULL, NULL::bytea
+    FROM unnest(kept, reacheds, newests, expireds) WITH ORDINALITY AS u(k, r, newest, over, i)
+    WHERE NOT u.k OR (reads AND u.r IS NOT NULL AND u.newest IS NOT NULL);
+  WITH written AS (
+    INSERT INTO "public"."omnibus_progress" AS g (grp, stream, partition, n, cursor, out, done)
+      SELECT of_grp, u.s, u.p, u.n, u.c, u.o, u.d FROM unnest(streams, parts, ns, cursors, outs_, dones, kept, dirty, outs) AS u(s, p, n, c, o, d, k, w, before)
+        WHERE u.k AND (u.w OR u.o > u.before)
+      ON CONFLICT (grp, stream, partition, n) DO UPDATE SET cursor = excluded.cursor, out = excluded.out, done = excluded.done
+      RETURNING g.stream, g.partition, g.n)
+    DELETE FROM "public"."omnibus_progress" g USING written w
+      WHERE w.n % 4 = 0 AND g.grp = of_grp AND g.stream = w.stream AND g.partition = w.partition AND g.n < w.n AND g.n >= w.n - 8;
   FOR i IN 1 .. coalesce(cardinality(over_parts), 0) LOOP
     IF kept[over_parts[i]] THEN
       DELETE FROM "public"."omnibus_held" WHERE grp = of_grp AND stream = streams[over_parts[i]] AND partition = parts[over_parts[i]] AND seq = over_seqs[i];
@@ -437,7 +504,7 @@ BEGIN
 END $own_turn$;
 CREATE FUNCTION "public"."omnibus_1_tail"(of_stream int, parts smallint[], afters bigint[], pattern text, most int, most_bytes bigint)
 RETURNS TABLE (o_kind int, o_index int, o_seq bigint, o_last bigint, o_missed bigint, o_topic text, o_key text, o_headers text, o_body bytea)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $tail$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $tail$
 #variable_conflict use_column
 DECLARE r record;
 BEGIN
@@ -456,7 +523,7 @@ BEGIN
   END LOOP;
 END $tail$;
 CREATE FUNCTION "public"."omnibus_1_fold"(of_member bigint, counted boolean, streams int[], parts smallint[], epochs bigint[]) RETURNS int
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $fold$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $fold$
 #variable_conflict use_column
 DECLARE p record; r record; given int := 0; outs_ bigint[];
 BEGIN
@@ -476,7 +543,7 @@ BEGIN
   END LOOP;
   RETURN given;
 END $fold$;
-CREATE FUNCTION "public"."omnibus_1_drop_group"(of_grp int) RETURNS boolean LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $drop_group$
+CREATE FUNCTION "public"."omnibus_1_drop_group"(of_grp int) RETURNS boolean LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $drop_group$
 DECLARE name_ text;
 BEGIN
   PERFORM pg_advisory_xact_lock((8090734967539105792)::bigint + ((of_grp % 65536)::bigint << 12));
@@ -494,7 +561,7 @@ BEGIN
   RETURN true;
 END $drop_group$;
 CREATE FUNCTION "public"."omnibus_1_seat"(of_grp int, of_process bigint) RETURNS TABLE (o_member bigint, o_version bigint)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $seat$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $seat$
 #variable_conflict use_column
 DECLARE now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 BEGIN
@@ -510,7 +577,7 @@ BEGIN
     WHERE grp = of_grp AND member IS NULL AND avoid IS NOT NULL AND due > now_ms;
   RETURN NEXT;
 END $seat$;
-CREATE FUNCTION "public"."omnibus_1_leave"(of_member bigint, counted boolean) RETURNS int LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $leave$
+CREATE FUNCTION "public"."omnibus_1_leave"(of_member bigint, counted boolean) RETURNS int LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $leave$
 #variable_conflict use_column
 DECLARE g int; minus int := CASE WHEN counted THEN 0 ELSE 1 END;
 BEGIN
@@ -528,7 +595,7 @@ BEGIN
   END IF;
   RETURN g;
 END $leave$;
-CREATE FUNCTION "public"."omnibus_1_renew"(of_member bigint) RETURNS int LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $renew$
+CREATE FUNCTION "public"."omnibus_1_renew"(of_member bigint) RETURNS int LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $renew$
 DECLARE g int; s int;
 BEGIN
   SELECT grp INTO g FROM "public"."omnibus_member" WHERE id = of_member;
@@ -537,7 +604,7 @@ BEGIN
   UPDATE "public"."omnibus_member" SET session = session + 1 WHERE id = of_member RETURNING session INTO s;
   RETURN s;
 END $renew$;
-CREATE FUNCTION "public"."omnibus_1_bury"(of_process bigint, seen_before bigint, own boolean) RETURNS int[] LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $bury$
+CREATE FUNCTION "public"."omnibus_1_bury"(of_process bigint, seen_before bigint, own boolean) RETURNS int[] LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $bury$
 #variable_conflict use_column
 DECLARE m record; groups int[] := '{}'; listened boolean;
 BEGIN
@@ -553,7 +620,7 @@ BEGIN
   RETURN groups;
 END $bury$;
 CREATE FUNCTION "public"."omnibus_1_beat"(of_process bigint, lease bigint) RETURNS TABLE (o_routing text, o_id text, o_dead bigint[])
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $beat$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $beat$
 #variable_conflict use_column
 DECLARE now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 BEGIN
@@ -568,7 +635,7 @@ END $beat$;
 CREATE FUNCTION "public"."omnibus_1_share"(
   of_member bigint, of_session int, of_grp int, take_streams int[], take_parts smallint[], give_streams int[], give_parts smallint[], give_epochs bigint[]
 ) RETURNS TABLE (o_stream int, o_partition smallint, o_epoch bigint, o_cursor bigint, o_done bytea, o_outs bigint[], o_first bigint, o_lost bigint)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $share$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $share$
 #variable_conflict use_column
 BEGIN
   PERFORM pg_advisory_xact_lock((8090734967539105792)::bigint + ((of_grp % 65536)::bigint << 12));
@@ -590,7 +657,7 @@ END $share$;
 CREATE FUNCTION "public"."omnibus_1_define"(
   of_name text, expected bigint, new_reads text, new_origin text, new_keeps text, new_live boolean,
   streams int[], parts smallint[], starts bigint[], dropped int[]
-) RETURNS TABLE (o_id int, o_version bigint) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $define$
+) RETURNS TABLE (o_id int, o_version bigint) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $define$
 #variable_conflict use_column
 BEGIN
   IF expected = 0 THEN
@@ -615,7 +682,7 @@ BEGIN
   RETURN NEXT;
 END $define$;
 CREATE FUNCTION "public"."omnibus_1_start"(of_grp int, streams int[], parts smallint[], starts bigint[], only_back boolean) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $start$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $start$
 #variable_conflict use_column
 DECLARE p record;
 BEGIN
@@ -642,7 +709,7 @@ BEGIN
   RETURN true;
 END $start$;
 CREATE FUNCTION "public"."omnibus_1_floors"(of_stream int, of_grp int) RETURNS TABLE (o_grp int, o_stream int, o_partition smallint, o_floor bigint)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $floors$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $floors$
 BEGIN
   RETURN QUERY SELECT p.grp, p.stream, p.partition, CASE g.keeps WHEN 'group' THEN
       greatest(p.cursor, (SELECT r.cursor FROM "public"."omnibus_progress" r
@@ -674,7 +741,7 @@ BEGIN
   END LOOP;
 END $above$;
 CREATE FUNCTION "public"."omnibus_1_trim"(of_stream int, of_partition smallint, up_to bigint, before bigint, grps int[], patterns text[])
-RETURNS bigint LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $trim$
+RETURNS bigint LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $trim$
 #variable_conflict use_column
 DECLARE f bigint; upper bigint; newest bigint; cut_ bigint; g record; g2 record; count_ bigint; at_ bigint; pattern_ text; was bigint; r record; passed_ bigint[]; rest_ bytea;
 BEGIN
@@ -725,7 +792,7 @@ BEGIN
   UPDATE "public"."omnibus_part" SET first = upper + 1, cut = cut_ WHERE stream = of_stream AND partition = of_partition;
   RETURN upper - f + 1;
 END $trim$;
-CREATE FUNCTION "public"."omnibus_1_relieve"(of_stream int, grps int[], patterns text[]) RETURNS bigint LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $relieve$
+CREATE FUNCTION "public"."omnibus_1_relieve"(of_stream int, grps int[], patterns text[]) RETURNS bigint LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $relieve$
 #variable_conflict use_column
 DECLARE s record; o record; now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 BEGIN
@@ -745,7 +812,7 @@ BEGIN
   RETURN "public"."omnibus_1_trim"(of_stream, o.partition, least(o.first + least(o.messages / (100 * o.parts), 999)::bigint,
     CASE WHEN o.handled < o.first THEN 9223372036854775807 ELSE o.handled END), NULL, grps, patterns);
 END $relieve$;
-CREATE FUNCTION "public"."omnibus_1_sweep"(of_stream int) RETURNS boolean LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $sweep$
+CREATE FUNCTION "public"."omnibus_1_sweep"(of_stream int) RETURNS boolean LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $sweep$
 DECLARE p smallint; lowest bigint; many bigint;
 BEGIN
   PERFORM 1 FROM "public"."omnibus_stream" WHERE id = of_stream AND gone FOR UPDATE;
@@ -768,7 +835,7 @@ BEGIN
   DELETE FROM "public"."omnibus_stream" WHERE id = of_stream;
   RETURN true;
 END $sweep$;
-CREATE FUNCTION "public"."omnibus_1_move_due"(most int) RETURNS TABLE (o_moved int, o_next bigint, o_streams int[]) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $move_due$
+CREATE FUNCTION "public"."omnibus_1_move_due"(most int) RETURNS TABLE (o_moved int, o_next bigint, o_streams int[]) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $move_due$
 #variable_conflict use_column
 DECLARE now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint; ids bigint[]; full_ int[] := '{}'; before_ int; locked_ boolean := false; s record; d record; last_ record; held_m bigint; held_b bigint; waits bigint;
 BEGIN
@@ -820,7 +887,7 @@ BEGIN
   RETURN NEXT;
 END $move_due$;
 CREATE FUNCTION "public"."omnibus_1_hear"(of_id bigint, of_process bigint, of_grp text, of_address text, new_patterns text, new_answers text, by_news boolean)
-RETURNS bigint LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $hear$
+RETURNS bigint LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $hear$
 DECLARE given bigint := of_id;
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
@@ -835,7 +902,7 @@ BEGIN
   UPDATE "public"."omnibus_meta" SET value = (value::bigint + 1)::text WHERE key = 'direct';
   RETURN given;
 END $hear$;
-CREATE FUNCTION "public"."omnibus_1_unhear"(of_id bigint) RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $unhear$
+CREATE FUNCTION "public"."omnibus_1_unhear"(of_id bigint) RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $unhear$
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
   DELETE FROM "public"."omnibus_listener" WHERE id = of_id;
@@ -843,7 +910,7 @@ BEGIN
   UPDATE "public"."omnibus_meta" SET value = (value::bigint + 1)::text WHERE key = 'direct';
 END $unhear$;
 CREATE FUNCTION "public"."omnibus_1_tell"(known text, channels text[], texts text[], consumers bigint[], frames bytea[], lasts bigint[])
-RETURNS text LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $tell$
+RETURNS text LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $tell$
 DECLARE is_ text; n bigint; text_ text;
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
@@ -861,7 +928,7 @@ BEGIN
   RETURN is_;
 END $tell$;
 CREATE FUNCTION "public"."omnibus_1_put"(of_bucket text, of_key text, new_value bytea, ttl bigint, any_revision boolean, expected bigint) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $put$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $put$
 #variable_conflict use_column
 DECLARE now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint; found_ bigint; given bigint;
 BEGIN
@@ -875,7 +942,7 @@ BEGIN
     ON CONFLICT (bucket, key) DO UPDATE SET value = excluded.value, revision = excluded.revision, expires = excluded.expires;
   RETURN given;
 END $put$;
-CREATE FUNCTION "public"."omnibus_1_tidy"() RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $tidy$
+CREATE FUNCTION "public"."omnibus_1_tidy"() RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $tidy$
 DECLARE now_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint; r record; gone int[];
 BEGIN
   DELETE FROM "public"."omnibus_state" WHERE expires <= now_ms AND value IS NULL;

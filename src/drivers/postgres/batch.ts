@@ -38,6 +38,10 @@ export class Batch {
     return hash % this.lane.partitions;
   }
 
+  get partitions(): readonly number[] {
+    return this.messages.map((message) => this.partitionOf(message));
+  }
+
   /** How many from the first on are no more than that together. */
   fitting(messages: number, bytes: number): number {
     let left = bytes;

@@ -91,8 +91,17 @@ export function claimValues(
   ];
 }
 
+/** What is read of an answer, in its order. The last one: of a run its bits. */
+export const claimColumns = (body: string): string =>
+  `o_kind, o_id, o_stream, o_partition, o_seq, o_last, o_deliveries, o_attempts, o_notes, o_avoid, o_topic, o_key, o_headers,
+    CASE WHEN o_kind <> ${claimKinds.run} THEN ${body} END, CASE WHEN o_kind = ${claimKinds.run} THEN o_body END`;
+
 /** What `claim` answered. */
-export function claimedOf(rows: readonly Row[], view: GroupView): Claimed {
+export function claimedOf(
+  rows: readonly Row[],
+  bodyOf: (text: string | null | undefined) => Uint8Array,
+  view: GroupView,
+): Claimed {
   const claimed: Claimed = {
     messages: [],
     runs: [],
@@ -135,7 +144,7 @@ export function claimedOf(rows: readonly Row[], view: GroupView): Claimed {
           numberOf(last),
           numberOf(deliveries),
         );
-        bits = bytesOf(row[13]);
+        bits = bytesOf(row[14]);
         break;
       case claimKinds.claimed: {
         run!.open(numberOf(seq));
@@ -144,7 +153,9 @@ export function claimedOf(rows: readonly Row[], view: GroupView): Claimed {
         claimed.messages.push(
           messageOf(
             numberOf(seq),
-            row.slice(10),
+            row,
+            10,
+            bodyOf,
             handle,
             view.lane(run!.stream),
             view.name(run!.stream, run!.partition),
@@ -163,7 +174,7 @@ export function claimedOf(rows: readonly Row[], view: GroupView): Claimed {
         };
         const handle = { claim: undefined, stream: of, number, avoid };
         claimed.messages.push(
-          messageOf(numberOf(seq), row.slice(10), handle, view.lane(of), view.name(of, number), place),
+          messageOf(numberOf(seq), row, 10, bodyOf, handle, view.lane(of), view.name(of, number), place),
         );
         break;
       }

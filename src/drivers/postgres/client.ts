@@ -26,8 +26,14 @@ export interface PgPool {
 
 export const lent = (client: unknown): LentClient => client as LentClient;
 
+/** What a client takes instead of a text: it is told of each row. */
+interface PgQuery {
+  handleDataRow(message: { readonly fields: readonly (string | null)[] }): void;
+}
+
 export interface PgModule {
   readonly Client: new (options: object) => PgClient;
+  readonly Query: new (config: object) => PgQuery;
 }
 
 let loaded: Promise<PgModule> | undefined;
@@ -85,6 +91,28 @@ export function clean(error: unknown): unknown {
 
 /** Everything is a text: numbers of 64 bits stay whole, and nothing is made that is not looked at. */
 const asTexts = { getTypeParser: () => (text: string) => text };
+
+/** By a client of our own module: rows are taken as they come, without what would make results of them. `name`: kept by the server. */
+export function askOwn(
+  module: PgModule,
+  client: PgClient,
+  text: string,
+  values: readonly unknown[] | undefined,
+  name: string | undefined,
+): Promise<readonly (readonly (string | null)[])[]> {
+  return new Promise((resolve, reject) => {
+    const rows: (readonly (string | null)[])[] = [];
+    const callback = (error: unknown): void => (error ? reject(failed(error)) : resolve(rows));
+    const query = new module.Query({
+      text,
+      callback,
+      ...(values === undefined ? {} : { values }),
+      ...(name === undefined ? {} : { name }),
+    });
+    query.handleDataRow = ({ fields }) => void rows.push(fields);
+    void client.query(query);
+  });
+}
 
 export async function ask(
   client: PgClient,

@@ -85,7 +85,7 @@ export class PostgresConnection implements DriverConnection {
       lanes,
       dedupeWindowMs: options.dedupeWindowMs,
       clock,
-      published: (stream) => session.announce("n", stream),
+      published: (stream, partitions) => session.announce("n", stream, partitions),
       delayed: (time) => this.#mover.at(time),
       relieve: (stream) => this.#chores.relieve(stream),
       missing: (stream) => this.#ensured.restore(stream),

@@ -12,6 +12,8 @@ export interface Link {
 
 /** A link that its session has to end. */
 export interface OpenLink extends Link {
+  /** `kept`: the server may keep how it reads the statement, by a name; what it says is always the same then. */
+  query(text: string, values?: readonly Value[], kept?: boolean): Promise<readonly Row[]>;
   /** The client of `pg`. */
   readonly native: unknown;
   /** What the server calls the session; undefined where it changes. */

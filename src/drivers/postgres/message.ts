@@ -1,22 +1,25 @@
 import { RowMessage, type Place } from "../../internal/rows/message.ts";
 import { unescapeText } from "./text-escape.ts";
-import { bytesOf } from "./values.ts";
+import type { Row } from "./link.ts";
 
-/** Of the columns of an answer. */
+/** Of the columns of an answer from `at` on: topic, key, headers, body. */
 export function messageOf<Handle>(
   seq: number,
-  [topic, key, headers, body]: readonly (string | null | undefined)[],
+  columns: Row,
+  at: number,
+  bodyOf: (text: string | null | undefined) => Uint8Array,
   handle: Handle,
   lane: "stream" | "queue",
   partition: string,
   place?: Omit<Place, "lane" | "partition">,
 ): RowMessage<Handle> {
+  const key = columns[at + 1];
   const row = {
     seq,
-    topic: topic ?? "",
+    topic: columns[at] ?? "",
     key: key === null || key === undefined ? null : unescapeText(key),
-    headers: headers ?? null,
-    body: bytesOf(body),
+    headers: columns[at + 2] ?? null,
+    body: bodyOf(columns[at + 3]),
   };
   return new RowMessage(row, handle, lane, partition, place);
 }

@@ -2,6 +2,7 @@ import type { Consumption, InMessage, Note, Settlement, Sink, StoredMessage, Win
 import { Credit } from "../../internal/credit.ts";
 import type { PartEntry } from "../../internal/rows/part.ts";
 import { Settlements, type What } from "../../internal/rows/settlements.ts";
+import { BodyForm } from "./body-form.ts";
 import { isLost } from "./classify.ts";
 import { retentionLoss } from "./claims.ts";
 import { groupDeleted, GroupView, type GroupContext } from "./group-view.ts";
@@ -12,6 +13,7 @@ import {
   keepsItsPlace,
   newOwnBatch,
   takeLate,
+  turnColumns,
   turned,
   turnValues,
   written,
@@ -28,6 +30,8 @@ const againMs = 250;
 /** How long a cursor that passed what nobody wants may go unwritten. */
 const sweepMs = 250;
 const drainLookMs = 50;
+/** How long acknowledgements may wait for a turn that reads. */
+const ackMs = 10;
 const mostAtOnce = 1_000;
 
 /**
@@ -46,6 +50,7 @@ export class OrderedGroup implements Consumption, GroupMember {
   readonly #settlements = new Settlements<PartEntry, StoredMessage>();
   readonly #parts = new Map<string, OwnPart>();
   readonly #limits = new Map<string, number>();
+  readonly #bodies = new BodyForm();
   #roster = -1;
   #seenRoster = 0;
   #dirty: OwnBatch = newOwnBatch();
@@ -56,6 +61,8 @@ export class OrderedGroup implements Consumption, GroupMember {
   #started = false;
   #sweep: Disposable | undefined;
   #drainLook: Disposable | undefined;
+  #ackTimer: Disposable | undefined;
+  #ackDue = false;
   #check = true;
   /** What the server has is being compared with what we have. */
   #syncing = false;
@@ -80,9 +87,11 @@ export class OrderedGroup implements Consumption, GroupMember {
     this.wake(undefined);
   }
 
-  wake(stream: number | undefined): void {
+  wake(stream: number | undefined, partitions?: readonly number[]): void {
     if (stream === undefined) this.#check = true;
-    for (const part of this.#parts.values()) if (stream === undefined || part.stream === stream) part.news = true;
+    for (const part of this.#parts.values())
+      if (stream === undefined || (part.stream === stream && partitions?.includes(part.number) !== false))
+        part.news = true;
     this.#run();
   }
 
@@ -176,6 +185,7 @@ export class OrderedGroup implements Consumption, GroupMember {
   #shut(): void {
     this.#state = "closed";
     this.#sweep?.[Symbol.dispose]();
+    this.#ackTimer?.[Symbol.dispose]();
     this.#drainLook?.[Symbol.dispose]();
     this.#context.seats.members.delete(this);
   }
@@ -218,7 +228,7 @@ export class OrderedGroup implements Consumption, GroupMember {
       while (this.#state !== "closed" && !this.#syncing && session.isUp) {
         if (this.#state === "open" && this.#mustShare()) await this.#share();
         const reads = this.#reads();
-        if (reads.size === 0 && !this.#unwritten() && !this.#check) break;
+        if (reads.size === 0 && !this.#check && !this.#mustWrite()) break;
         await (this.#asked = this.#turn(reads));
       }
     } catch (error) {
@@ -228,6 +238,20 @@ export class OrderedGroup implements Consumption, GroupMember {
     }
     if (this.#unwritten()) return;
     for (const resolve of this.#flushes.splice(0)) resolve();
+  }
+
+  /** Acknowledgements alone travel with what is read next, or a little later. */
+  #mustWrite(): boolean {
+    if (!this.#unwritten()) return false;
+    const waits = this.#state === "open" && this.#writing === undefined && !this.#settlements.any;
+    if (!waits || this.#ackDue || this.#flushes.length > 0) return true;
+    if ([...this.#dirty.parts].some(({ draining }) => draining)) return true;
+    this.#ackTimer ??= this.#context.session.later(ackMs, () => {
+      this.#ackTimer = undefined;
+      this.#ackDue = true;
+      this.#run();
+    });
+    return false;
   }
 
   #reads(): Set<OwnPart> {
@@ -253,7 +277,7 @@ export class OrderedGroup implements Consumption, GroupMember {
 
   async #turn(reads: ReadonlySet<OwnPart>): Promise<void> {
     const { session } = this.#context;
-    this.#check = false;
+    this.#check = this.#ackDue = false;
     const lasting = this.#settlements.lasting || (this.#writing?.entries.length ?? 0) > 0;
     const batch = this.#nextBatch();
     const messages = this.#state === "open" ? Math.min(this.#credit.messages, mostAtOnce) : 0;
@@ -264,13 +288,15 @@ export class OrderedGroup implements Consumption, GroupMember {
     const cursors = new Map(parts.map((part) => [part, part.cursor]));
     const { seat, session: line } = this;
     const values = turnValues(turn, this.#view, seat, line, this.group, lasting);
-    const asking = session.worker.query(`SELECT * FROM {1:own_turn}(${marks(values.length)})`, values);
-    const rows = await asking.catch((error: unknown) => {
+    const asking = this.#bodies.read((body) =>
+      session.worker.query(`SELECT ${turnColumns(body)} FROM {1:own_turn}(${marks(values.length)})`, values),
+    );
+    const { rows, bodyOf } = await asking.catch((error: unknown) => {
       for (const part of reads) part.news = true;
       throw error;
     });
     if (seat !== this.seat) return; // what it was for is others' by now
-    const answer = turned(rows, turn, this.#view);
+    const answer = turned(rows, bodyOf, turn, this.#view);
     if (answer.unseated) return await this.#context.seats.evicted();
     if (answer.old) return line === this.session ? await this.#context.seats.compare(this) : undefined;
     if (answer.version === undefined) return this.end(groupDeleted());

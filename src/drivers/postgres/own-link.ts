@@ -1,15 +1,19 @@
 import { Calls } from "./calls.ts";
-import { ask, clean, type PgClient, type PgModule } from "./client.ts";
+import { askOwn, clean, type PgClient, type PgModule } from "./client.ts";
 import type { OpenLink, Row, Value } from "./link.ts";
 import { ofStatement } from "./sqlstate.ts";
 
 /** One connection of our own. Once it is lost it is over; another one takes its place. */
 export class OwnLink implements OpenLink {
+  readonly #module: PgModule;
   readonly #client: PgClient;
+  /** Names of statements that the server keeps. */
+  readonly #kept = new Map<string, string>();
   readonly #calls: Calls<readonly Row[]>;
   #lost: ((error: unknown) => void) | undefined;
 
-  private constructor(client: PgClient, ticks: () => number, lost: (error: unknown) => void) {
+  private constructor(module: PgModule, client: PgClient, ticks: () => number, lost: (error: unknown) => void) {
+    this.#module = module;
     this.#client = client;
     this.#calls = new Calls(ticks);
     this.#lost = lost;
@@ -24,7 +28,7 @@ export class OwnLink implements OpenLink {
     signal?: AbortSignal,
   ): Promise<OwnLink> {
     const client = new module.Client(options);
-    const link = new OwnLink(client, ticks, lost);
+    const link = new OwnLink(module, client, ticks, lost);
     // comes several times, and without a listener would end the process
     client.on("error", (error: unknown) => link.#over(clean(error)));
     client.on("end", () => link.#over(new Error("the server closed the connection")));
@@ -63,16 +67,22 @@ export class OwnLink implements OpenLink {
     );
   }
 
-  query(text: string, values?: readonly Value[]): Promise<readonly Row[]> {
+  query(text: string, values?: readonly Value[], kept = false): Promise<readonly Row[]> {
     return this.#calls.add(async () => {
       try {
-        return await ask(this.#client, text, values);
+        return await askOwn(this.#module, this.#client, text, values, kept ? this.#nameOf(text) : undefined);
       } catch (error) {
         // after any other the socket still takes what nobody reads
         if (!ofStatement(error)) this.#over(error);
         throw error;
       }
     });
+  }
+
+  #nameOf(text: string): string {
+    let name = this.#kept.get(text);
+    if (name === undefined) this.#kept.set(text, (name = `omnibus_${this.#kept.size}`));
+    return name;
   }
 
   /** `end` of the client would leave what is open pending. */

@@ -138,8 +138,17 @@ interface Turned {
   readonly expired: number;
 }
 
+/** What is read of an answer, in its order. */
+export const turnColumns = (body: string): string =>
+  `o_kind, o_index, o_seq, o_last, o_count, o_topic, o_key, o_headers, ${body}`;
+
 /** What `own_turn` answered; the parts have moved by it. */
-export function turned(rows: readonly Row[], { parts, reads, batch }: OwnTurn, view: GroupView): Turned {
+export function turned(
+  rows: readonly Row[],
+  bodyOf: (text: string | null | undefined) => Uint8Array,
+  { parts, reads, batch }: OwnTurn,
+  view: GroupView,
+): Turned {
   let [version, roster, unseated, expired]: [number | undefined, number, boolean, number] = [undefined, 0, false, 0];
   const stale = new Set<OwnPart>();
   const messages: OwnMessage[] = [];
@@ -165,12 +174,12 @@ export function turned(rows: readonly Row[], { parts, reads, batch }: OwnTurn, v
         break;
       case ownKinds.message:
         outs.set(part, seq);
-        take(part, seq, row, view, messages);
+        take(part, seq, row, bodyOf, view, messages);
         break;
       default:
         part.reached(seq);
         unread.delete(part);
-        part.news = seq < numberOf(last);
+        if (seq < numberOf(last)) part.news = true; // or there was news meanwhile
         expired += numberOf(count);
     }
   }
@@ -180,7 +189,14 @@ export function turned(rows: readonly Row[], { parts, reads, batch }: OwnTurn, v
   return { version, roster, unseated, old, stale, messages, expired };
 }
 
-function take(part: OwnPart, seq: number, row: Row, view: GroupView, messages: OwnMessage[]): void {
+function take(
+  part: OwnPart,
+  seq: number,
+  row: Row,
+  bodyOf: (text: string | null | undefined) => Uint8Array,
+  view: GroupView,
+  messages: OwnMessage[],
+): void {
   if (part.settledBefore(seq)) {
     part.push({ part, seq, settled: true, waitsUntil: undefined, noted: false, message: undefined });
     return;
@@ -201,7 +217,7 @@ function take(part: OwnPart, seq: number, row: Row, view: GroupView, messages: O
     notBefore,
     notes: note?.headers ?? null,
   };
-  entry.message = messageOf(seq, row.slice(5), entry, view.lane(part.stream), part.name, place);
+  entry.message = messageOf(seq, row, 5, bodyOf, entry, view.lane(part.stream), part.name, place);
   part.push(entry);
   messages.push(entry.message);
 }

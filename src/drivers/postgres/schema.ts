@@ -165,7 +165,7 @@ export const steps: readonly (readonly string[])[] = [
     `CREATE INDEX ${claimFree}`,
     "DROP INDEX {schedule_due}",
     `CREATE INDEX ${scheduleDue}`,
-    replaced("move_due"),
+    ...["move_due", "append", "read", "claim", "own_turn"].map(replaced),
     "DROP TABLE IF EXISTS {parked}",
   ],
 ];

@@ -11,8 +11,8 @@ export interface GroupMember {
   seat: number;
   /** Of that seat: counts reconnects. */
   session: number;
-  /** Something was published to this stream, or (undefined) anything may have moved. */
-  wake(stream: number | undefined): void;
+  /** Something was published to this stream, to these partitions where that is known, or (undefined) anything may have moved. */
+  wake(stream: number | undefined, partitions?: readonly number[]): void;
   /** What the server has of us is compared with what we have, never twice at once (`Seats.compare`). */
   resync(): Promise<void>;
   /** Others took us for dead: nothing that was delivered is ours any more, and this is our new seat. */
@@ -57,7 +57,7 @@ export class Seats {
       },
       replaced: () => this.#replaced(),
     });
-    session.onNews("n", (rest) => this.wake(Number(rest)));
+    session.onNews("n", (rest, partitions) => this.wake(Number(rest), partitions));
     session.onNews("g", (rest) => {
       for (const member of this.members) if (member.group === Number(rest)) member.wake(undefined);
     });
@@ -80,8 +80,8 @@ export class Seats {
     this.#beatLater();
   }
 
-  wake(stream: number | undefined): void {
-    for (const member of this.members) member.wake(stream);
+  wake(stream: number | undefined, partitions?: readonly number[]): void {
+    for (const member of this.members) member.wake(stream, partitions);
   }
 
   /** Another row was made for us: whoever stands on the old one has to begin again. */

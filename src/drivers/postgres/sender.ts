@@ -15,8 +15,8 @@ export interface SenderOptions {
   readonly lanes: Lanes;
   readonly dedupeWindowMs: number;
   readonly clock: { now(): number; ticks(): number };
-  /** Something was appended to this stream. */
-  readonly published?: (stream: number) => void;
+  /** Something was appended to this stream; to these partitions, unless they are many. */
+  readonly published?: (stream: number, partitions: readonly number[] | undefined) => void;
   /** Something is due then. */
   readonly delayed?: (time: number) => void;
   /** There is no such stream; true: now there is. */
@@ -28,6 +28,8 @@ export interface SenderOptions {
 /** Tried again at once, so often. */
 const conflicts: ReadonlySet<string> = new Set(["40001", "40P01", "55P03"]);
 const mostConflicts = 3;
+/** More are not told one by one. */
+const mostNamed = 16;
 
 /** What the server does not take, a limit of it, or what is there already: the others of a call may be stored all the same. */
 const ofOneMessage = (state: string): boolean => ["22", "23", "54"].includes(state.slice(0, 2));
@@ -123,7 +125,7 @@ export class Sender {
 
   #stored({ batch, lane, later }: Work): void {
     const { published, delayed } = this.#options;
-    if (!later) return published?.(lane.id);
+    if (!later) return published?.(lane.id, batch.messages.length > mostNamed ? undefined : batch.partitions);
     for (const { notBefore } of batch.messages) if (notBefore !== undefined) delayed?.(notBefore);
   }
 

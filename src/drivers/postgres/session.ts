@@ -50,7 +50,7 @@ export class Session {
   /** What is listened to for this process alone. */
   #own: string | undefined;
   readonly #listeners = new Set<SessionListener>();
-  readonly #onNews = new Map<NewsKind, Set<(rest: string) => void>>();
+  readonly #onNews = new Map<NewsKind, Set<(rest: string, partitions?: readonly number[]) => void>>();
   readonly #news = new Set<string>();
   #telling = false;
   readonly #filled = new Map<string, string>();
@@ -137,7 +137,8 @@ export class Session {
     if (this.closed) return Promise.reject(closedError());
     const link = this.#links[kind];
     if (link === undefined || !this.#isUp) return Promise.reject(new NotSent());
-    return link.query(this.fill(text), values);
+    // behind a pooler of transactions nothing is heard, and another session would not know the name
+    return link.query(this.fill(text), values, this.#hears && values !== undefined && text.includes("{1:"));
   }
 
   /** On a connection that is there for it alone, since it would hold others up; a pool gives none beyond what it must have. */
@@ -169,7 +170,8 @@ export class Session {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
-  onNews(kind: NewsKind, listener: (rest: string) => void): Disposable {
+  /** `partitions`: what of a stream it is about, where that is known. */
+  onNews(kind: NewsKind, listener: (rest: string, partitions?: readonly number[]) => void): Disposable {
     let listeners = this.#onNews.get(kind);
     if (listeners === undefined) this.#onNews.set(kind, (listeners = new Set()));
     listeners.add(listener);
@@ -177,8 +179,8 @@ export class Session {
   }
 
   /** For everybody, what comes together in one transaction; whoever does not hear it looks for himself. */
-  announce(kind: NewsKind, rest: string | number = ""): void {
-    this.#heard(kind, String(rest));
+  announce(kind: NewsKind, rest: string | number = "", partitions?: readonly number[]): void {
+    this.#heard(kind, String(rest), partitions);
     this.#news.add(`${kind} ${rest}`);
     if (!this.#telling) void this.#tell();
   }
@@ -335,8 +337,7 @@ export class Session {
     const { promise: heard, resolve } = Promise.withResolvers<boolean>();
     listener.onNotification((_channel, payload, pid) => {
       if (payload === probe) return resolve(true);
-      if (payload.startsWith("p") || pid !== this.#links.worker?.pid)
-        this.#heard(payload[0] as NewsKind, payload.slice(2));
+      if (payload.startsWith("p") || pid !== listener.pid) this.#heard(payload[0] as NewsKind, payload.slice(2));
     });
     await listener.query(`LISTEN ${all}`);
     if (this.#own !== undefined) await listener.query(`LISTEN ${this.#own}`);
@@ -356,8 +357,8 @@ export class Session {
     return false;
   }
 
-  #heard(kind: NewsKind, rest: string): void {
-    for (const listener of [...(this.#onNews.get(kind) ?? [])]) listener(rest);
+  #heard(kind: NewsKind, rest: string, partitions?: readonly number[]): void {
+    for (const listener of [...(this.#onNews.get(kind) ?? [])]) listener(rest, partitions);
   }
 
   async #tell(): Promise<void> {
@@ -367,7 +368,8 @@ export class Session {
       this.#news.clear();
       const channel = this.names.channel(undefined);
       const text = "SELECT pg_notify($1, text) FROM unnest($2::text[]) AS text";
-      await this.query("worker", text, [channel, texts]).catch(() => undefined); // who did not hear it polls
+      // the worker has what members of this process wait for
+      await this.query(this.#hears ? "listener" : "worker", text, [channel, texts]).catch(() => undefined); // who did not hear it polls
       await new Promise<void>((resolve) => void this.clock.after(newsEveryMs, resolve));
     }
     this.#telling = false;

@@ -11,7 +11,7 @@ import { messageOf } from "./message.ts";
 import { regexOf } from "./pattern-regex.ts";
 import type { Session } from "./session.ts";
 import { partitionName, type StreamRow, type Streams } from "./streams.ts";
-import { arrayOf, numberOf } from "./values.ts";
+import { arrayOf, bytesOf, numberOf } from "./values.ts";
 
 const againMs = 250;
 const mostAtOnce = 1_000;
@@ -171,7 +171,7 @@ export class Tail extends AckOnly implements Consumption {
     const [kind, index, seq, last, missed] = row;
     const place = places[Number(index)]!;
     if (Number(kind) === tailKinds.message) {
-      messages.push(messageOf(numberOf(seq), row.slice(5), undefined, "stream", place.name));
+      messages.push(messageOf(numberOf(seq), row, 5, bytesOf, undefined, "stream", place.name));
       return 0;
     }
     place.next = numberOf(seq);

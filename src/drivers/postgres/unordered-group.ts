@@ -4,6 +4,7 @@ import { Alarm } from "../../internal/rows/alarm.ts";
 import { encodeHeaders } from "../../internal/rows/headers.ts";
 import { Settlements, type Entry, type What } from "../../internal/rows/settlements.ts";
 import {
+  claimColumns,
   claimedOf,
   claimValues,
   newBatch,
@@ -13,6 +14,7 @@ import {
   type ClaimMessage,
   type Run,
 } from "./claims.ts";
+import { BodyForm } from "./body-form.ts";
 import { isLost } from "./classify.ts";
 import { FloorTeller } from "./floor-teller.ts";
 import { settleKinds } from "./functions/settle.ts";
@@ -28,6 +30,8 @@ const againMs = 250;
 /** Another member was at the partition in this moment. */
 const collidedMs = 5;
 const mostAtOnce = 1_000;
+/** How long acknowledgements wait for the rest of their run, which is then deleted instead of changed. */
+const ackMs = 10;
 
 /**
  * A member of a group that keeps no order: runs of the log are claimed with one row each, and what is handled is noted in it
@@ -48,6 +52,9 @@ export class UnorderedGroup implements Consumption, GroupMember {
   readonly #paused = new Set<string>();
   readonly #alarm: Alarm;
   readonly #floors: FloorTeller;
+  readonly #bodies = new BodyForm();
+  #ackTimer: Disposable | undefined;
+  #ackDue = false;
   #dirty: ClaimBatch = newBatch();
   #writing: ClaimBatch | undefined;
   /** What it reads is known. */
@@ -166,7 +173,10 @@ export class UnorderedGroup implements Consumption, GroupMember {
 
   flush(): Promise<void> {
     if (!this.#unwritten()) return Promise.resolve();
-    return new Promise((resolve) => void this.#flushes.push(resolve));
+    return new Promise((resolve) => {
+      this.#flushes.push(resolve);
+      this.#write();
+    });
   }
 
   /** What was asked for before comes still. */
@@ -189,6 +199,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
   #shut(): void {
     this.#state = "closed";
     this.#alarm.clear();
+    this.#ackTimer?.[Symbol.dispose]();
     this.#floors.close();
     this.#context.seats.members.delete(this);
   }
@@ -225,7 +236,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
   }
 
   #write(): void {
-    if (!this.#settling && !this.#syncing && this.#unwritten() && this.#state !== "closed") void this.#settleLoop();
+    if (!this.#settling && !this.#syncing && this.#state !== "closed" && this.#mustWrite()) void this.#settleLoop();
     void this.#claimLoop();
   }
 
@@ -235,13 +246,27 @@ export class UnorderedGroup implements Consumption, GroupMember {
     );
   }
 
+  #mustWrite(): boolean {
+    if (!this.#unwritten()) return false;
+    const { claims, held, entries } = this.#dirty;
+    if (this.#ackDue || this.#writing !== undefined || this.#settlements.any || this.#flushes.length > 0) return true;
+    if (this.#state !== "open" || held.length > 0 || entries.length > 0) return true;
+    for (const { left } of claims) if (left === 0) return true;
+    this.#ackTimer ??= this.#context.session.later(ackMs, () => {
+      this.#ackTimer = undefined;
+      this.#ackDue = true;
+      this.#write();
+    });
+    return false;
+  }
+
   async #settleLoop(): Promise<void> {
     const { session } = this.#context;
     this.#settling = true;
     try {
       // what this turn of the event loop settles goes together
       await new Promise<void>((resolve) => session.clock.soon(resolve));
-      while (this.#unwritten() && session.isUp && !this.#syncing) await this.#settleOnce();
+      while (this.#mustWrite() && session.isUp && !this.#syncing) await this.#settleOnce();
     } catch (error) {
       if (!isLost(error)) session.later(againMs, () => this.#write()); // a full disk: written when there is room
     } finally {
@@ -253,6 +278,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
 
   async #settleOnce(): Promise<void> {
     const { session } = this.#context;
+    this.#ackDue = false;
     const again = this.#dirty.entries.length + (this.#writing?.entries.length ?? 0);
     const lasting = this.#settlements.lasting || again > 0;
     const batch = this.#nextBatch();
@@ -333,8 +359,10 @@ export class UnorderedGroup implements Consumption, GroupMember {
     const self = session.context.member.id;
     this.#turn += 1;
     const values = claimValues(this, self, this.#view, this.#turn, messages, bytes, this.#paused);
-    const rows = await session.worker.query(`SELECT * FROM {1:claim}(${marks(values.length)})`, values);
-    const claimed = claimedOf(rows, this.#view);
+    const { rows, bodyOf } = await this.#bodies.read((body) =>
+      session.worker.query(`SELECT ${claimColumns(body)} FROM {1:claim}(${marks(values.length)})`, values),
+    );
+    const claimed = claimedOf(rows, bodyOf, this.#view);
     if (seat !== this.seat || this.#state === "closed") return; // freed with the seat
     if (claimed.unseated) return await this.#context.seats.evicted();
     if (claimed.old) {

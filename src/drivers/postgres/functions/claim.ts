@@ -33,7 +33,7 @@ export const claimFunction: DatabaseFunction = {
 #variable_conflict use_column
 DECLARE
   now_ms bigint := ${nowMs}; v bigint; g_roster bigint; h record; c record; r record; row_ record; lost bigint := 0; expired bigint := 0;
-  ps int[]; pp smallint[]; starts bigint[]; n int; i int; at_ int; claimed_ bigint; was bigint; newest bigint; bits bytea; width int; split bigint;
+  ps int[]; pp smallint[]; starts bigint[]; n int; i int; at_ int; claimed_ bigint; was bigint; bits bytea; width int; split bigint;
   more boolean := false; due_ bigint; new_id bigint;
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
@@ -105,8 +105,12 @@ BEGIN
       most := most - r.many; most_bytes := most_bytes - r.bytes;
     END LOOP;
 
-    SELECT array_agg(stream ORDER BY stream, partition), array_agg(partition ORDER BY stream, partition), array_agg(start ORDER BY stream, partition)
-      INTO ps, pp, starts FROM {place} WHERE grp = of_grp;
+    SELECT array_agg(q.stream), array_agg(q.partition), array_agg(q.start) INTO ps, pp, starts
+      FROM (SELECT p.stream, p.partition, p.start,
+                   (SELECT l.seq FROM {log} l WHERE l.stream = p.stream AND l.partition = p.partition ORDER BY l.seq DESC LIMIT 1) AS newest,
+                   (SELECT c.seq FROM {claimed} c WHERE c.grp = of_grp AND c.stream = p.stream AND c.partition = p.partition ORDER BY c.seq DESC LIMIT 1) AS was
+              FROM {place} p WHERE p.grp = of_grp ORDER BY p.stream, p.partition) q
+      WHERE q.newest > coalesce(q.was, q.start);
     n := coalesce(cardinality(ps), 0);
     FOR step IN 0 .. n - 1 LOOP
       IF most <= 0 OR most_bytes <= 0 THEN more := true; EXIT; END IF;
@@ -114,10 +118,6 @@ BEGIN
       at_ := array_position(streams, ps[i]);
       CONTINUE WHEN at_ IS NULL;
       CONTINUE WHEN EXISTS (SELECT FROM unnest(paused_streams, paused_parts) AS u(s, p) WHERE u.s = ps[i] AND u.p = pp[i]);
-      SELECT l.seq INTO newest FROM {log} l WHERE l.stream = ps[i] AND l.partition = pp[i] ORDER BY l.seq DESC LIMIT 1;
-      CONTINUE WHEN NOT FOUND;
-      SELECT seq INTO was FROM {claimed} WHERE grp = of_grp AND stream = ps[i] AND partition = pp[i] ORDER BY seq DESC LIMIT 1;
-      CONTINUE WHEN newest <= coalesce(was, starts[i]);
       IF NOT pg_try_advisory_xact_lock(${lockOf("claim", "of_grp")} + (ps[i] * 61 + pp[i]) % 4096) THEN more := true; CONTINUE; END IF;
       SELECT seq INTO was FROM {claimed} WHERE grp = of_grp AND stream = ps[i] AND partition = pp[i] ORDER BY seq DESC LIMIT 1;
       claimed_ := coalesce(was, starts[i]);
