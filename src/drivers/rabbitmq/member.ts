@@ -124,6 +124,7 @@ export class GroupMember implements Consumption, FeedHost {
       const message = each as RabbitMessage;
       if (!message.over) this.#settle(message);
     }
+    this.#drained();
     this.look();
   }
 
@@ -139,7 +140,10 @@ export class GroupMember implements Consumption, FeedHost {
         const feed = this.#feedOf(message);
         if (feed === undefined || !feed.isOurs(message)) return "stale";
         const result = await settleOne(this.#shared, this.group, this.seat, settlement);
-        if (result === "done" && !message.over) this.#settle(message);
+        if (result === "done" && !message.over) {
+          this.#settle(message);
+          this.#drained();
+        }
         return result;
       }),
     );
@@ -148,6 +152,8 @@ export class GroupMember implements Consumption, FeedHost {
   }
 
   async record(notes: readonly Note[]): Promise<readonly ("done" | "stale")[]> {
+    // what runs after a note may kill the process, and what was handled before would pay for it
+    for (const feed of this.#feeds.values()) feed.tell();
     return await Promise.all(
       notes.map(async (note) => {
         const message = note.message as RabbitMessage;
@@ -262,13 +268,15 @@ export class GroupMember implements Consumption, FeedHost {
     this.#credit.give(message.size);
     this.notes.forget(message);
     this.#progress.settle(message);
-    this.#feedOf(message)?.done(message);
-    this.#drained();
+    const feed = this.#feedOf(message);
+    feed?.done(message);
+    if (message.isRepeated) feed?.tell(); // one more delivery would count, whatever kills the process next
   }
 
   #pump(): void {
-    if (this.#state !== "open") return;
-    const feeds = [...this.#feeds.values()];
+    if (this.#state !== "open" || !this.#credit.hasRoom) return;
+    const feeds: Feed[] = [];
+    for (const feed of this.#feeds.values()) if (feed.buffer.length > 0) feeds.push(feed);
     const batch: RabbitMessage[] = [];
     const now = this.session.clock.now();
     for (let idle = 0; idle < feeds.length && this.#credit.hasRoom;) {
