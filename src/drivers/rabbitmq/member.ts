@@ -42,7 +42,8 @@ export class GroupMember implements Consumption, FeedHost {
   #isOpen = false;
   #failure: unknown;
   #looking = false;
-  #turn = 0;
+  /** It goes on behind the one that was last, whatever came and went since. */
+  #turn = this.#feeds.values();
   #timer: Disposable | undefined;
 
   constructor(shared: Shared, definition: GroupDefinition, sink: Sink, window: Window) {
@@ -275,13 +276,10 @@ export class GroupMember implements Consumption, FeedHost {
 
   #pump(): void {
     if (this.#state !== "open" || !this.#credit.hasRoom) return;
-    const feeds: Feed[] = [];
-    for (const feed of this.#feeds.values()) if (feed.buffer.length > 0) feeds.push(feed);
     const batch: RabbitMessage[] = [];
     const now = this.session.clock.now();
-    for (let idle = 0; idle < feeds.length && this.#credit.hasRoom;) {
-      const feed = feeds[this.#turn % feeds.length]!;
-      this.#turn += 1;
+    for (let idle = 0; idle < this.#feeds.size && this.#credit.hasRoom;) {
+      const feed = this.#nextFeed();
       const message = feed.next();
       if (message === undefined) {
         idle += 1;
@@ -299,6 +297,16 @@ export class GroupMember implements Consumption, FeedHost {
       batch.push(message);
     }
     if (batch.length > 0) this.#sink.deliver(batch);
+  }
+
+  /** Each in its turn. There is one. */
+  #nextFeed(): Feed {
+    let next = this.#turn.next();
+    if (next.done === true) {
+      this.#turn = this.#feeds.values();
+      next = this.#turn.next();
+    }
+    return next.value!;
   }
 
   #want(): void {
