@@ -5,6 +5,11 @@ import { sharedScenarios, waitingAbout } from "./scenarios-shared.ts";
 
 const shared = sharedScenarios("rabbitmq");
 
+/** The bare side's queue is there before what it consumes: so is the group. */
+function waitsInGroup<S extends Pick<Scenario, "settings">>(scenario: S): S {
+  return { ...scenario, settings: { ...scenario.settings, group: "before" } };
+}
+
 /** Quorum queues on both sides. Ours publishes through an exchange to the queue of each group and to the stream that it may be replayed from. */
 export const scenarios: readonly Scenario[] = [
   {
@@ -18,14 +23,20 @@ export const scenarios: readonly Scenario[] = [
     about: "1,024 in flight; bare: to one quorum queue, with confirms",
   },
   {
-    ...shared.consume,
+    ...waitsInGroup(shared.consume),
     budgets: [ratioOf(0.9)],
-    about: "a backlog, by a new group, 256 at once; bare: 512 ahead, 64 acknowledged together",
+    about: "a backlog that waits in the group's queues, 256 at once; bare: 512 ahead, 64 acknowledged together",
   },
   {
-    ...shared.consumeUnordered,
+    ...waitsInGroup(shared.consumeUnordered),
     budgets: [ratioOf(0.9)],
-    about: "both sides hand out as it comes",
+    about: "as above, both sides hand out as it comes",
+  },
+  {
+    ...shared.consume,
+    name: "consume and ack, the past of a new group",
+    budgets: [],
+    about: "the same backlog, which is copied from the log into queues of the group first; bare: it waits in its queue",
   },
   { ...shared.handle, about: "in one process; bare: both of the above at once, over two connections" },
   { ...shared.handleUnordered, about: "as above, handed out as it comes on both sides" },

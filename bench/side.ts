@@ -17,6 +17,8 @@ export interface Settings {
   readonly correlate?: "auto" | "explicit";
   /** Of the group. @default the bus's own: the events of a key one after the other */
   readonly order?: "none";
+  /** When the group is made: what is published before that is its past. @default "after" */
+  readonly group?: "before" | "after";
   readonly subscriptions?: number;
   /** To which is published in turn. @default one for each subscription */
   readonly topics?: number;

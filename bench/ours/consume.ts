@@ -2,7 +2,7 @@ import { orders } from "../message.ts";
 import { inWindows, type Open, rate } from "../side.ts";
 import { groupOptions, OrderPlaced, withBus } from "./bus.ts";
 
-/** A backlog that is there already, handled by one new group from the oldest on. */
+/** A backlog that is there already, handled by one group: a new one from the oldest on, or one that it waits for. */
 export const open: Open = (settings) => {
   const { messages, bytes } = settings;
   const options = groupOptions(settings);
@@ -10,6 +10,8 @@ export const open: Open = (settings) => {
   return {
     round: () =>
       withBus(settings, async (bus) => {
+        if (settings.group === "before")
+          await (await bus.subscribe(OrderPlaced, async () => undefined, options)).unsubscribe();
         await inWindows(messages, 1_024, (at) => bus.publish(OrderPlaced, order(at)));
         return rate(messages, async () => {
           const all = Promise.withResolvers<void>();

@@ -1,3 +1,4 @@
+import type { Gathered } from "./gather.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 
 /** What we use of `amqplib` 2.3, so that our types compile without it. */
@@ -106,7 +107,7 @@ export interface AmqpConfirmChannel {
 export interface AmqpConnection {
   readonly connection: {
     readonly serverProperties: Readonly<Record<string, unknown>>;
-    readonly stream?: { destroy(error?: Error): void };
+    readonly stream?: Gathered & { destroy(error?: Error): void };
   };
   createChannel(): Promise<AmqpChannel>;
   createConfirmChannel(): Promise<AmqpConfirmChannel>;

@@ -1,5 +1,6 @@
 import type { Clock } from "../../clock.ts";
 import type { AmqpConfirmChannel, AmqpFields, AmqpProperties } from "./client.ts";
+import { HeaderTables } from "./header-tables.ts";
 
 /** Of one publish; exactly one of them is called, once. */
 export interface Outcome {
@@ -34,6 +35,7 @@ export class Confirms {
   readonly #parts: Parts;
   readonly #open = new Map<number, Open>();
   readonly #returned = new Map<string, number>();
+  readonly #tables = new HeaderTables();
   #next = 0;
   #timer: Disposable | undefined;
   #closed = false;
@@ -63,12 +65,15 @@ export class Confirms {
     const number = this.#next++;
     this.#open.set(number, { outcome, since: clock.ticks() });
     const key = keyOf(to, properties.messageId);
+    const { headers } = properties;
     try {
       const hasRoom = channel.publish(
         to.exchange,
         to.routingKey,
         bufferOf(body),
-        { ...properties, mandatory },
+        headers === undefined
+          ? { ...properties, mandatory }
+          : { ...properties, headers: this.#tables.of(headers), mandatory },
         (error) => this.#answered(number, key, error),
       );
       this.#watch();

@@ -4,6 +4,7 @@ import type { GroupDefinition, Replay } from "./definition-fold.ts";
 import type { Definitions } from "./definitions.ts";
 import { type Job, pastOfJob, putMarker, seamOf } from "./group-setup.ts";
 import { LogReader, offsetOf, type Offset } from "./log-reader.ts";
+import { settling } from "./publisher.ts";
 import { removeRemains } from "./remains.ts";
 import { SeamIds } from "./seam-ids.ts";
 import { Seam } from "./seam.ts";
@@ -17,6 +18,12 @@ const lookMs = 1_000;
 const inFlight = 512;
 const everyCopies = 1_000;
 
+/** `waiting`: until it is declared. */
+interface HistoryQueue {
+  readonly queue: string;
+  waiting: { publish(queue: string): void; failed(error: unknown): void }[] | undefined;
+}
+
 /** One job: the past of one stream for one group, from where it was left. */
 export class Copying {
   readonly #session: Session;
@@ -25,7 +32,10 @@ export class Copying {
   readonly #alive: () => boolean;
   readonly #readers: LogReader[] = [];
   readonly #history = new Set<number>();
-  readonly #queues = new Map<number, Promise<unknown>>();
+  readonly #histories = new Map<number, HistoryQueue>();
+  /** Queues of the group itself, by partition. */
+  readonly #late = new Map<number, string>();
+  #isAttached = false;
   /** Of the log behind the first marker, not seen live yet: of a long past what the one reader is ahead of the other. */
   readonly #held = new Map<number, AmqpDelivery>();
   /** Markers that were read: where they stand in the log, and whether they were read live. */
@@ -79,7 +89,8 @@ export class Copying {
     this.#begun = false;
     this.#offset = -1; // how far an earlier try had read says nothing of what it stored
     this.#held.clear();
-    this.#queues.clear(); // one that is gone is made again
+    this.#late.clear();
+    this.#histories.clear(); // one that is gone is made again
     this.#inLog.clear();
     this.#inSeam.clear();
     this.#unstored.clear();
@@ -124,7 +135,7 @@ export class Copying {
     for (const number of before?.history ?? []) this.#history.add(number);
     const patterns = definition.lanes[stream]?.patterns ?? [];
     const { maxAgeMs, attached } = this.#definitions.streams.get(stream)!;
-    const whole = attached !== undefined;
+    const whole = (this.#isAttached = attached !== undefined);
     const oldest = clock.now() - maxAgeMs;
     const ordered = definition.spec.order === "group";
     const matches = (message: AmqpDelivery): boolean => {
@@ -232,42 +243,42 @@ export class Copying {
   }
 
   #put(message: AmqpDelivery, ordered: boolean, maxAgeMs: number, stored: () => void): void {
-    const { group, id, stream } = this.#job;
-    const { names, own, clock } = this.#session;
+    const { own, clock } = this.#session;
     const place = message.fields.routingKey;
-    const isAttached = this.#definitions.streams.get(stream)?.attached !== undefined;
-    const partition = isAttached ? 0 : splitPlace(place).partition;
+    const partition = this.#isAttached ? 0 : splitPlace(place).partition;
     const offset = offsetOf(message);
     const { t = clock.now(), ...headers } = (message.properties.headers ?? {}) as WireHeaders & Record<string, unknown>;
-    delete headers["x-stream-offset"];
     this.#open += 1;
     this.#unstored.add(offset);
-    const queue = ordered ? names.history(group, id, stream, partition) : this.#lateQueue(group, stream, partition);
-    const put = async (): Promise<void> => {
-      if (ordered) await this.#declared(partition, queue); // those of one partition go on in their order
-      await own.put({ exchange: "", routingKey: queue }, message.content, {
-        messageId: message.properties.messageId,
-        timestamp: message.properties.timestamp,
-        deliveryMode: 2,
-        expiration: expirationOf(t + maxAgeMs - clock.now()),
-        headers: { ...headers, t, o: place },
-      });
+    const done = (): void => {
+      this.#open -= 1;
+      this.#copies += 1;
+      this.#unstored.delete(offset);
+      stored();
+      if (this.#copies % everyCopies === 0) this.#record(false).catch(() => undefined); // more is copied again then
+      this.#wake?.();
     };
-    put().then(
-      () => {
-        this.#open -= 1;
-        this.#copies += 1;
-        this.#unstored.delete(offset);
-        stored();
-        if (this.#copies % everyCopies === 0) this.#record(false).catch(() => undefined); // more is copied again then
-        this.#wake?.();
-      },
-      (error: unknown) => {
-        this.#open -= 1;
-        this.#failed = error instanceof Error ? error : new Error(String(error));
-        this.#wake?.();
-      },
-    );
+    const failed = (error: unknown): void => {
+      this.#open -= 1;
+      this.#failed = error instanceof Error ? error : new Error(String(error));
+      this.#wake?.();
+    };
+    const publish = (queue: string): void =>
+      own.publish(
+        { exchange: "", routingKey: queue },
+        message.content,
+        {
+          messageId: message.properties.messageId,
+          timestamp: message.properties.timestamp,
+          deliveryMode: 2,
+          expiration: expirationOf(t + maxAgeMs - clock.now()),
+          headers: { ...headers, "x-stream-offset": undefined, t, o: place },
+        },
+        true,
+        settling(queue, done, failed),
+      );
+    if (ordered) this.#intoHistory(partition, publish, failed);
+    else publish(this.#lateQueue(partition));
   }
 
   /** Of a log that was made again everything is new. */
@@ -277,21 +288,42 @@ export class Copying {
     return born === this.#definitions.streams.get(stream)?.born && offset !== undefined ? Number(offset) : -1;
   }
 
-  #lateQueue(group: string, stream: string, partition: number): string {
-    const { names } = this.#session;
-    const ordered = this.#now()?.spec.order === "group";
-    return ordered ? names.group(group, stream, partition) : names.group(group, stream);
+  #lateQueue(partition: number): string {
+    let queue = this.#late.get(partition);
+    if (queue !== undefined) return queue;
+    const { group, stream } = this.#job;
+    const isOrdered = this.#now()?.spec.order === "group";
+    queue = this.#session.names.group(group, stream, isOrdered ? partition : undefined);
+    this.#late.set(partition, queue);
+    return queue;
   }
 
-  async #declared(partition: number, queue: string): Promise<void> {
-    let declared = this.#queues.get(partition);
-    if (declared === undefined) {
-      this.#history.add(partition);
-      declared = this.#session.ask((channel) => channel.assertQueue(queue, { durable: true, arguments: quorum() }));
-      this.#queues.set(partition, declared);
-      declared.catch(() => this.#queues.delete(partition)); // whoever waits for it is told
+  /** Declared when its first is copied; those of one partition go on in their order. */
+  #intoHistory(partition: number, publish: (queue: string) => void, failed: (error: unknown) => void): void {
+    const known = this.#histories.get(partition);
+    if (known !== undefined) {
+      if (known.waiting === undefined) publish(known.queue);
+      else known.waiting.push({ publish, failed });
+      return;
     }
-    await declared;
+    const { group, id, stream } = this.#job;
+    const queue = this.#session.names.history(group, id, stream, partition);
+    const history: HistoryQueue = { queue, waiting: [{ publish, failed }] };
+    this.#histories.set(partition, history);
+    this.#history.add(partition);
+    this.#session
+      .ask((channel) => channel.assertQueue(queue, { durable: true, arguments: quorum() }))
+      .then(
+        () => {
+          const waiting = history.waiting ?? [];
+          history.waiting = undefined;
+          for (const each of waiting) each.publish(queue);
+        },
+        (error: unknown) => {
+          if (this.#histories.get(partition) === history) this.#histories.delete(partition);
+          for (const each of history.waiting ?? []) each.failed(error); // whoever waits for it is told
+        },
+      );
   }
 
   #reader(queue: string, take: (reader: LogReader, message: AmqpDelivery, offset: number) => void): LogReader {

@@ -3,10 +3,10 @@ import type { AmqpDelivery } from "./client.ts";
 import { isMissing } from "./errors.ts";
 import { HistoryGate } from "./history-gate.ts";
 import { Holder } from "./holder.ts";
-import { RabbitMessage } from "./message.ts";
+import { type Place, RabbitMessage } from "./message.ts";
 import type { Notes } from "./notes.ts";
 import type { Session } from "./session.ts";
-import { markOf } from "./wire.ts";
+import { type CopyNote, markOf } from "./wire.ts";
 
 export interface FeedSource {
   readonly queue: string;
@@ -75,6 +75,7 @@ export class Feed {
   draining = false;
   readonly #host: FeedHost;
   readonly #fixed: number | undefined;
+  readonly #place: Place;
   readonly #parked = new Map<RabbitMessage, Disposable>();
   #holder: Holder | undefined;
   #consumers: { readonly tag: string; readonly count: number }[] = [];
@@ -94,6 +95,9 @@ export class Feed {
   constructor(host: FeedHost, source: FeedSource, fixed: number | undefined) {
     this.#host = host;
     this.source = source;
+    const { lane, label, whole, partition } = source;
+    const isOne = lane === "stream" && partition !== undefined;
+    this.#place = { lane, stream: label, whole, partition: isOne ? `${label}/${partition}` : undefined };
     this.#fixed = fixed === undefined ? undefined : Math.min(Math.max(fixed, 1), mostPrefetch);
   }
 
@@ -155,7 +159,7 @@ export class Feed {
     this.given.delete(message);
     (message.holder as Holder).done(message.tag);
     if (this.#gate?.settled(message) === true) this.#gate = undefined;
-    if (this.#parked.size > 0 || this.#fixed === undefined) void this.#adjust().catch(() => undefined); // as above
+    if (this.#change() !== 0) void this.#adjust().catch(() => undefined); // as above
   }
 
   /** What we gave away, and got back because nobody else was there, somebody else may have now. */
@@ -170,6 +174,10 @@ export class Feed {
 
   isOurs(message: RabbitMessage): boolean {
     return !message.over && (message.holder as Holder).alive;
+  }
+
+  tell(): void {
+    this.#holder?.tell();
   }
 
   async flush(): Promise<void> {
@@ -219,10 +227,9 @@ export class Feed {
   }
 
   #take(holder: Holder, raw: AmqpDelivery, queue: string): void {
-    const { lane, label, whole } = this.source;
     let message: RabbitMessage | undefined;
     if (markOf(raw) === undefined) {
-      message = new RabbitMessage(raw, { lane, stream: label, whole });
+      message = new RabbitMessage(raw, this.#place);
       message.holder = holder;
       message.feed = this;
     }
@@ -240,16 +247,19 @@ export class Feed {
     }
     if (message.isRepeated) this.#readNotes(message);
     if (history) this.#gate?.took(message);
-    const { copy } = message;
-    const now = this.#host.session.clock.now();
-    if (copy?.d !== undefined && copy.d > now) return this.#park(message, copy.d);
-    if (copy?.u !== undefined && copy.u > now && copy.by?.includes(this.#host.seat) === true) {
-      if (!this.#host.passesOn(message)) this.#park(message, copy.u);
-      return;
-    }
+    if (message.copy !== undefined && this.#waits(message, message.copy)) return;
     if (!history && this.#gate?.closed === true) this.#gate.waiting.push(message);
     else this.buffer.push(message);
     this.#host.look();
+  }
+
+  /** A copy that is not to be handed out here now. */
+  #waits(message: RabbitMessage, { d, u, by }: CopyNote): boolean {
+    const now = this.#host.session.clock.now();
+    if (d !== undefined && d > now) this.#park(message, d);
+    else if (u === undefined || u <= now || by?.includes(this.#host.seat) !== true) return false;
+    else if (!this.#host.passesOn(message)) this.#park(message, u);
+    return true;
   }
 
   /** A message of the driver's own. */
@@ -340,22 +350,27 @@ export class Feed {
     return (this.#adjusting ??= this.#adjustAll().finally(() => (this.#adjusting = undefined)));
   }
 
+  /** How much more it may have of the server; below 0: so much less that its last consumer goes. */
+  #change(): number {
+    if (this.#fixed !== undefined) return 0;
+    const wanted =
+      this.#wanted <= 0 ? 0 : Math.min(this.#wanted + Math.min(this.#parked.size, mostParked), mostPrefetch);
+    const has = this.#consumers.reduce((sum, { count }) => sum + count, 0);
+    const last = this.#consumers.at(-1);
+    if (wanted >= has || last === undefined) return wanted - has;
+    return wanted === 0 || (has - last.count >= wanted && wanted < has / 2) ? wanted - has : 0;
+  }
+
   async #adjustAll(): Promise<void> {
     for (;;) {
       const holder = this.#holder;
-      if (holder === undefined || this.#closed || this.#fixed !== undefined) return;
-      const wanted =
-        this.#wanted <= 0 ? 0 : Math.min(this.#wanted + Math.min(this.#parked.size, mostParked), mostPrefetch);
-      const has = this.#consumers.reduce((sum, { count }) => sum + count, 0);
-      const last = this.#consumers.at(-1);
-      if (wanted > has) {
-        const count = wanted - has;
+      if (holder === undefined || this.#closed) return;
+      const count = this.#change();
+      if (count > 0) {
         const tag = await holder.consume(this.source.queue, count);
         if (this.#holder === holder) this.#consumers.push({ tag, count });
-      } else if (last !== undefined && (wanted === 0 || (has - last.count >= wanted && wanted < has / 2))) {
-        this.#consumers.pop();
-        await holder.cancel(last.tag);
-      } else return;
+      } else if (count < 0) await holder.cancel(this.#consumers.pop()!.tag);
+      else return;
     }
   }
 

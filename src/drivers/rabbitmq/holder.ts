@@ -12,8 +12,9 @@ export interface HolderListener {
   cancelled(queue: string): void;
 }
 
-const scatteredMs = 5;
-const mostScattered = 64;
+/** What was dealt with is told that late at most. */
+const togetherMs = 5;
+const mostTogether = 64;
 const closeMs = 5_000;
 
 /** One channel that consumes: what it holds at the server is acknowledged by its numbers, or returned when it is closed. */
@@ -26,6 +27,9 @@ export class Holder {
   #prefetch = 1;
   #over = false;
   #telling = false;
+  /** Dealt with, and not told yet. */
+  #untold = 0;
+  #told = Number.NEGATIVE_INFINITY;
   #later: Disposable | undefined;
 
   static async open(session: Session, listener: HolderListener): Promise<Holder> {
@@ -73,18 +77,38 @@ export class Holder {
     if (!this.#over) await this.#channel.cancel(consumerTag);
   }
 
-  /** It is acknowledged with what else this turn brings. */
+  /**
+   * It is acknowledged at the end of this turn, or with what else these milliseconds bring when something was a moment ago: a frame
+   * for each would cost as much as a message.
+   */
   done(tag: number): void {
-    if (this.#over || !this.#ledger.done(tag) || this.#telling) return;
+    if (this.#over || !this.#ledger.done(tag)) return;
+    this.#untold += 1;
+    if (this.#telling) return;
+    const { clock } = this.#session;
+    if (this.#untold < this.#together) {
+      if (this.#later !== undefined) return;
+      const leftMs = this.#told + togetherMs - clock.ticks();
+      if (leftMs > 0) return this.#tellLater(leftMs);
+    }
     this.#telling = true;
-    this.#session.clock.soon(() => {
-      this.#telling = false;
-      this.#tell(mostScattered);
-      if (this.#later === undefined && this.#ledger.size > 0)
-        this.#later = this.#session.clock.after(scatteredMs, () => {
-          this.#later = undefined;
-          this.#tell(0);
-        });
+    clock.soon(() => this.#tell(this.#together));
+  }
+
+  /** What was dealt with is on its way to the server before anything that the caller does next. */
+  tell(): void {
+    this.#tell(0);
+  }
+
+  /** Never so much that the server waits for it. */
+  get #together(): number {
+    return Math.min(this.#prefetch / 4, mostTogether);
+  }
+
+  #tellLater(ms: number): void {
+    this.#later ??= this.#session.clock.after(ms, () => {
+      this.#later = undefined;
+      this.#tell(0);
     });
   }
 
@@ -111,13 +135,18 @@ export class Holder {
     }
   }
 
+  /** Those above an open one wait for it, when they are not more than `scattered`. */
   #tell(scattered: number): void {
+    this.#telling = false;
+    this.#untold = 0;
+    this.#told = this.#session.clock.ticks();
     if (this.#over) return;
     const { upTo, single } = this.#ledger.take(scattered);
     const tell = (deliveryTag: number, all: boolean): void =>
       quietly(() => this.#channel.ack({ fields: { deliveryTag } }, all));
     if (upTo !== undefined) tell(upTo, true);
     for (const tag of single) tell(tag, false);
+    if (scattered > 0 && this.#ledger.size > 0) this.#tellLater(togetherMs);
   }
 
   #end(): void {

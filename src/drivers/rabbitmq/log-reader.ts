@@ -1,5 +1,6 @@
 import type { AmqpChannel, AmqpDelivery } from "./client.ts";
 import { classify, connectionLost, isComing } from "./errors.ts";
+import { Ledger } from "./ledger.ts";
 import { quietly } from "./quietly.ts";
 import type { Session } from "./session.ts";
 
@@ -15,6 +16,8 @@ export const offsetOf = (message: AmqpDelivery): number => Number(message.proper
 
 const mostTries = 40;
 const againMs = 50;
+/** Credit that is less than a quarter of what the server may send is given back that late. */
+const creditMs = 100;
 
 /** Reads a stream queue from somewhere on, until it is closed. */
 export class LogReader {
@@ -26,6 +29,11 @@ export class LogReader {
   #over = false;
   #last: AmqpDelivery | undefined;
   #acking = false;
+  /** Manual: what was released and not told yet. One frame for each message would cost as much as the message. */
+  #ledger = new Ledger();
+  #released = 0;
+  #together = 1;
+  #later: Disposable | undefined;
 
   /** `manual`: the listener gives the credit back, by `release`. */
   constructor(session: Session, queue: string, listener: LogListener, manual = false) {
@@ -60,6 +68,9 @@ export class LogReader {
     const channel = await this.#session.reading.channel();
     if (this.#over) return quietly(() => channel.close());
     this.#channel = channel;
+    this.#ledger = new Ledger();
+    this.#released = 0;
+    this.#together = Math.max(Math.floor(prefetch / 4), 1);
     let reason: unknown;
     let [isOpen, isGone] = [false, false];
     channel.on("error", (error) => void (reason = error));
@@ -88,8 +99,11 @@ export class LogReader {
   }
 
   /** Credit for one more; each is released once. */
-  release(message: AmqpDelivery): void {
-    if (!this.#over) quietly(() => this.#channel?.ack(message));
+  release({ fields: { deliveryTag } }: AmqpDelivery): void {
+    if (this.#over || !this.#ledger.done(deliveryTag)) return;
+    this.#released += 1;
+    if (this.#released >= this.#together) return this.#tell();
+    this.#later ??= this.#session.clock.after(creditMs, () => this.#tell());
   }
 
   /** Resolves when the server has answered on its channel: what it sent before is here. False: there is none. */
@@ -105,11 +119,25 @@ export class LogReader {
   close(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#later?.[Symbol.dispose]();
     quietly(() => this.#channel?.close());
+  }
+
+  #tell(): void {
+    this.#later?.[Symbol.dispose]();
+    this.#later = undefined;
+    this.#released = 0;
+    if (this.#over) return;
+    const { upTo, single } = this.#ledger.take(0);
+    const tell = (deliveryTag: number, all: boolean): void =>
+      quietly(() => this.#channel?.ack({ fields: { deliveryTag } }, all));
+    if (upTo !== undefined) tell(upTo, true);
+    for (const tag of single) tell(tag, false);
   }
 
   #take(message: AmqpDelivery): void {
     if (this.#over) return;
+    if (this.#manual) this.#ledger.delivered(message.fields.deliveryTag);
     this.#listener.record(message, offsetOf(message));
     if (this.#manual) return;
     this.#last = message;

@@ -42,7 +42,8 @@ export class GroupMember implements Consumption, FeedHost {
   #isOpen = false;
   #failure: unknown;
   #looking = false;
-  #turn = 0;
+  /** It goes on behind the one that was last, whatever came and went since. */
+  #turn = this.#feeds.values();
   #timer: Disposable | undefined;
 
   constructor(shared: Shared, definition: GroupDefinition, sink: Sink, window: Window) {
@@ -124,6 +125,7 @@ export class GroupMember implements Consumption, FeedHost {
       const message = each as RabbitMessage;
       if (!message.over) this.#settle(message);
     }
+    this.#drained();
     this.look();
   }
 
@@ -139,7 +141,10 @@ export class GroupMember implements Consumption, FeedHost {
         const feed = this.#feedOf(message);
         if (feed === undefined || !feed.isOurs(message)) return "stale";
         const result = await settleOne(this.#shared, this.group, this.seat, settlement);
-        if (result === "done" && !message.over) this.#settle(message);
+        if (result === "done" && !message.over) {
+          this.#settle(message);
+          this.#drained();
+        }
         return result;
       }),
     );
@@ -148,6 +153,8 @@ export class GroupMember implements Consumption, FeedHost {
   }
 
   async record(notes: readonly Note[]): Promise<readonly ("done" | "stale")[]> {
+    // what runs after a note may kill the process, and what was handled before would pay for it
+    for (const feed of this.#feeds.values()) feed.tell();
     return await Promise.all(
       notes.map(async (note) => {
         const message = note.message as RabbitMessage;
@@ -262,18 +269,17 @@ export class GroupMember implements Consumption, FeedHost {
     this.#credit.give(message.size);
     this.notes.forget(message);
     this.#progress.settle(message);
-    this.#feedOf(message)?.done(message);
-    this.#drained();
+    const feed = this.#feedOf(message);
+    feed?.done(message);
+    if (message.isRepeated) feed?.tell(); // one more delivery would count, whatever kills the process next
   }
 
   #pump(): void {
-    if (this.#state !== "open") return;
-    const feeds = [...this.#feeds.values()];
+    if (this.#state !== "open" || !this.#credit.hasRoom) return;
     const batch: RabbitMessage[] = [];
     const now = this.session.clock.now();
-    for (let idle = 0; idle < feeds.length && this.#credit.hasRoom;) {
-      const feed = feeds[this.#turn % feeds.length]!;
-      this.#turn += 1;
+    for (let idle = 0; idle < this.#feeds.size && this.#credit.hasRoom;) {
+      const feed = this.#nextFeed();
       const message = feed.next();
       if (message === undefined) {
         idle += 1;
@@ -291,6 +297,16 @@ export class GroupMember implements Consumption, FeedHost {
       batch.push(message);
     }
     if (batch.length > 0) this.#sink.deliver(batch);
+  }
+
+  /** Each in its turn. There is one. */
+  #nextFeed(): Feed {
+    let next = this.#turn.next();
+    if (next.done === true) {
+      this.#turn = this.#feeds.values();
+      next = this.#turn.next();
+    }
+    return next.value!;
   }
 
   #want(): void {

@@ -12,14 +12,16 @@ export interface NoteData {
   readonly back: number;
 }
 
-interface Place {
+/** Where it came from. */
+export interface Place {
   readonly lane: InMessage["lane"];
   /** Without the number of the partition. */
   readonly stream: string | undefined;
   /** The routing key is the topic, without a partition before it. */
   readonly whole?: boolean | undefined;
-  /** Of a tail: its partition, position and count. */
-  readonly partition?: string;
+  /** Where it is known without looking. */
+  readonly partition?: string | undefined;
+  /** Of a tail: position and count. */
   readonly position?: string;
   readonly deliveries?: number;
 }

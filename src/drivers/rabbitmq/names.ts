@@ -1,4 +1,5 @@
 const plain = /^[\w-]+$/;
+const mostRemembered = 1_000;
 const encoder = new TextEncoder();
 
 /** Any text as a part of a name or a key: `=` announces two hexadecimal digits, no two texts give the same. */
@@ -16,6 +17,8 @@ export function encodePart(text: string): string {
 /** All that is ours at the server begins with the prefix. */
 export class Names {
   readonly #prefix: string;
+  /** Asked for with each publish. */
+  readonly #streams = new Map<string, string>();
 
   constructor(prefix: string) {
     this.#prefix = encodePart(prefix);
@@ -27,7 +30,12 @@ export class Names {
 
   /** Exchange and log of a stream. */
   stream(stream: string): string {
-    return this.#name("s", stream);
+    let name = this.#streams.get(stream);
+    if (name === undefined) {
+      if (this.#streams.size >= mostRemembered) this.#streams.clear();
+      this.#streams.set(stream, (name = this.#name("s", stream)));
+    }
+    return name;
   }
 
   /** Exchange, and an unordered one's queue, or an ordered one's of a partition. */

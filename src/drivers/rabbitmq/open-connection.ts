@@ -3,6 +3,7 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { type AmqpConnection, loadClient } from "./client.ts";
 import { notConnected } from "./errors.ts";
 import type { ResolvedOptions, RabbitMqTlsOptions } from "./options.ts";
+import { gather } from "./gather.ts";
 import type { ServerAddress } from "./server-url.ts";
 
 /** One connection to the first server that answers. A rejected one leaves nothing open. */
@@ -56,6 +57,7 @@ async function openAt(
   try {
     const connection = await Promise.race([opening, aborted.promise]);
     connection.on("error", () => undefined); // `close` follows it
+    gather(connection.connection.stream);
     return connection;
   } catch (error) {
     opening.then(

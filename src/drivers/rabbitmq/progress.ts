@@ -7,18 +7,25 @@ const slackMs = 5_000;
 
 /** How far a member is, so that a group that is lost under it goes on from there. */
 export class Progress {
-  /** Ids that were settled lately. */
-  readonly settled: Set<string> = new Set();
+  /** Ids that were settled lately; two sets, since to take the first out of one again and again is to walk over all that went. */
+  #young = new Set<string>();
+  #old = new Set<string>();
   /** Of each stream: when the last one that was handed out was published. */
   readonly reached: Map<string, number> = new Map();
 
+  get settled(): ReadonlySet<string> {
+    return new Set([...this.#old, ...this.#young]);
+  }
+
   settle({ id }: RabbitMessage): void {
-    this.settled.add(id);
-    if (this.settled.size > remembered) this.settled.delete(this.settled.values().next().value!);
+    this.#young.add(id);
+    if (this.#young.size < remembered) return;
+    this.#old = this.#young;
+    this.#young = new Set();
   }
 
   reach(label: string, { publishedAt }: RabbitMessage): void {
-    this.reached.set(label, Math.max(this.reached.get(label) ?? 0, publishedAt));
+    if (publishedAt > (this.reached.get(label) ?? -1)) this.reached.set(label, publishedAt);
   }
 
   /** Before all that is unsettled; where the group began, while nothing was handed out. */

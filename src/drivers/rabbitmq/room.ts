@@ -42,8 +42,10 @@ export class Room {
 
   /** In the order of the calls; at once where it is certain that there is room. */
   enter(stream: StoredStream, bytes: number, go: (refusal: DriverError | undefined) => void): void {
-    if (stream.whenFull !== "reject" || !this.#isRead(stream.name)) return go(undefined);
+    if (stream.whenFull !== "reject") return go(undefined);
     let state = this.#states.get(stream.name);
+    const isNear = state !== undefined && state.waiting.length === 0 && this.#isNear(state);
+    if (!isNear && !this.#isRead(stream.name)) return go(undefined);
     if (state === undefined)
       this.#states.set(
         stream.name,
@@ -51,7 +53,7 @@ export class Room {
       );
     state.messages += 1;
     state.bytes += bytes;
-    if (state.waiting.length === 0 && this.#isNear(state)) {
+    if (isNear) {
       state.sent += 1;
       return go(undefined);
     }

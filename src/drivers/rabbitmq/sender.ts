@@ -97,7 +97,7 @@ export class Sender {
               ? storedProperties(message, clock.now(), undefined, stream.maxAgeMs)
               : openProperties(message, clock.now()),
             true,
-            this.#healing(message, stream.name),
+            new Stored(this, message, stream.name),
           );
         });
         return;
@@ -115,27 +115,17 @@ export class Sender {
   }
 
   /** What nobody keeps, or what closed the channel, may be a stream that was deleted behind us. */
-  #healing(message: OutMessage, stream: string): Outcome {
-    const outcome = outcomeOf(message, () => nowhere(stream));
-    const look = (): void => {
-      if (this.#looking.has(stream) || this.#session.closed) return;
-      this.#looking.add(stream);
-      this.#streams
-        .heal(stream)
-        .catch(() => undefined) // the next one that fails looks again
-        .finally(() => this.#looking.delete(stream));
-    };
-    return {
-      ...outcome,
-      returned: () => {
-        look();
-        outcome.returned();
-      },
-      lost: (written, error) => {
-        if (written && this.#session.isUp) look();
-        outcome.lost(written, error);
-      },
-    };
+  look(stream: string): void {
+    if (this.#looking.has(stream) || this.#session.closed) return;
+    this.#looking.add(stream);
+    this.#streams
+      .heal(stream)
+      .catch(() => undefined) // the next one that fails looks again
+      .finally(() => this.#looking.delete(stream));
+  }
+
+  get isUp(): boolean {
+    return this.#session.isUp;
   }
 
   #sendDirect(message: OutMessage, topic: string): void {
@@ -178,11 +168,49 @@ function outcomeOf(message: OutMessage, returned: () => DriverError): Outcome {
   return {
     stored: () => message.stored(),
     returned: () => message.failed("no", returned()),
-    // one queue has no room, the others have it
-    nacked: () =>
-      message.failed("unknown", new DriverError("BUS_FULL", "rabbitmq: a queue has no room", { retryable: true })),
-    lost: (written, error) => message.failed(written ? "unknown" : "no", tooLarge(error) ?? error),
+    nacked: () => nacked(message),
+    lost: (written, error) => lost(message, written, error),
   };
+}
+
+/** The same of a publish into a stream; an object of its own for each, without functions of its own. */
+class Stored implements Outcome {
+  readonly #sender: Pick<Sender, "look" | "isUp">;
+  readonly #message: OutMessage;
+  readonly #stream: string;
+
+  constructor(sender: Pick<Sender, "look" | "isUp">, message: OutMessage, stream: string) {
+    this.#sender = sender;
+    this.#message = message;
+    this.#stream = stream;
+  }
+
+  stored(): void {
+    this.#message.stored();
+  }
+
+  returned(): void {
+    this.#sender.look(this.#stream);
+    this.#message.failed("no", nowhere(this.#stream));
+  }
+
+  nacked(): void {
+    nacked(this.#message);
+  }
+
+  lost(written: boolean, error: unknown): void {
+    if (written && this.#sender.isUp) this.#sender.look(this.#stream);
+    lost(this.#message, written, error);
+  }
+}
+
+/** One queue has no room, the others have it. */
+function nacked(message: OutMessage): void {
+  message.failed("unknown", new DriverError("BUS_FULL", "rabbitmq: a queue has no room", { retryable: true }));
+}
+
+function lost(message: OutMessage, written: boolean, error: unknown): void {
+  message.failed(written ? "unknown" : "no", tooLarge(error) ?? error);
 }
 
 /** The client refuses a table of headers above 64 KiB before anything is written. */

@@ -149,7 +149,8 @@ export class Tail extends AckOnly implements Consumption {
   }
 
   #take(reader: LogReader, message: AmqpDelivery, offset: number): void {
-    if (this.#stopped || (this.#next !== undefined && offset < this.#next)) return;
+    if (this.#stopped) return;
+    if (this.#next !== undefined && offset < this.#next) return reader.release(message);
     if (this.#checkGap && this.#next !== undefined && offset > this.#next) void this.#sayGap(this.#next, offset);
     this.#checkGap = false;
     this.#next = offset + 1;

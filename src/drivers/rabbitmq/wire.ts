@@ -65,7 +65,12 @@ const isHeader = (header: unknown): boolean =>
 export function wireHeaders(headers: {
   readonly [Name in keyof WireHeaders]: WireHeaders[Name] | undefined;
 }): WireHeaders {
-  return Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined));
+  const set: Record<string, unknown> = {};
+  for (const name of Object.keys(headers)) {
+    const value = headers[name as keyof WireHeaders];
+    if (value !== undefined) set[name] = value;
+  }
+  return set;
 }
 
 /** The server refuses more than ten years, with the channel. */
@@ -111,14 +116,14 @@ export function timeOf({ properties }: Pick<AmqpDelivery, "properties">): number
 
 /** Those that AMQP has, of a message that others published. Our own names have one letter, the server's begin with `x-`. */
 export function amqpHeaders({ contentType, headers = {} }: AmqpProperties): Headers {
-  const named = Object.entries(headers).filter(
-    ([name, value]) =>
-      name.length > 1 && !name.startsWith("x-") && ["string", "number", "boolean"].includes(typeof value),
-  );
-  return [
-    ...(typeof contentType === "string" ? [["content-type", contentType] as const] : []),
-    ...named.map(([name, value]) => [name, String(value)] as const),
-  ];
+  const found: [string, string][] = typeof contentType === "string" ? [["content-type", contentType]] : [];
+  for (const name of Object.keys(headers)) {
+    if (name.length <= 1 || name.startsWith("x-")) continue;
+    const value = headers[name];
+    if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
+      found.push([name, String(value)]);
+  }
+  return found;
 }
 
 /** For an exchange where others read: the bus's headers are AMQP's. */
