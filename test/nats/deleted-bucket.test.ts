@@ -113,8 +113,9 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
     /** What goes to the server waits while `held` is set, and questions of this subject never come there while it is `deaf`. */
     async function relay(subject: string): Promise<Relay> {
       const state: Relay = { url: "", held: false, deaf: false, deafAfter: [], unheard: 0 };
-      const named = subject.replaceAll("$", String.raw`\$`);
-      const question = new RegExp(String.raw`PUB ${named}(?:\.\S+)? \S+ \d+\r\n[^\r]*\r\n`, "gu");
+      const asked = (of: string): RegExp =>
+        new RegExp(String.raw`PUB ${of.replaceAll("$", String.raw`\$`)} \S+ \d+\r\n[^\r]*\r\n`, "gu");
+      let question = asked(subject);
       const { port } = new URL(server.broker!.url);
       const listening = createServer((client) => {
         const target = connectSocket(Number(port), "127.0.0.1");
@@ -124,8 +125,12 @@ describe.each(servers)("the bucket deleted behind the bus's back, at $name", (se
         const pass = async (text: string): Promise<void> => {
           while (state.held) await new Promise((resolve) => setImmediate(resolve));
           if (state.deafAfter.length > 0 && text.includes(state.deafAfter[0]!)) {
+            const consumer = /.*CONSUMER\.CREATE\.\S+?\.(r=[^\s.]+)/su.exec(
+              text.split(state.deafAfter[0]!, 1)[0]!,
+            )?.[1];
             state.deafAfter = state.deafAfter.slice(1);
             state.deaf = state.deafAfter.length === 0;
+            if (consumer !== undefined) question = asked(`${subject}.${consumer}`); // and to no other's
           }
           const passed = state.deaf ? text.replaceAll(question, () => ((state.unheard += 1), "")) : text;
           target.write(passed, "latin1");
