@@ -25,6 +25,12 @@ describe("failure", () => {
     expect(text).not.toContain("hunter2");
   });
 
+  it("knows the passwords of both urls", () => {
+    const error = new BusError("BUS_CONNECTION", "hunter2 and swordfish are wrong");
+    const state = "postgres://app:swordfish@host";
+    expect(failure(error, { verbose: false, url, state }).text).toBe("omnibus: BUS_CONNECTION: *** and *** are wrong");
+  });
+
   it("survives causes that go round, and things that are no errors", () => {
     const error = new Error("one");
     error.cause = error;

@@ -18,11 +18,11 @@ function describe(error: unknown): string {
 /** What the end of a command by an error means: one line with the code; the stack and the causes if asked for. */
 export function failure(
   error: unknown,
-  settings: { readonly verbose: boolean; readonly url: string | undefined },
+  settings: { readonly verbose: boolean; readonly url: string | undefined; readonly state?: string | undefined },
 ): Failure {
   // Commander has printed its own message, or the help.
   if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : 2, text: "" };
-  const clean = (text: string): string => redact(text, settings.url);
+  const clean = (text: string): string => redact(redact(text, settings.url), settings.state);
   if (error instanceof UsageError) return { exitCode: 2, text: `omnibus: ${printable(clean(error.message))}` };
   const lines = [`omnibus: ${printable(clean(describe(error)))}`];
   if (settings.verbose) {

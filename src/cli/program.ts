@@ -31,6 +31,7 @@ export function program(shell: Shell): Command {
     .description("Looks into an event bus on any broker, publishes to it, and takes care of its dead letters.")
     .version(version(), "-V, --version")
     .option("-u, --url <url>", "the bus; else OMNIBUS_URL", nonEmpty)
+    .option("--state <url>", "the store attached to a broker without one; else OMNIBUS_STATE", nonEmpty)
     .option("--prefix <prefix>", "the prefix of the bus's names at the broker", nonEmpty)
     .addOption(new Option("--timeout <ms>", "how long to try to connect").argParser(wholeNumber(1)).default(10_000))
     .option("--json", "JSON lines, on a terminal too")

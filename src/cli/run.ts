@@ -15,7 +15,11 @@ export async function run(args: readonly string[], terminal: Terminal, connect: 
   stdout.on("error", (error) => (broken ??= error));
   const failed = (error: unknown): number => {
     const options = command.opts<GlobalOptions>();
-    const { exitCode, text } = failure(error, { verbose: options.verbose === true, url: shell.url(options) });
+    const { exitCode, text } = failure(error, {
+      verbose: options.verbose === true,
+      url: shell.url(options),
+      state: shell.state(options),
+    });
     // What was interrupted fails in its own way; the reason is known.
     if (text !== "" && !interrupted.aborted) stderr.write(`${text}\n`);
     return exitCode;

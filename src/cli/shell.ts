@@ -12,6 +12,7 @@ export type Connect = (url: string, options: BusOptions) => Promise<Bus>;
 /** The options that every command takes. */
 export interface GlobalOptions {
   readonly url?: string;
+  readonly state?: string;
   readonly prefix?: string;
   readonly timeout: number;
   readonly json?: boolean;
@@ -43,6 +44,11 @@ export class Shell {
     return options.url ?? this.terminal.env["OMNIBUS_URL"];
   }
 
+  /** Of the store that is attached to a broker without one. */
+  state(options: Pick<GlobalOptions, "state">): string | undefined {
+    return options.state ?? (this.terminal.env["OMNIBUS_STATE"] || undefined);
+  }
+
   /** Says why on standard error, and makes the command fail. */
   failed(sentence: string): void {
     this.terminal.stderr.write(`omnibus: ${printable(sentence)}\n`);
@@ -71,12 +77,14 @@ export class Shell {
       throw new UsageError("which bus? Give --url <url> or set OMNIBUS_URL, for example to sqlite:./bus.db");
     }
     const { interrupted } = this.terminal;
+    const state = this.state(options);
     const connecting = this.#connect(url, {
       name: "omnibus-cli",
       manage,
       connectTimeoutMs: options.timeout,
       signal: interrupted, // which drains and closes
       streams: [], // whichever there are
+      ...(state === undefined ? {} : { state }),
       ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
     });
     const bus = await connecting.catch((error: unknown) => {
