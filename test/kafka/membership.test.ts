@@ -67,8 +67,10 @@ class Holder {
   /** Set: the next question about its coordinator is answered as while that moves. */
   moving = 0;
   silent = false;
-  /** Set: its next request to join gets lost; with all that it asks from then on, or alone. */
-  mute: "all" | "joins" | undefined;
+  /** Set: its next request to join gets lost, with all that it asks from then on or alone; or what it asks when it has joined. */
+  mute: "all" | "joins" | "syncs" | undefined;
+  /** When it asked for its share in vain. */
+  unheardAt: number | undefined;
   readonly clock = new EarlyClock();
   #timer: NodeJS.Timeout | undefined;
 
@@ -90,7 +92,7 @@ class Holder {
       heartbeatMs: 300,
       requestTimeoutMs: 2_000,
       link: async (duty) => {
-        if (this.mute !== undefined && duty === "join") {
+        if (this.mute !== undefined && this.mute !== "syncs" && duty === "join") {
           this.silent ||= this.mute === "all";
           return nowhere;
         }
@@ -101,7 +103,13 @@ class Holder {
         }
         const link = await links[duty === "join" ? 1 : 0].to(host);
         await link.ask(module.findCoordinatorV6, [0, [group]], 2_000); // the first one makes the coordinator's topic
-        return link;
+        if (this.mute !== "syncs" || duty !== "join") return link;
+        const ask: Link["ask"] = (api, ...rest) => {
+          if ((api as unknown) !== module.syncGroupV5) return link.ask(api, ...rest);
+          this.unheardAt ??= performance.now();
+          return new Promise<never>(() => undefined);
+        };
+        return { ask } as unknown as Link;
       },
       coordinatorMoved: () => undefined,
       about: () => ({ topics: [], member: { name }, stops: false }),
@@ -247,6 +255,22 @@ describe.skipIf(kafka === undefined)("members of a group of Kafka", () => {
       expect(table.problems, "nobody has what b has yet").toEqual([]);
     },
   );
+
+  it("lose what they have in time when a line goes with their question for their share, whatever their heartbeats are told", async () => {
+    fresh();
+    const [a, b] = [await join("a"), await join("b")];
+    await settled(a, b);
+    b.mute = "syncs";
+    a.membership.round(); // in which b joins, and nothing moves: another round would end it
+    await until(() => b.unheardAt !== undefined, "its question", 10_000);
+    // until shortly before the coordinator puts it out it is a member, and told so
+    const silentAt = b.unheardAt! + sessionTimeoutMs * 1.5 - 1_000;
+    await until(() => b.losses > 0 || performance.now() > silentAt, "the last heartbeats", sessionTimeoutMs * 2);
+    b.silent = true;
+    await until(() => b.losses === 1, "the end of its session by its own clock", sessionTimeoutMs * 2);
+    await settled(a);
+    expect(table.problems, "nobody has what b has yet").toEqual([]);
+  });
 
   it("leave by the id that they had, when they leave before they are members again", async () => {
     fresh();

@@ -41,6 +41,20 @@ describe.skipIf(broker === undefined)("retention", () => {
     expect(sink.losses.map(({ count }) => count)).toEqual([2]);
   });
 
+  it("gives nobody what was dropped and stands in the log still, as the newest does", async () => {
+    const schema = await freshSchema(broker!.servers[0]!.port);
+    const { connection } = await connectPostgres({ url: broker!.url, schema });
+    await connection.ensureStream({ ...events, maxMessages: 1, whenFull: "drop-oldest" });
+    await connection.ensureGroup(groupSpec("g", { order: "group" }));
+    const { sink, consumption } = await joinGroup(connection, "g");
+    consumption.window({ messages: 0, bytes: 0 });
+    await stored(connection, ["1", "2"]); // of which the first is dropped
+    consumption.window({ messages: 10, bytes: 10_000 });
+    await until(() => sink.texts.includes("2"), "the newest");
+    await until(() => sink.losses.length > 0, "the loss to be said");
+    expect([sink.texts, sink.losses.map(({ count }) => count)]).toEqual([["2"], [1]]);
+  });
+
   it("cuts what is settled above a cursor as the client has it", async () => {
     const { names } = await world();
     const link = await connect();

@@ -66,7 +66,10 @@ describe.skipIf(broker === undefined)("acknowledging", () => {
     });
     await holder.consume(queue, 256);
     await until(() => tags.length === 256, "what it may hold");
+    const first = writtenBy(session.consuming);
     holder.done(1);
+    for (let turns = 0; turns < 4; turns += 1) await turn();
+    expect(writtenBy(session.consuming) - first, "it waits for nothing").toBe(frame);
     await until(() => tags.length === 257, "one more for it");
     holder.done(2); // a moment later
     holder.done(4); // above one that is open

@@ -9,6 +9,8 @@ import { SessionClock } from "./session-clock.ts";
 export const protocol = "omnibus-1";
 const shortestPauseMs = 50;
 const longestPauseMs = 1_000;
+/** By which our own timers may be late. */
+const lateMs = 100;
 
 export interface MembershipOptions {
   readonly module: ClientModule;
@@ -69,6 +71,8 @@ export class Membership {
   #formerId = "";
   /** When it asked last whether a round is under way, and there was none. */
   #quietAt = 0;
+  /** And when there was one. */
+  #roundAt = 0;
   #generation = -1;
   /** Of the last shares: what the claims are worth. */
   #claimed = 0;
@@ -116,7 +120,7 @@ export class Membership {
   /** What the coordinator said to a request of this member that was sent then, a commit for example. */
   heard(sentAt: number, apiId: string | undefined): void {
     if (apiId === undefined) {
-      if (this.#joining) this.#confirmInRound(sentAt);
+      if (this.#joining || this.#wantsRound) this.#confirmInRound(sentAt);
       else this.#session.answered(sentAt);
     } else if (apiId === "REBALANCE_IN_PROGRESS") this.round();
     else if (isLoss(apiId)) this.#lose();
@@ -169,6 +173,7 @@ export class Membership {
     } catch (error) {
       if (apiIdOf(error) !== "REBALANCE_IN_PROGRESS") throw error;
       this.#wantsRound = true; // of a member all the same
+      this.#roundAt = sentAt;
       return this.#confirmInRound(sentAt);
     }
     this.#quietAt = sentAt;
@@ -186,13 +191,14 @@ export class Membership {
       const joined = await this.#joinWith(link, within);
       this.#memberId = joined.memberId;
       this.#generation = joined.generationId;
+      this.#quietAt = Math.max(this.#quietAt, this.#roundAt); // that one ended later
       const sentAt = clock.ticks();
       const { assignment } = await link.ask(
         module.syncGroupV5,
         [group, this.#generation, this.#memberId, null, "consumer", protocol, this.#assignments(joined)],
         within,
       );
-      this.#quietAt = sentAt;
+      this.#quietAt = Math.max(this.#quietAt, sentAt);
       this.#confirm(sentAt);
       this.#claimed = this.#generation;
       const text = module.decodeConsumerProtocolAssignment(assignment).userData.toString();
@@ -228,10 +234,13 @@ export class Membership {
         // a round that ended without it: its request to join may be lost, and tell nothing
         if (apiIdOf(error) === "UNKNOWN_MEMBER_ID" && memberId === this.#memberId) return this.#lose();
         // what else it is, as another generation, the join tells
-        if (apiIdOf(error) === "REBALANCE_IN_PROGRESS" && this.#memberId !== "") this.#confirmInRound(sentAt);
-        return;
+        if (apiIdOf(error) !== "REBALANCE_IN_PROGRESS" || memberId !== this.#memberId) return;
+        this.#roundAt = Math.max(this.#roundAt, sentAt);
+        return this.#confirmInRound(sentAt);
       }
       if (memberId === "" || memberId !== this.#memberId) return;
+      // joined, and its share not fetched: who does not come for it is out as well, so long after the round
+      if (this.#generation !== this.#claimed) return this.#confirmInRound(sentAt);
       this.#quietAt = Math.max(this.#quietAt, sentAt);
       this.#confirm(sentAt);
     };
@@ -312,8 +321,8 @@ export class Membership {
 
   /** Who does not come to a round is out when that ends. It began after there was none. */
   #confirmInRound(sentAt: number): void {
-    const { heartbeatMs, sessionTimeoutMs } = this.#options;
-    this.#confirm(Math.min(sentAt, this.#quietAt + this.#rebalanceTimeoutMs - heartbeatMs - sessionTimeoutMs));
+    const endsAt = this.#quietAt + this.#rebalanceTimeoutMs - lateMs;
+    this.#confirm(Math.min(sentAt, endsAt - this.#options.sessionTimeoutMs));
   }
 
   /** By our own clock, and so before the coordinator's. */

@@ -85,7 +85,7 @@ export class AckInbox {
   unanswered(before: number, subjects: string, text: string): void {
     for (const [token, waiting] of this.#open) {
       if (token >= before) return;
-      if (waiting.since !== undefined && waiting.subject!.startsWith(subjects)) this.#giveUp(token, waiting, text);
+      if (waiting.subject?.startsWith(subjects) === true) this.#giveUp(token, waiting, text);
     }
   }
 

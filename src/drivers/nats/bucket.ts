@@ -161,7 +161,7 @@ export class Bucket {
     const open = async (): Promise<void> => {
       // in this order: if another one is made in between, it is taken for a change too many, and not for none
       created = (await this.#api.streamInfo(this.#stream))?.created ?? "";
-      if (over) throw closed();
+      if (over) return await current.promise; // it says why
       await reader.open();
     };
     return { ready: open(), current: current.promise, close: () => close() };

@@ -109,7 +109,7 @@ export class NatsConnection implements DriverConnection {
       await streams.checkLayout();
     }
     await streams.list();
-    await members.start(async () => void (await (manage === "create" ? streams.prepare() : streams.checkLayout())));
+    await members.start(() => (manage === "create" ? streams.prepare() : streams.checkLayout()));
     await this.#watchRoutes();
     members.listen({ emptied: () => void this.#emptied() });
     this.#housekeeping.start();
@@ -302,6 +302,7 @@ export class NatsConnection implements DriverConnection {
   async #makeAgain(): Promise<void> {
     while (this.#ill && !this.#closed) {
       await filesRemoved(this.#session.clock);
+      if (this.#closed) return;
       this.#ill = false; // it may be deleted once more before we are through
       await this.#makeAgainOnce();
     }
@@ -312,7 +313,8 @@ export class NatsConnection implements DriverConnection {
     const { names } = session;
     const before = new Map(streams.all.map(({ name, created }) => [name, created]));
     let sent = session.published;
-    const own = await streams.prepare();
+    await streams.prepare();
+    const own = streams.takeMadeAgain();
     /** Up to which number what was published to such subjects went to a stream that is no more. */
     const lost: (readonly [subject: string, number: number])[] = [];
     if (own.includes(names.queue)) lost.push([names.allQueued(), sent]);

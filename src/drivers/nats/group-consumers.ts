@@ -3,6 +3,7 @@ import type { ConsumerConfig, NativeConsumer } from "./api-types.ts";
 import { borrowed } from "./borrowed-consumer.ts";
 import { consumerNames } from "./consumer-names.ts";
 import { apiCode, isApiError, NoAnswer } from "./errors.ts";
+import { filesRemoved } from "./files-removed.ts";
 import { coverOf, disjoint } from "./filters.ts";
 import { type GroupDefinition, type Part } from "./group-plan.ts";
 import type { Start } from "./group-start.ts";
@@ -91,9 +92,10 @@ export async function makeQueue(
     } catch (error) {
       if (times > 2) throw error;
       if (isApiError(error, apiCode.queueNotUnique)) await removeOthers(api, names.queue, definition.group, name);
-      else if (isApiError(error, apiCode.streamNotFound) && session.context.manage === "create")
+      else if (isApiError(error, apiCode.streamNotFound) && session.context.manage === "create") {
+        await filesRemoved(session.clock);
         await shared.streams.prepare(); // somebody deleted it
-      else throw error;
+      } else throw error;
     }
   }
 }

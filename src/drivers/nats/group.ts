@@ -46,6 +46,8 @@ export class UnorderedGroup implements Consumption, Host {
   #revision = 0;
   readonly #underWay = new UnderWay();
   #state: "open" | "stopping" | "stopped" | "closed" = "open";
+  /** Why it ended by itself. */
+  #reason: unknown;
   #stopping: Promise<void> | undefined;
   #renewal: Disposable | undefined;
   #renewMs = 0;
@@ -80,10 +82,11 @@ export class UnorderedGroup implements Consumption, Host {
     const member = new UnorderedGroup(shared, group, sink, window, left);
     try {
       await member.#start(resume);
-      return member;
+      if (member.#reason === undefined) return member;
+      throw member.#reason; // it ended meanwhile
     } catch (error) {
       await member.#end();
-      throw error;
+      throw member.#reason ?? error;
     }
   }
 
@@ -297,6 +300,7 @@ export class UnorderedGroup implements Consumption, Host {
   /** The core opens it again, from what it was told of the floors. */
   #ended(error: unknown): void {
     if (this.#state === "closed") return;
+    this.#reason = error;
     void this.#end();
     this.#sink.ended(error, false);
   }

@@ -115,6 +115,7 @@ export class Members {
         await session.unanswered(sent, session.names.key("")); // nothing answers what went to the bucket that is gone
         await heal();
         await this.#open(heal);
+        this.#generation += 1; // who began to wait meanwhile waits for a number of a bucket that may be gone
         opened = true;
       } catch {
         this.#watch?.close();

@@ -75,7 +75,8 @@ export class OrderedGroup implements Consumption {
     const member = new OrderedGroup(shared, group, sink, window, left);
     try {
       await member.#start(resume);
-      return member;
+      if (member.#reason === undefined) return member;
+      throw member.#reason; // it ended meanwhile
     } catch (error) {
       await member.#end();
       throw member.#reason ?? error;

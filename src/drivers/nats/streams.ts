@@ -17,6 +17,7 @@ export class Streams {
   #known: ReadonlyMap<string, StreamFacts> = new Map();
   /** Of those that the driver keeps for itself, when each was made. */
   readonly #made = new Map<string, string>();
+  readonly #madeAgain = new Set<string>();
 
   constructor(session: Session, api: Api, bucket: Bucket) {
     this.#session = session;
@@ -104,16 +105,22 @@ export class Streams {
     await this.#bucket.putJson(keys.routes, { id: this.#session.id(), deleted });
   }
 
-  /** Everything else that the driver needs at the server, and the layout. Those of its streams that were made again. */
-  async prepare(): Promise<readonly string[]> {
+  /** Everything else that the driver needs at the server, and the layout. */
+  async prepare(): Promise<void> {
     const { names, version, options } = this.#session;
     const before = new Map(this.#made);
     await Promise.all(ownStreams(names, version, options.replicas).map((wanted) => this.#own(wanted)));
     await this.checkLayout();
     await this.#bucket.put(keys.layout, new TextEncoder().encode(String(layout)), { expect: 0 });
-    return [...this.#made]
-      .filter(([name, created]) => before.has(name) && before.get(name) !== created)
-      .map(([name]) => name);
+    for (const [name, created] of this.#made)
+      if (before.has(name) && before.get(name) !== created) this.#madeAgain.add(name);
+  }
+
+  /** Those that the driver keeps for itself and has found made again, whoever asked for it; each is told once. */
+  takeMadeAgain(): readonly string[] {
+    const names = [...this.#madeAgain];
+    this.#madeAgain.clear();
+    return names;
   }
 
   async checkLayout(): Promise<void> {

@@ -52,6 +52,8 @@ export class Copying {
   #failed: Error | undefined;
   #stopped = false;
   #wake: (() => void) | undefined;
+  /** Counts what came and was stored. */
+  #moves = 0;
   #offset = -1;
 
   constructor(session: Session, definitions: Definitions, job: Job, alive: () => boolean) {
@@ -96,7 +98,7 @@ export class Copying {
     this.#unstored.clear();
     this.#seam = new Seam(this.#job.m0, this.#job.m1);
     await this.#definitions.current();
-    const wake = (): void => this.#wake?.();
+    const wake = (): void => this.#moved();
     const watch = this.#definitions.listen({ group: wake, streams: wake });
     try {
       const definition = this.#now();
@@ -154,14 +156,14 @@ export class Copying {
       if (isMatch && !this.#begun) this.#put(message, ordered, maxAgeMs, () => reader.release(message));
       else reader.release(message);
       if (!this.#begun) this.#offset = offset;
-      this.#wake?.();
+      this.#moved();
     });
     const live = this.#reader(names.seam(group, id, stream), (reader, message) => {
       const m = markOf(message);
       for (const offset of this.#seam.live(m ?? liveIds.of(message))) this.#held.delete(offset);
       if (m !== undefined) this.#inSeam.add(m);
       reader.release(message);
-      this.#wake?.();
+      this.#moved();
     });
     await live.open("first", inFlight);
     await log.open(this.#start(before), inFlight);
@@ -256,12 +258,12 @@ export class Copying {
       this.#unstored.delete(offset);
       stored();
       if (this.#copies % everyCopies === 0) this.#record(false).catch(() => undefined); // more is copied again then
-      this.#wake?.();
+      this.#moved();
     };
     const failed = (error: unknown): void => {
       this.#open -= 1;
       this.#failed = error instanceof Error ? error : new Error(String(error));
-      this.#wake?.();
+      this.#moved();
     };
     const publish = (queue: string): void =>
       own.publish(
@@ -334,7 +336,7 @@ export class Copying {
         record: (message, offset) => take(reader, message, offset),
         ended: (error) => {
           this.#failed = error instanceof Error ? error : new Error(String(error));
-          this.#wake?.();
+          this.#moved();
         },
       },
       true,
@@ -343,14 +345,37 @@ export class Copying {
     return reader;
   }
 
+  /** Rejects when nothing comes and nothing is stored for as long as a confirm may take: another try goes on from here. */
   async #until(condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      this.#check();
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+    const { clock, options } = this.#session;
+    let timer: Disposable | undefined;
+    let silent = false;
+    const watch = (): void => {
+      const moves = this.#moves;
+      timer = clock.after(options.confirmTimeoutMs, () => {
+        if (moves !== this.#moves) return watch();
+        silent = true;
+        this.#wake?.();
       });
+    };
+    watch();
+    try {
+      while (!condition()) {
+        this.#check();
+        if (silent) throw new Error(`nothing came of the log, or was stored, for ${options.confirmTimeoutMs} ms`);
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    } finally {
+      timer?.[Symbol.dispose]();
     }
     this.#check();
+  }
+
+  #moved(): void {
+    this.#moves += 1;
+    this.#wake?.();
   }
 
   async #pause(ms: number): Promise<void> {

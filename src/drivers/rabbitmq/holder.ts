@@ -24,7 +24,9 @@ export class Holder {
   readonly #channel: AmqpChannel;
   readonly #ledger = new Ledger();
   readonly #queues = new Map<string, string>();
-  #prefetch = 1;
+  /** Of all its consumers. */
+  #prefetch = 0;
+  readonly #prefetches = new Map<string, number>();
   #over = false;
   #telling = false;
   /** Dealt with, and not told yet. */
@@ -56,7 +58,7 @@ export class Holder {
 
   /** A further consumer of this channel. */
   async consume(queue: string, prefetch: number, args?: AmqpArguments): Promise<string> {
-    this.#prefetch = prefetch;
+    this.#prefetch += prefetch;
     await this.#channel.prefetch(prefetch);
     const { consumerTag } = await this.#channel.consume(
       queue,
@@ -69,11 +71,14 @@ export class Holder {
       args === undefined ? {} : { arguments: args },
     );
     this.#queues.set(consumerTag, queue);
+    this.#prefetches.set(consumerTag, prefetch);
     return consumerTag;
   }
 
   async cancel(consumerTag: string): Promise<void> {
     this.#queues.delete(consumerTag);
+    this.#prefetch -= this.#prefetches.get(consumerTag) ?? 0;
+    this.#prefetches.delete(consumerTag);
     if (!this.#over) await this.#channel.cancel(consumerTag);
   }
 
@@ -95,7 +100,7 @@ export class Holder {
     clock.soon(() => this.#tell(this.#together));
   }
 
-  /** What was dealt with is on its way to the server before anything that the caller does next. */
+  /** What was dealt with is on its way to the server before what the caller waits for next. */
   tell(): void {
     this.#tell(0);
   }

@@ -143,6 +143,7 @@ export class GroupMember implements Consumption, FeedHost {
         const result = await settleOne(this.#shared, this.group, this.seat, settlement);
         if (result === "done" && !message.over) {
           this.#settle(message);
+          feed.tell(); // what it is now is stored elsewhere: were it returned, it would be twice
           this.#drained();
         }
         return result;
@@ -244,6 +245,7 @@ export class GroupMember implements Consumption, FeedHost {
     if (this.#state === "closed") return;
     if (feed.source.partition !== undefined) this.#sink.revoked({ partition: labelOf(feed.source) });
     else if (given.length > 0) this.#sink.revoked(given);
+    this.look(); // there is room for what others hold back
   }
 
   missing(feed: Feed): void {
@@ -378,6 +380,7 @@ export class GroupMember implements Consumption, FeedHost {
       () => undefined, // gone with the line
     );
     this.#sink.revoked({ partition: labelOf(feed.source) });
+    this.look();
   }
 
   #later(): void {

@@ -50,7 +50,9 @@ BEGIN
     -- mostly all of it is wanted, and less than there is room for: then nothing has to be counted
     SELECT sum(x.upper - x.lower), bool_and(x.upper IS NOT NULL AND x.lower IS NOT NULL) INTO size, there
       FROM (SELECT (SELECT l.total FROM {log} l WHERE l.stream = u.s AND l.partition = u.p AND l.seq = u.t) AS upper,
-                   (SELECT l.total - octet_length(l.body) FROM {log} l WHERE l.stream = u.s AND l.partition = u.p AND l.seq = u.a + 1) AS lower
+                   -- none where retention has passed it: the newest one that it drops stays in the log
+                   (SELECT l.total - octet_length(l.body) FROM {log} l WHERE l.stream = u.s AND l.partition = u.p AND l.seq = u.a + 1
+                      AND NOT EXISTS (SELECT FROM {part} t WHERE t.stream = u.s AND t.partition = u.p AND t.first > u.a + 1)) AS lower
               FROM unnest(streams, parts, afters, tos) AS u(s, p, a, t) WHERE u.t > u.a OFFSET 0) x;
     IF there AND size <= most_bytes THEN
       -- usually that of all
