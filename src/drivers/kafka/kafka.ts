@@ -11,7 +11,7 @@ import { Session } from "./session.ts";
 import { unlessAborted } from "../../internal/unless-aborted.ts";
 
 /**
- * Kafka, from 4.0 on, by `@platformatic/kafka`. What it maps to what, what it promises and what it costs at the broker stands in
+ * Kafka, from 4.1 on, by `@platformatic/kafka`. What it maps to what, what it promises and what it costs at the broker stands in
  * docs/kafka.md.
  *
  * @example
