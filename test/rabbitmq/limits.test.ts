@@ -30,6 +30,45 @@ describe.skipIf(broker === undefined)("limits of a RabbitMQ", () => {
   });
 
   it.skipIf(!isLocal(broker))(
+    "an operator's lower limit is learned from the first message that it refuses, and what was sent beside it is not lost",
+    { timeout: 60_000 },
+    async () => {
+      const limit = (bytes: number): Promise<unknown> =>
+        rabbitCommand(broker!, "eval", `application:set_env(rabbit, max_message_size, ${bytes}).`);
+      await limit(100_000);
+      try {
+        const { connection } = await connectTo(rabbitmq({ url: broker!.url }), { prefix: freshPrefix() });
+        await connection.ensureStream({ name: "events", topics: [">"] });
+        const [first, large, behind] = [
+          outgoing(toTopic("a"), "first"),
+          outgoing(toTopic("a"), "", { body: new Uint8Array(100_001) }),
+          outgoing(toTopic("a"), "behind"),
+        ];
+        connection.send([first.message, large.message, behind.message]);
+        const all = [first, large, behind];
+        await until(() => all.every(({ outcome }) => outcome !== "waiting"), "all to be settled");
+        expect(large).toMatchObject({ outcome: "no", error: { code: "BUS_TOO_LARGE" } });
+        expect(["stored", "unknown"]).toContain(first.outcome);
+        expect(behind, "to be sent again").toMatchObject({ outcome: "no", error: { retryable: true } });
+        expect(connection.capabilities.maxMessageBytes).toBe(100_000);
+        const outcomeOf = async (body: Uint8Array): Promise<string> => {
+          const sent = outgoing(toTopic("a"), "", { body });
+          connection.send([sent.message]);
+          await until(() => sent.outcome !== "waiting", "an outcome");
+          return sent.outcome === "stored" ? "stored" : String((sent.error as { readonly code?: string }).code);
+        };
+        const small = new Uint8Array(100_000);
+        await until(async () => (await outcomeOf(small)) === "stored", "a channel again");
+        expect(await outcomeOf(new Uint8Array(100_001))).toBe("BUS_TOO_LARGE");
+        expect(await outcomeOf(small), "the channel is the same").toBe("stored");
+        await connection.close(AbortSignal.timeout(1_000));
+      } finally {
+        await limit(134_217_728);
+      }
+    },
+  );
+
+  it.skipIf(!isLocal(broker))(
     "an alarm of the server holds publishes back, is said, and passes",
     { timeout: 60_000 },
     async () => {

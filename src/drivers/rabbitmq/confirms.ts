@@ -1,6 +1,8 @@
 import type { Clock } from "../../clock.ts";
 import type { AmqpConfirmChannel, AmqpFields, AmqpProperties } from "./client.ts";
+import { connectionLost } from "./errors.ts";
 import { HeaderTables } from "./header-tables.ts";
+import { type RefusedSize, refusedSize, tooLarge } from "./refused-size.ts";
 
 /** Of one publish; exactly one of them is called, once. */
 export interface Outcome {
@@ -16,12 +18,15 @@ export interface Outcome {
 interface Open {
   readonly outcome: Outcome;
   readonly since: number;
+  readonly bytes: number;
 }
 
 interface Parts {
   readonly channel: AmqpConfirmChannel;
   readonly clock: Clock;
   readonly timeoutMs: number;
+  /** What the server takes at most, when a channel was closed for it. */
+  readonly learned?: (mostBytes: number) => void;
 }
 
 const keyOf = ({ exchange, routingKey }: AmqpFields, messageId: string | undefined): string =>
@@ -48,7 +53,12 @@ export class Confirms {
     });
     let reason: unknown;
     parts.channel.on("error", (error) => void (reason = error));
-    parts.channel.on("close", () => this.close(new Error("the channel was closed", { cause: reason })));
+    parts.channel.on("close", () => {
+      const refused = refusedSize(reason);
+      if (refused === undefined) return this.close(new Error("the channel was closed", { cause: reason }));
+      parts.learned?.(refused.most);
+      this.#refused(refused, reason);
+    });
   }
 
   get size(): number {
@@ -63,7 +73,7 @@ export class Confirms {
       return true;
     }
     const number = this.#next++;
-    this.#open.set(number, { outcome, since: clock.ticks() });
+    this.#open.set(number, { outcome, since: clock.ticks(), bytes: body.byteLength });
     const key = keyOf(to, properties.messageId);
     const { headers } = properties;
     try {
@@ -124,6 +134,19 @@ export class Confirms {
       this.#open.delete(number);
       outcome.lost(true, new Error(`no confirm from the server within ${this.#parts.timeoutMs} ms`));
     }
+  }
+
+  /** What was sent before it may be stored; itself, and all behind it, the server has not taken. */
+  #refused({ size, most }: RefusedSize, reason: unknown): void {
+    let isBehind = false;
+    for (const [number, { outcome, bytes }] of this.#open) {
+      if (isBehind) outcome.lost(false, connectionLost(reason));
+      else if (bytes === size) outcome.lost(false, tooLarge(most));
+      else continue;
+      isBehind = true;
+      this.#open.delete(number);
+    }
+    this.close(connectionLost(reason));
   }
 
   /** Nothing is answered any more. */

@@ -41,7 +41,7 @@ export class RabbitMqConnection implements DriverConnection {
   readonly unencoded = false;
   readonly state: undefined = undefined;
   readonly admin: DriverAdmin;
-  readonly capabilities: Capabilities;
+  #capabilities: Capabilities;
   readonly #session: Session;
   readonly #shared: Shared;
   readonly #sender: Sender;
@@ -65,7 +65,7 @@ export class RabbitMqConnection implements DriverConnection {
 
   private constructor(session: Session) {
     this.#session = session;
-    this.capabilities = capabilitiesOf(session.options, session.version);
+    this.#capabilities = capabilitiesOf(session.options, session.version);
     const definitions = new Definitions(session);
     const streams = new Streams(session, definitions);
     this.#delays = new Delays(session, definitions);
@@ -97,6 +97,14 @@ export class RabbitMqConnection implements DriverConnection {
       holdings: [...this.#shared.members].map((member) => member.holding()),
       landing: this.#landing.places(),
     }));
+  }
+
+  /** As it is known now how large a message may be. */
+  get capabilities(): Capabilities {
+    const { maxMessageBytes } = this.#session;
+    if (this.#capabilities.maxMessageBytes !== maxMessageBytes)
+      this.#capabilities = { ...this.#capabilities, maxMessageBytes };
+    return this.#capabilities;
   }
 
   /** The connection of amqplib that consumes: another one after a reconnect. */

@@ -33,6 +33,7 @@ export class Publisher {
   readonly #line: Line;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
+  readonly #learned: (mostBytes: number) => void;
   readonly #watch: Disposable;
   /** While the server is blocked nothing is written. */
   readonly #waiting = new Fifo<Waiting>();
@@ -40,10 +41,12 @@ export class Publisher {
   #timer: Disposable | undefined;
   #closed = false;
 
-  constructor(line: Line, clock: Clock, timeoutMs: number) {
+  /** `learned`: what the server takes at most, when it has refused more. */
+  constructor(line: Line, clock: Clock, timeoutMs: number, learned: (mostBytes: number) => void) {
     this.#line = line;
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
+    this.#learned = learned;
     line.before(() => this.#open());
     this.#watch = line.listen({
       down: (error) => {
@@ -113,7 +116,12 @@ export class Publisher {
   async #open(): Promise<void> {
     if (this.#closed) return;
     const channel = await this.#line.confirmChannel();
-    const confirms = new Confirms({ channel, clock: this.#clock, timeoutMs: this.#timeoutMs });
+    const confirms = new Confirms({
+      channel,
+      clock: this.#clock,
+      timeoutMs: this.#timeoutMs,
+      learned: this.#learned,
+    });
     channel.on("close", () => {
       if (this.#confirms !== confirms) return;
       this.#confirms = undefined;

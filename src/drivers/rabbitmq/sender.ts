@@ -1,12 +1,12 @@
 import type { OutMessage } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
-import { maxMessageBytesOf } from "./capabilities.ts";
 import type { AmqpFields, AmqpProperties } from "./client.ts";
 import type { Outcome } from "./confirms.ts";
 import type { Definitions } from "./definitions.ts";
 import type { Delays } from "./delayed.ts";
 import { closedError, notConnected } from "./errors.ts";
 import type { QueueLanes } from "./queue-lanes.ts";
+import { tooLarge } from "./refused-size.ts";
 import type { Room } from "./room.ts";
 import type { Session } from "./session.ts";
 import type { Streams } from "./streams.ts";
@@ -53,9 +53,8 @@ export class Sender {
     const session = this.#session;
     if (session.closed) return closedError();
     if (!session.isUp) return notConnected();
-    const most = maxMessageBytesOf(session.version);
-    if (body.byteLength > most)
-      return new DriverError("BUS_TOO_LARGE", `rabbitmq: a message may have at most ${most} bytes`);
+    const most = session.maxMessageBytes;
+    if (body.byteLength > most) return tooLarge(most);
     if (to.kind !== "inbox" && Buffer.byteLength(to.topic) > longestTopic)
       return new DriverError("BUS_UNSUPPORTED", `rabbitmq: a topic may have at most ${longestTopic} bytes`);
     if (to.kind === "topic") {
@@ -210,11 +209,11 @@ function nacked(message: OutMessage): void {
 }
 
 function lost(message: OutMessage, written: boolean, error: unknown): void {
-  message.failed(written ? "unknown" : "no", tooLarge(error) ?? error);
+  message.failed(written ? "unknown" : "no", framed(error) ?? error);
 }
 
 /** The client refuses a table of headers above 64 KiB before anything is written. */
-function tooLarge(error: unknown): DriverError | undefined {
+function framed(error: unknown): DriverError | undefined {
   return error instanceof RangeError
     ? new DriverError("BUS_TOO_LARGE", "rabbitmq: headers and key are larger than a frame", { cause: error })
     : undefined;

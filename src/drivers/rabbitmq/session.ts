@@ -1,5 +1,6 @@
 import type { Clock } from "../../clock.ts";
 import type { ConnectContext } from "../../driver.ts";
+import { maxMessageBytesOf } from "./capabilities.ts";
 import type { AmqpChannel } from "./client.ts";
 import { closedError, noAnswer, explained, notConnected } from "./errors.ts";
 import { Line } from "./line.ts";
@@ -35,6 +36,7 @@ export class Session {
   readonly direct: Publisher;
   /** Letters, notes, definitions, copies. */
   readonly own: Publisher;
+  #mostBytes = Number.POSITIVE_INFINITY;
   readonly #publishing: Line;
   readonly #asking: Line;
   readonly #idle: AmqpChannel[] = [];
@@ -79,7 +81,9 @@ export class Session {
     this.reading = line("reads streams");
     this.#asking = line("declares");
     this.#publishing.before(() => this.logsThere()); // and before a channel that publishes
-    const publisher = (): Publisher => new Publisher(this.#publishing, context.clock, options.confirmTimeoutMs);
+    const learned = (most: number): void => void (this.#mostBytes = Math.min(this.#mostBytes, most));
+    const publisher = (): Publisher =>
+      new Publisher(this.#publishing, context.clock, options.confirmTimeoutMs, learned);
     this.events = publisher();
     this.direct = publisher();
     this.own = publisher();
@@ -122,6 +126,11 @@ export class Session {
   /** Of amqplib: the connection that consumes, as it is now. */
   get native(): unknown {
     return this.consuming.connection;
+  }
+
+  /** Of a message's body, as far as it is known: an operator's lower limit is learned by the first that it refuses. */
+  get maxMessageBytes(): number {
+    return Math.min(maxMessageBytesOf(this.version), this.#mostBytes);
   }
 
   get version(): string {

@@ -1,0 +1,18 @@
+import { DriverError } from "../../internal/driver-error.ts";
+
+export interface RefusedSize {
+  /** Of the body, in bytes. */
+  readonly size: number;
+  /** `max_message_size` of the server. */
+  readonly most: number;
+}
+
+/** Why the server closed a channel, when that was the size of a message: only its text says which and what it takes. */
+export function refusedSize(error: unknown): RefusedSize | undefined {
+  const text = error instanceof Error ? error.message : "";
+  const [, size, most] = /message size (\d+) is larger than (?:configured )?max size (\d+)/.exec(text) ?? [];
+  return most === undefined ? undefined : { size: Number(size), most: Number(most) };
+}
+
+export const tooLarge = (most: number): DriverError =>
+  new DriverError("BUS_TOO_LARGE", `rabbitmq: a message may have at most ${most} bytes`);
