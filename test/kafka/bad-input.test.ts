@@ -56,6 +56,20 @@ describe.skipIf(broker === undefined)("bad input to kafka", () => {
     }
   });
 
+  it("a topic that is there and compacted is refused by that name: it would lose events", async () => {
+    const prefix = freshPrefix();
+    const topic = `${prefix}.s.events`;
+    await makeForeignTopic(broker!, topic, 1);
+    await alterTopic(broker!, topic, "cleanup.policy", "compact,delete");
+    const opening = (): Promise<Bus> => bus(prefix, { streams: [{ name: "events", topics: [">"], partitions: 1 }] });
+    await expect(opening()).rejects.toMatchObject({
+      code: "BUS_CONFLICT",
+      message: expect.stringMatching(/"cleanup.policy" "compact,delete"/),
+    });
+    await alterTopic(broker!, topic, "cleanup.policy", "delete");
+    await (await opening()).publish(item, { n: 1 });
+  });
+
   it("a topic that is there with as many partitions is taken as it is, with what is in it", async () => {
     const prefix = freshPrefix();
     await makeForeignTopic(broker!, `${prefix}.s.events`, 1);

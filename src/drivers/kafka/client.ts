@@ -279,6 +279,23 @@ export interface ClientModule {
     { readonly groups: readonly { readonly members: readonly unknown[] }[] }
   >;
   readonly deleteGroupsV2: Message<[groups: readonly string[]], unknown>;
+  readonly describeConfigsV4: Message<
+    [
+      resources: readonly {
+        readonly resourceType: 2;
+        readonly resourceName: string;
+        readonly configurationKeys: readonly string[];
+      }[],
+      includeSynonyms: boolean,
+      includeDocumentation: boolean,
+    ],
+    {
+      readonly results: readonly {
+        readonly errorCode: number;
+        readonly configs: readonly { readonly name: string; readonly value: string | null }[];
+      }[];
+    }
+  >;
   readonly incrementalAlterConfigsV1: Message<
     [
       resources: readonly {

@@ -2,6 +2,7 @@ import type { StreamOptions } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { attachmentOf, notOurs } from "./attach.ts";
 import type { FullStream, StreamEntry } from "./control-fold.ts";
+import { classify } from "./errors.ts";
 import { type Session, topicOf } from "./session.ts";
 import { planStream, streamConfig, type Theirs } from "./stream-plan.ts";
 
@@ -114,7 +115,7 @@ export class Streams {
     if (attached === undefined && cluster.topology.leader(topic, partitions - 1) === undefined) {
       const config = { ...streamConfig(options), ...(replicas > 2 ? { "min.insync.replicas": "2" } : {}) };
       await cluster.createTopics([topicOf(topic, partitions, replicas, config)]);
-    }
+    } else if (attached === undefined && isNew) await this.#refuseCompacted(name, topic);
     const found = cluster.topology.place(topic)?.partitions;
     if (found === undefined || found === partitions) return;
     const text = `the topic ${topic} has ${found} partitions, and the stream ${partitions}`;
@@ -122,6 +123,25 @@ export class Streams {
     if (this.#warned.has(name)) return;
     this.#warned.add(name);
     context.warn(`kafka: ${text}: what others write to the rest of them is not read`, { stream: name });
+  }
+
+  /** One that is there already may be anything: what is compacted loses events that somebody has not handled. */
+  async #refuseCompacted(name: string, topic: string): Promise<void> {
+    const { cluster, module } = this.#session;
+    const resource = { resourceType: 2 as const, resourceName: topic, configurationKeys: ["cleanup.policy"] };
+    let policy: string | null | undefined;
+    try {
+      const { results } = await cluster.ask(module.describeConfigsV4, [[resource], false, false]);
+      policy = results[0]?.configs.find((each) => each.name === "cleanup.policy")?.value;
+    } catch (error) {
+      if (classify(error).code !== "BUS_AUTHENTICATION") throw error;
+      return; // not for us to know
+    }
+    if (policy?.includes("compact") !== true) return;
+    throw new DriverError(
+      "BUS_CONFLICT",
+      `stream (${name}): the topic ${topic} has "cleanup.policy" "${policy}", and a stream keeps every event: "delete"`,
+    );
   }
 
   async #alter(options: FullStream): Promise<void> {
