@@ -4,8 +4,8 @@ import type { Bus, BusOptions, DeadLetter } from "../../src/index.ts";
 import { until } from "../../src/testing/until.ts";
 import { plainJson } from "../../src/wire.ts";
 import {
-  type BrokerWorld,
   type Foreign,
+  type ForeignWorld,
   freshName,
   natsWorld,
   openBus,
@@ -13,8 +13,10 @@ import {
   redisWorld,
 } from "../support/broker-worlds.ts";
 import { Seen, Tick } from "../support/events.ts";
+import { kafkaForeign, rabbitForeign } from "../support/foreign-worlds.ts";
 
 const [nats, redis] = [await natsWorld(), await redisWorld()];
+const [rabbit, kafka] = [await rabbitForeign(), await kafkaForeign()];
 const envelope = (data: string, more = ""): string =>
   `{"specversion":"1.0","id":"i","source":"s","type":"tick","subject":"tick"${more},"data":${data}}`;
 
@@ -53,7 +55,7 @@ interface Open {
   /** Writes these and then an event, which is handled whatever they are. */
   readonly write: (...messages: readonly Foreign[]) => Promise<void>;
 }
-async function open(world: BrokerWorld, order: "group" | "none", options: BusOptions = {}): Promise<Open> {
+async function open(world: ForeignWorld, order: "group" | "none", options: BusOptions = {}): Promise<Open> {
   const prefix = freshName("w");
   const bus = await openBus(world, { prefix, ...options });
   const seen = new Seen();
@@ -77,8 +79,8 @@ const lettersAre = (bus: Bus, count: number): Promise<void> => {
 };
 
 describe.each(["group", "none"] as const)("what others write, to a group of order %s", (order) => {
-  describe.each([nats, redis])("at $name", (world) => {
-    describe.skipIf(world.broker === undefined)("with its protocol alone", () => {
+  describe.each([nats, redis, rabbit, kafka])("at $name", (world) => {
+    describe.skipIf(world.broker === undefined)("with its client alone", { timeout: 60_000 }, () => {
       it("garbage becomes dead letters with its bytes, and the rest goes on", async () => {
         const { bus, seen, write } = await open(world, order);
         await write(...garbage.map((body, at) => ({ topic: "tick", body, partition: at % 3 })));
@@ -138,7 +140,11 @@ describe.each(["group", "none"] as const)("what others write, to a group of orde
         await lettersAre(bus, 1);
         expect((await letters(bus)).map(({ raw }) => hex(raw))).toEqual([hex(bomb)]);
       });
+    });
+  });
 
+  describe.each([nats, redis])("at $name", (world) => {
+    describe.skipIf(world.broker === undefined)("with its protocol alone", () => {
       it("a control header that is forged skips no handler, and headers that are none stop nothing", async () => {
         const { seen, write } = await open(world, order);
         const good = envelope('{"n":1}');

@@ -14,7 +14,7 @@ export interface Foreign {
   readonly topic: string;
   readonly body: Uint8Array | string;
   readonly partition?: number;
-  /** As its protocol has them, whatever they are: lines of NATS, the text of Redis's field. */
+  /** As its protocol has them, whatever they are: lines of NATS, the text of Redis's or RabbitMQ's field. */
   readonly headers?: string;
 }
 
@@ -30,13 +30,17 @@ export interface BusWorld {
   forget(prefix: string): Promise<void>;
 }
 
-/** And where its wire is spoken by hand. */
-export interface BrokerWorld extends BusWorld {
-  readonly name: "nats" | "redis";
+/** And where others write, too. */
+export interface ForeignWorld extends BusWorld {
   /** As its protocol writes them. */
   headers(pairs: readonly (readonly [string, string])[]): string;
   /** Writes into the stream `events` as a program that knows the broker's protocol alone. */
   write(prefix: string, messages: readonly Foreign[]): Promise<void>;
+}
+
+/** And where its wire is spoken by hand. */
+export interface BrokerWorld extends ForeignWorld {
+  readonly name: "nats" | "redis";
 }
 
 let made = 0;
