@@ -115,7 +115,8 @@ export class Streams {
     if (attached === undefined && cluster.topology.leader(topic, partitions - 1) === undefined) {
       const config = { ...streamConfig(options), ...(replicas > 2 ? { "min.insync.replicas": "2" } : {}) };
       await cluster.createTopics([topicOf(topic, partitions, replicas, config)]);
-    } else if (attached === undefined && isNew) await this.#refuseCompacted(name, topic);
+    }
+    if (attached === undefined && isNew) await this.#refuseCompacted(name, topic);
     const found = cluster.topology.place(topic)?.partitions;
     if (found === undefined || found === partitions) return;
     const text = `the topic ${topic} has ${found} partitions, and the stream ${partitions}`;

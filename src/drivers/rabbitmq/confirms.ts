@@ -52,13 +52,14 @@ export class Confirms {
       this.#returned.set(key, (this.#returned.get(key) ?? 0) + 1);
     });
     let reason: unknown;
-    parts.channel.on("error", (error) => void (reason = error));
-    parts.channel.on("close", () => {
-      const refused = refusedSize(reason);
-      if (refused === undefined) return this.close(new Error("the channel was closed", { cause: reason }));
+    parts.channel.on("error", (error) => {
+      reason = error;
+      const refused = refusedSize(error);
+      if (refused === undefined) return;
       parts.learned?.(refused.most);
-      this.#refused(refused, reason);
+      this.#refused(refused, error); // before the client calls all of them closed
     });
+    parts.channel.on("close", () => this.close(new Error("the channel was closed", { cause: reason })));
   }
 
   get size(): number {
