@@ -1,7 +1,10 @@
 import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { testBroker } from "../support/test-broker.ts";
 
 /** The last one kills a worker, which is missed after a lease: as short as it can be. */
@@ -12,7 +15,9 @@ const leases = {
   rabbitmq: "leaseMs=2000",
   kafka: "sessionTimeoutMs=6000",
 } as const;
-const urls: (readonly [string, string | undefined])[] = [];
+const folder = await mkdtemp(join(tmpdir(), "omnibus-examples-"));
+afterAll(() => rm(folder, { recursive: true }));
+const urls: (readonly [string, string | undefined])[] = [["sqlite", `sqlite:${join(folder, "bus.db")}`]];
 for (const name of Object.keys(leases) as (keyof typeof leases)[]) {
   const broker = await testBroker(name);
   urls.push([name, broker && `${broker.url}?${leases[name]}`]);

@@ -26,7 +26,8 @@ describe.skipIf(guarded === undefined)("a server that asks for a password", () =
     const wrong = connectPostgres({ url: url.replace(`:${login!.password}@`, ":guessed@") });
     await expect(wrong).rejects.toMatchObject({ code: expect.stringMatching(/^28/) });
     await expect(wrong).rejects.not.toThrow(/guessed/);
-    expect(await within2s({ url: url.replace(`:${login!.password}@`, "@") })).toBe("BUS_AUTHENTICATION");
+    for (const password of [":guessed@", "@"])
+      expect(await within2s({ url: url.replace(`:${login!.password}@`, password) })).toBe("BUS_AUTHENTICATION");
     expect(await within2s({ url, username: "nobody" })).toBe("BUS_AUTHENTICATION");
   });
 });

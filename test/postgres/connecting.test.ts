@@ -143,6 +143,9 @@ describe.skipIf(broker === undefined)("a pool of the user's", () => {
     // the fourth is the one that listens
     const taken = await Promise.all([own.connect(), own.connect(), own.connect()]);
     expect(await outcomeOf(connection, "one")).toBe("no");
+    const [sent] = publish(connection, ["refused"]);
+    await until(() => sent!.outcome === "no", "a refusal");
+    expect(postgres({ url: broker!.url }).classify(sent!.error)).toEqual({ code: "BUS_TIMEOUT", retryable: true });
     expect(statuses.map(({ type }) => type)).toContain("blocked");
     for (const client of taken) client.release();
     await until(async () => (await outcomeOf(connection, "two")) === "stored", "room in the pool");

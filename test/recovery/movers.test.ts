@@ -19,6 +19,7 @@ const item = defineEvent("item", { schema: typed<{ readonly n: number }>() });
 const attached = ["an attached store", join(folder, "state.db")] as const;
 const cases = [
   ["kafka", "tiers of the broker", undefined],
+  ["rabbitmq", "queues of the broker", undefined],
   ["rabbitmq", ...attached],
   ...(isFull ? [["kafka", ...attached] as const] : []), // waits for a lease of 30 s
 ] as const;
