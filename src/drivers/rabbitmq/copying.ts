@@ -147,6 +147,7 @@ export class Copying {
     };
     const [logIds, liveIds] = [new SeamIds(), new SeamIds()];
     const log = this.#reader(names.stream(stream), (reader, message, offset) => {
+      if (this.#stopped && !this.#isFinishing) return; // how far this one came is told already
       const m = markOf(message);
       if (m !== undefined) this.#inLog.set(m, offset);
       const isMatch = m === undefined && matches(message);
