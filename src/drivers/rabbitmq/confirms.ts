@@ -137,7 +137,10 @@ export class Confirms {
     }
   }
 
-  /** What was sent before it may be stored; itself, and all behind it, the server has not taken. */
+  /**
+   * What was sent before it may be stored; itself, and all behind it, the server has not taken. A channel's limit does not change, so it
+   * is the first of its size.
+   */
   #refused({ size, most }: RefusedSize, reason: unknown): void {
     let isBehind = false;
     for (const [number, { outcome, bytes }] of this.#open) {
