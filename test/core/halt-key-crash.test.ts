@@ -165,7 +165,7 @@ function dyingConsumption(open: Consumption, connection: DriverConnection, fuse:
         open.ack(messages);
         await open.flush();
       };
-      void fuse.step("ack", connection, ack);
+      void fuse.step("ack", connection, ack).catch(() => undefined); // another step cut the line while it was flushed
     },
     settle: (batch) => fuse.step(`settle ${batch[0]!.how}`, connection, () => open.settle(batch)),
     record: (notes) => fuse.step("record", connection, () => open.record(notes)),

@@ -37,6 +37,8 @@ export class Session {
   /** Letters, notes, definitions, copies. */
   readonly own: Publisher;
   #mostBytes = Number.POSITIVE_INFINITY;
+  /** Of the server that it was connected to last. */
+  #properties: Readonly<Record<string, unknown>> | undefined;
   readonly #publishing: Line;
   readonly #asking: Line;
   readonly #idle: AmqpChannel[] = [];
@@ -198,8 +200,9 @@ export class Session {
 
   #property(name: string): string {
     const properties = (this.consuming.connection ?? this.#publishing.connection)?.connection.serverProperties;
-    if (properties === undefined) throw notConnected();
-    const value = properties[name];
+    this.#properties = properties ?? this.#properties;
+    if (this.#properties === undefined) throw notConnected();
+    const value = this.#properties[name];
     return typeof value === "string" ? value : "unknown";
   }
 
