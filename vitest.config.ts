@@ -10,7 +10,7 @@ export default defineConfig({
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     pool: "forks",
     // much of the time of those with brokers is waiting
-    maxWorkers: Math.max(availableParallelism() - 1, 2),
+    maxWorkers: Math.max(availableParallelism() - 1, 3),
     sequence: { sequencer: SlowestFirst },
     testTimeout: process.env["OMNIBUS_FULL"] === "1" ? 120_000 : 20_000,
     hookTimeout: 20_000,

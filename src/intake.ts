@@ -1,3 +1,4 @@
+import { forNobody } from "./context.ts";
 import type { Core } from "./core.ts";
 import { BusError } from "./errors.ts";
 import { Bag } from "./internal/bag.ts";
@@ -15,6 +16,8 @@ import { handBack, type Runner, type Work, type WorkOwner } from "./work.ts";
 const noteAgainMs = 1_000;
 /** Behind keys that are merely busy; each of them would be a suspect after a crash. */
 const lookAhead = 1_000;
+/** Who began nothing for so long may have been stopped, and not have heard yet that what it holds went to others. */
+const unheardMs = 200;
 
 /**
  * From a delivered message to the end of its handlers: one of a key at a time, suspects alone, no more at once than the handlers
@@ -38,12 +41,16 @@ export class Intake implements WorkOwner {
   #capacity = 0;
   #stopped = false;
   #pumping = false;
+  /** When it looked last what may begin, in ticks. */
+  #lookedAt: number;
+  #listening = false;
 
   /** `only`: everything that comes is for this one, whose patterns were matched before. */
   constructor(core: Core, outcomes: Outcomes, ordered: boolean, only?: Runner) {
     this.#core = core;
     this.#outcomes = outcomes;
     this.#ordered = ordered;
+    this.#lookedAt = core.clock.ticks();
     if (only === undefined) return;
     this.#only = [only];
     this.#all.add(only);
@@ -96,7 +103,10 @@ export class Intake implements WorkOwner {
   }
 
   pump(): void {
-    if (this.#stopped || this.#pumping) return;
+    if (this.#stopped || this.#pumping || this.#listening) return;
+    const now = this.#core.clock.ticks();
+    if (now - this.#lookedAt > unheardMs) return this.#listen();
+    this.#lookedAt = now;
     this.#pumping = true; // a handler that ends at once comes back here: the loop goes on, not deeper
     try {
       while (this.#hasRoom) {
@@ -110,6 +120,18 @@ export class Intake implements WorkOwner {
     } finally {
       this.#pumping = false;
     }
+  }
+
+  /** One whole round of the event loop, in which each timer that is due and each line that can be read has its turn. */
+  #listen(): void {
+    const { clock } = this.#core;
+    this.#listening = true;
+    const end = (): void => {
+      this.#listening = false;
+      this.#lookedAt = clock.ticks();
+      this.pump();
+    };
+    forNobody(() => clock.soon(() => clock.soon(end)));
   }
 
   /** What waits for a handler that is paused takes nobody else's room. */
