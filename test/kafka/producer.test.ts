@@ -24,7 +24,7 @@ class Told {
     return {
       key: undefined,
       value: Buffer.from(value),
-      headers: new Map([[Buffer.from("t"), Buffer.from("orders.placed")]]),
+      headers: ["t", "orders.placed"],
       bytes: value.length + 100,
       deadline: performance.now() + timeoutMs,
       stored: (offset) => {

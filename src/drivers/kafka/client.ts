@@ -1,4 +1,5 @@
 import { DriverError } from "../../internal/driver-error.ts";
+import type { Packer } from "./record-encoder.ts";
 
 /** A connection of `@platformatic/kafka`; what is used of it, so that nobody's types need the package. */
 export interface KafkaConnection {
@@ -10,11 +11,24 @@ export interface KafkaConnection {
     key: number,
     version: number,
     payload: () => unknown,
-    parser: (correlationId: number, key: number, version: number, reader: ClientReader) => unknown,
+    parser: AnswerParser,
     requestTags: boolean,
     responseTags: boolean,
     done: (error: unknown, answer?: unknown) => void,
   ): void;
+}
+
+export type AnswerParser = (correlationId: number, key: number, version: number, reader: ClientReader) => unknown;
+
+/** What the client writes a request with. */
+export interface ClientWriter {
+  readonly context: { noResponse?: boolean };
+  append(bytes: Buffer): ClientWriter;
+  appendInt16(value: number): ClientWriter;
+  appendInt32(value: number): ClientWriter;
+  appendUnsignedVarInt(value: number): ClientWriter;
+  appendString(text: string | null): ClientWriter;
+  appendTaggedFields(): ClientWriter;
 }
 
 /** What the client reads an answer with. */
@@ -179,10 +193,10 @@ export interface ClientModule {
     [transactionalId: null, timeoutMs: number, producerId: undefined, producerEpoch: undefined],
     ProducerId
   >;
-  readonly produceV11: Message<
-    [acks: number, timeoutMs: number, records: readonly object[], options: object],
-    ProduceAnswer
-  >;
+  readonly produceV11: {
+    readonly api: { readonly key: number; readonly version: number };
+    readonly parseResponse: AnswerParser;
+  };
   readonly findCoordinatorV6: Message<
     [keyType: 0, groups: readonly string[]],
     { readonly coordinators: readonly { readonly host: string; readonly port: number }[] }
@@ -318,6 +332,9 @@ export interface ClientModule {
       }[];
     }
   >;
+  readonly Writer: { create(): ClientWriter };
+  readonly crc32c: (bytes: Buffer) => number;
+  readonly compressionsAlgorithms: Readonly<Record<"gzip" | "snappy" | "lz4" | "zstd", Packer>>;
   readonly compressionsAlgorithmsByBitmask: Readonly<
     Record<number, { readonly decompressSync: (bytes: Buffer) => Buffer } | undefined>
   >;

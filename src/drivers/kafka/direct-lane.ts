@@ -75,7 +75,7 @@ export class DirectLane {
     };
     const topic = to.kind === "inbox" ? to.address : to.kind === "direct" ? to.topic : "";
     const record = {
-      key: key === undefined ? undefined : Buffer.from(key.toWellFormed()),
+      key,
       value: body,
       headers: recordHeaders(topic, beside, headers),
     };

@@ -4,6 +4,7 @@ import type { FetchedPartition } from "./fetch-answer.ts";
 import type { FetchLoop, FetchPlace } from "./fetch-loop.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Producer } from "./producer.ts";
+import type { Field } from "./record-encoder.ts";
 import type { FetchedRecord } from "./record-batch.ts";
 
 const outOfRange = 1;
@@ -88,13 +89,13 @@ export class FoldedLog implements FetchPlace {
   }
 
   /** Where it is stored. */
-  append(value: Uint8Array, key?: Uint8Array, headers?: ReadonlyMap<Uint8Array, Uint8Array>): Promise<number> {
+  append(value: Uint8Array, key?: Uint8Array, headers: readonly Field[] = []): Promise<number> {
     return new Promise((resolve, reject) => {
       const { cluster, producer, timeoutMs } = this.#options;
       producer.add(this.topic, this.partition, {
         key,
         value,
-        headers: headers ?? new Map(),
+        headers,
         bytes: value.byteLength + 200,
         deadline: cluster.clock.ticks() + timeoutMs,
         stored: (offset) => resolve(Number(offset)),

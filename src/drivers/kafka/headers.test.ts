@@ -1,16 +1,15 @@
 import { expect, it } from "vitest";
 import { type More, readHeaders, recordHeaders } from "./headers.ts";
 import type { FetchedRecord } from "./record-batch.ts";
+import type { Field } from "./record-encoder.ts";
 
-const recordOf = (headers: ReadonlyMap<Buffer, Buffer>): FetchedRecord =>
-  ({ headers: [...headers] }) as unknown as FetchedRecord;
-const withMore = (json: string): FetchedRecord =>
-  recordOf(
-    new Map([
-      [Buffer.from("omnibus-topic"), Buffer.from("a.b")],
-      [Buffer.from("omnibus"), Buffer.from(json)],
-    ]),
-  );
+/** As it is stored and read. */
+function recordOf(headers: readonly Field[]): FetchedRecord {
+  const bytes = headers.map((field) => Buffer.from(field as string));
+  const pairs = bytes.flatMap((name, at) => (at % 2 === 0 ? [[name, bytes[at + 1]!]] : []));
+  return { headers: pairs } as unknown as FetchedRecord;
+}
+const withMore = (json: string): FetchedRecord => recordOf(["omnibus-topic", "a.b", "omnibus", json]);
 
 it("reads what it wrote", () => {
   const more: More = {

@@ -2,6 +2,7 @@ import type { Headers } from "../../driver.ts";
 import type { Seat } from "./direct-fold.ts";
 import type { LetterRecord } from "./letter-fold.ts";
 import type { FetchedRecord } from "./record-batch.ts";
+import type { Field } from "./record-encoder.ts";
 
 const marker = "omnibus-topic";
 const more = "omnibus";
@@ -31,30 +32,17 @@ export interface More {
 }
 
 const nothing: More = {};
-const texts = new Map<string, Buffer>();
-
-/** Names and topics come again and again. */
-function bytesOf(text: string): Buffer {
-  const known = texts.get(text);
-  if (known !== undefined) return known;
-  const bytes = Buffer.from(text.toWellFormed());
-  if (texts.size < 1_024) texts.set(text, bytes);
-  return bytes;
-}
-
 /** The first header names the topic and says that what follows is ours; no header of a user's can be taken for it. */
-export function recordHeaders(topic: string, beside: More | undefined, headers: Headers): ReadonlyMap<Buffer, Buffer> {
-  const map = new Map<Buffer, Buffer>();
-  map.set(names.marker, bytesOf(topic));
-  if (beside !== undefined) map.set(names.more, Buffer.from(JSON.stringify(beside)));
-  // each name is an object of its own, so that two alike stay two
-  for (const [name, value] of headers) map.set(Buffer.from(name), Buffer.from(value.toWellFormed()));
-  return map;
+export function recordHeaders(topic: string, beside: More | undefined, headers: Headers): readonly Field[] {
+  const fields: Field[] = [names.marker, topic];
+  if (beside !== undefined) fields.push(names.more, JSON.stringify(beside));
+  for (const [name, value] of headers) fields.push(name, value);
+  return fields;
 }
 
-export function sizeOf(headers: ReadonlyMap<Buffer, Buffer>): number {
+export function sizeOf(headers: readonly Field[]): number {
   let bytes = 0;
-  for (const [name, value] of headers) bytes += name.length + value.length + 4;
+  for (const field of headers) bytes += field.length + 2;
   return bytes;
 }
 

@@ -34,7 +34,7 @@ class Told {
     return {
       key: undefined,
       value: new Uint8Array(0),
-      headers: new Map(),
+      headers: [],
       bytes: options.bytes ?? 10,
       deadline: options.deadline ?? 10_000,
       stored: (offset) => void this.lines.push(`${name} at ${offset}`),

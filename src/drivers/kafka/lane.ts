@@ -1,13 +1,11 @@
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Outcome } from "./outcome.ts";
+import type { RecordFields } from "./record-encoder.ts";
 import { Sequence } from "./sequence.ts";
 
 /** One record on its way into a partition. */
-export interface Parcel {
-  readonly key: Uint8Array | undefined;
-  readonly value: Uint8Array;
-  readonly headers: ReadonlyMap<Uint8Array, Uint8Array>;
-  /** Of all of it, in a batch. */
+export interface Parcel extends RecordFields {
+  /** Of all of it, in a batch; text counts a byte a character. */
   readonly bytes: number;
   /** By `Clock.ticks`. */
   readonly deadline: number;

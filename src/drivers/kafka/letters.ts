@@ -34,7 +34,7 @@ export class Letters {
     const record = {
       topic: this.#session.names.letters,
       partition: 0,
-      key: Buffer.from(id),
+      key: id,
       value: body,
       headers: recordHeaders(topic, { letter }, headers),
     };

@@ -25,7 +25,7 @@ export class Notes {
   async keep(headers: Headers): Promise<Headers> {
     const { names } = this.#session;
     const value = Buffer.from(JSON.stringify(headers));
-    const record = { topic: names.notes, partition: 0, key: undefined, value, headers: new Map<Buffer, Buffer>() };
+    const record = { topic: names.notes, partition: 0, key: undefined, value, headers: [] };
     return [[placeName, String(await this.#made.before(() => this.#session.store(record)))]];
   }
 

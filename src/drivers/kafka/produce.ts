@@ -1,8 +1,10 @@
 import type { ClientModule, ProduceAnswer, ProducerId } from "./client.ts";
 import { NoAnswer } from "./errors.ts";
-import type { Batch, Lane, Parcel } from "./lane.ts";
+import type { Batch, Lane } from "./lane.ts";
 import type { Link } from "./link.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
+import { type PartitionBatch, produceMessage } from "./produce-request.ts";
+import { encodeBatch } from "./record-encoder.ts";
 
 export interface ProduceSettings {
   /** With 0 and 1 there is no producer id, and trying again may store twice. */
@@ -25,33 +27,32 @@ export interface Told extends Sent {
 const noAnswer: Outcome = { what: "again", certain: false, leaderMoved: true };
 const placeOf = (topic: string, partition: number): string => `${topic}:${partition}`;
 
-const record = (topic: string, partition: number, { key, value, headers }: Parcel): object => ({
-  topic,
-  partition,
-  key,
-  value,
-  headers,
-});
-
-/** One request for batches of several partitions of one broker. Never rejects: each partition has an outcome of its own. */
+/**
+ * One request for batches of several partitions of one broker; each partition has an outcome of its own. Rejects when a batch can't
+ * be packed, and nothing was sent then.
+ */
 export async function produce(
   module: ClientModule,
   link: Link,
   sent: readonly Sent[],
   id: ProducerId | undefined,
+  time: number,
   { acks, compression, requestTimeoutMs }: ProduceSettings,
 ): Promise<readonly Told[]> {
-  const sequences = new Map(sent.map(({ lane, batch }) => [placeOf(lane.topic, lane.partition), batch.sequence]));
-  const records = sent.flatMap(({ lane, batch }) =>
-    batch.parcels.map((parcel) => record(lane.topic, lane.partition, parcel)),
-  );
-  const options = {
-    compression,
-    ...(id === undefined ? {} : { ...id, sequences: { getWithDefault: (place: string) => sequences.get(place) ?? 0 } }),
-  };
+  const topics = new Map<string, PartitionBatch[]>();
+  const packer = compression === "none" ? undefined : module.compressionsAlgorithms[compression];
+  for (const { lane, batch } of sent) {
+    const { topic, partition } = lane;
+    const head = { time, id, sequence: id === undefined ? 0 : batch.sequence };
+    const encoded = encodeBatch(batch.parcels, head, module.crc32c, packer);
+    const place = { partition, batch: Buffer.isBuffer(encoded) ? encoded : await encoded };
+    const places = topics.get(topic);
+    if (places === undefined) topics.set(topic, [place]);
+    else places.push(place);
+  }
   let answer: ProduceAnswer | undefined;
   try {
-    answer = await link.ask(module.produceV11, [acks, requestTimeoutMs, records, options], requestTimeoutMs);
+    answer = await link.ask(produceMessage(module), [acks, requestTimeoutMs, topics], requestTimeoutMs);
   } catch (error) {
     answer = (error as { readonly response?: ProduceAnswer }).response;
     if (answer === undefined) {

@@ -106,10 +106,10 @@ export class Producer {
   }
 
   async #request(leader: Host, sent: readonly Sent[]): Promise<void> {
-    const { links, module, settings } = this.#options;
+    const { clock, links, module, settings } = this.#options;
     let told: readonly Told[];
     try {
-      told = await produce(module, await links.to(leader), sent, this.#id, settings);
+      told = await produce(module, await links.to(leader), sent, this.#id, clock.now(), settings);
     } catch {
       // no answer says nothing of any of them
       told = sent.map((each) => ({ ...each, outcome: undefined, offset: -1n }));

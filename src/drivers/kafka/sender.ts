@@ -117,7 +117,7 @@ export class Sender {
           };
     const all = topicHeader === undefined ? message.headers : withTopic(message.headers, topicHeader, topic);
     const record = {
-      key: key === undefined ? undefined : Buffer.from(key.toWellFormed()),
+      key,
       value: message.body,
     };
     const told = {

@@ -11,6 +11,7 @@ import { Names } from "./names.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { Producer } from "./producer.ts";
 import type { ProduceSettings } from "./produce.ts";
+import type { Field } from "./record-encoder.ts";
 
 export interface SessionOptions {
   readonly module: ClientModule;
@@ -23,9 +24,9 @@ export interface SessionOptions {
 export interface NewRecord {
   readonly topic: string;
   readonly partition: number;
-  readonly key: Uint8Array | undefined;
+  readonly key: Field | undefined;
   readonly value: Uint8Array;
-  readonly headers: ReadonlyMap<Buffer, Buffer>;
+  readonly headers: readonly Field[];
 }
 
 const batchOverhead = 100;
@@ -147,13 +148,13 @@ export class Session {
       key,
       value,
       headers,
-      bytes: value.byteLength + (key?.byteLength ?? 0) + sizeOf(headers) + batchOverhead,
+      bytes: value.byteLength + (key?.length ?? 0) + sizeOf(headers) + batchOverhead,
       deadline: this.clock.ticks() + this.options.deliveryTimeoutMs,
       ...told,
     };
   }
 
-  headers(topic: string, more: More | undefined, headers: Headers): ReadonlyMap<Buffer, Buffer> {
+  headers(topic: string, more: More | undefined, headers: Headers): readonly Field[] {
     return recordHeaders(topic, more, headers);
   }
 
