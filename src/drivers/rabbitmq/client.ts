@@ -1,4 +1,5 @@
 import type { Gathered } from "./gather.ts";
+import type { FrameSocket } from "./publish-frames.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 
 /** What we use of `amqplib` 2.3, so that our types compile without it. */
@@ -89,18 +90,21 @@ export interface AmqpChannel {
   on(event: "cancel", listener: (fields: { readonly consumerTag: string }) => void): unknown;
 }
 
-/** The callback gets an error for a nack, and for all that is open when the channel ends. */
+/** Of one publish, or of all up to that one: the server counts them from 1. */
+export interface AmqpConfirm {
+  readonly deliveryTag: number;
+  readonly multiple: boolean;
+}
+
+/** What is published on it is written to its socket, past the client. */
 export interface AmqpConfirmChannel {
-  publish(
-    exchange: string,
-    routingKey: string,
-    content: Uint8Array,
-    options: AmqpProperties & { readonly mandatory?: boolean | undefined },
-    callback: (error: unknown) => void,
-  ): boolean;
+  /** Its number. */
+  readonly ch: number;
+  readonly connection: { readonly stream: FrameSocket; readonly frameMax: number };
   close(): Promise<void>;
   on(event: "return", listener: (message: AmqpReturned) => void): unknown;
-  on(event: "close" | "drain", listener: () => void): unknown;
+  on(event: "ack" | "nack", listener: (confirm: AmqpConfirm) => void): unknown;
+  on(event: "close", listener: () => void): unknown;
   on(event: "error", listener: (error: unknown) => void): unknown;
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from "../../clock.ts";
-import type { AmqpConfirmChannel, AmqpFields, AmqpProperties } from "./client.ts";
+import type { AmqpConfirm, AmqpConfirmChannel, AmqpFields, AmqpProperties } from "./client.ts";
 import { connectionLost } from "./errors.ts";
-import { HeaderTables } from "./header-tables.ts";
+import { PublishFrames } from "./publish-frames.ts";
 import { type RefusedSize, refusedSize, tooLarge } from "./refused-size.ts";
 
 /** Of one publish; exactly one of them is called, once. */
@@ -19,6 +19,8 @@ interface Open {
   readonly outcome: Outcome;
   readonly since: number;
   readonly bytes: number;
+  readonly to: AmqpFields;
+  readonly messageId: string | undefined;
 }
 
 interface Parts {
@@ -38,15 +40,22 @@ const keyOf = ({ exchange, routingKey }: AmqpFields, messageId: string | undefin
  */
 export class Confirms {
   readonly #parts: Parts;
+  readonly #frames: PublishFrames;
+  /** By the number that the server counts it by. */
   readonly #open = new Map<number, Open>();
+  /** Given up, and not answered yet: what is returned may be one of them. */
+  readonly #late = new Map<number, Open>();
   readonly #returned = new Map<string, number>();
-  readonly #tables = new HeaderTables();
-  #next = 0;
+  #next = 1;
   #timer: Disposable | undefined;
   #closed = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    const { ch, connection } = parts.channel;
+    this.#frames = new PublishFrames(connection.stream, ch, connection.frameMax);
+    parts.channel.on("ack", (answer) => this.#answered(answer, (outcome) => outcome.stored()));
+    parts.channel.on("nack", (answer) => this.#answered(answer, (outcome) => outcome.nacked()));
     parts.channel.on("return", ({ fields, properties }) => {
       const key = keyOf(fields, properties.messageId);
       this.#returned.set(key, (this.#returned.get(key) ?? 0) + 1);
@@ -66,50 +75,44 @@ export class Confirms {
     return this.#open.size;
   }
 
-  /** False: the socket is full, and `drain` says when it has room. */
-  publish(to: AmqpFields, body: Uint8Array, properties: AmqpProperties, mandatory: boolean, outcome: Outcome): boolean {
-    const { channel, clock } = this.#parts;
-    if (this.#closed) {
-      outcome.lost(false, new Error("the channel was closed"));
-      return true;
-    }
-    const number = this.#next++;
-    this.#open.set(number, { outcome, since: clock.ticks(), bytes: body.byteLength });
-    const key = keyOf(to, properties.messageId);
-    const { headers } = properties;
+  publish(to: AmqpFields, body: Uint8Array, properties: AmqpProperties, mandatory: boolean, outcome: Outcome): void {
+    if (this.#closed) return outcome.lost(false, new Error("the channel was closed"));
     try {
-      const hasRoom = channel.publish(
-        to.exchange,
-        to.routingKey,
-        bufferOf(body),
-        headers === undefined
-          ? { ...properties, mandatory }
-          : { ...properties, headers: this.#tables.of(headers), mandatory },
-        (error) => this.#answered(number, key, error),
-      );
-      this.#watch();
-      return hasRoom;
+      this.#frames.publish(to, body, properties, mandatory);
     } catch (error) {
-      // Thrown before anything is written: a key or headers that are too long, or a channel that just ended.
-      this.#open.delete(number);
-      outcome.lost(false, error);
-      return true;
+      return outcome.lost(false, error); // a key or headers that are too long
     }
+    const { messageId } = properties;
+    const since = this.#parts.clock.ticks();
+    this.#open.set(this.#next++, { outcome, since, bytes: body.byteLength, to, messageId });
+    this.#watch();
   }
 
-  #answered(number: number, key: string, error: unknown): void {
-    const wasReturned = this.#takeReturned(key);
+  #answered({ deliveryTag, multiple }: AmqpConfirm, tell: (outcome: Outcome) => void): void {
+    if (!multiple) return this.#end(deliveryTag, tell);
+    for (const numbers of [this.#late, this.#open])
+      for (const number of numbers.keys()) {
+        if (number > deliveryTag) break; // in the order in which they were sent
+        this.#end(number, tell);
+      }
+  }
+
+  #end(number: number, tell: (outcome: Outcome) => void): void {
+    const late = this.#late.get(number);
+    if (late !== undefined) {
+      this.#late.delete(number);
+      this.#takeReturned(late);
+    }
     const open = this.#open.get(number);
+    if (open === undefined) return;
     this.#open.delete(number);
-    if (open === undefined) return; // late: given up before
-    if (wasReturned) open.outcome.returned();
-    else if (error === undefined || error === null) open.outcome.stored();
-    else if (isNack(error)) open.outcome.nacked();
-    else open.outcome.lost(true, error);
+    if (this.#takeReturned(open)) open.outcome.returned();
+    else tell(open.outcome);
   }
 
-  #takeReturned(key: string): boolean {
+  #takeReturned({ to, messageId }: Open): boolean {
     if (this.#returned.size === 0) return false;
+    const key = keyOf(to, messageId);
     const count = this.#returned.get(key) ?? 0;
     if (count === 1) this.#returned.delete(key);
     else if (count > 1) this.#returned.set(key, count - 1);
@@ -130,10 +133,11 @@ export class Confirms {
   }
 
   #giveUp(sentBy: number): void {
-    for (const [number, { outcome, since }] of this.#open) {
-      if (since > sentBy) return; // in the order in which they were sent
+    for (const [number, open] of this.#open) {
+      if (open.since > sentBy) return; // in the order in which they were sent
       this.#open.delete(number);
-      outcome.lost(true, new Error(`no confirm from the server within ${this.#parts.timeoutMs} ms`));
+      this.#late.set(number, open);
+      open.outcome.lost(true, new Error(`no confirm from the server within ${this.#parts.timeoutMs} ms`));
     }
   }
 
@@ -157,16 +161,11 @@ export class Confirms {
   close(error: unknown): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#frames.close();
     this.#timer?.[Symbol.dispose]();
     const open = [...this.#open.values()];
     this.#open.clear();
+    this.#late.clear();
     for (const { outcome } of open) outcome.lost(true, error);
   }
 }
-
-/** The client takes nothing else. */
-const bufferOf = (body: Uint8Array): Buffer =>
-  Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-
-/** amqplib gives it no code, and nothing else that tells it from the end of a channel. */
-const isNack = (error: unknown): boolean => error instanceof Error && error.message === "message nacked";

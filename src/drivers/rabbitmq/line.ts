@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import { DriverError } from "../../internal/driver-error.ts";
 import type { AmqpChannel, AmqpConfirmChannel, AmqpConnection } from "./client.ts";
 import { classify, closedError, connectionLost, notConnected } from "./errors.ts";
 import { openConnection } from "./open-connection.ts";
@@ -78,6 +79,9 @@ export class Line {
   async confirmChannel(): Promise<AmqpConfirmChannel> {
     const channel = await (await this.#now()).createConfirmChannel();
     channel.on("error", () => undefined); // `close` follows it
+    const { ch, connection } = channel as Partial<AmqpConfirmChannel>;
+    if (typeof ch !== "number" || typeof connection?.frameMax !== "number" || connection.stream?.write === undefined)
+      throw new DriverError("BUS_CLIENT_MISSING", "rabbitmq: this is no amqplib 2.3: npm install amqplib@2.3.1");
     return channel;
   }
 

@@ -68,7 +68,7 @@ export class Publisher {
     const confirms = this.#confirms;
     if (confirms === undefined) return outcome.lost(false, notConnected());
     if (!this.#line.isBlocked && this.#waiting.length === 0)
-      return void confirms.publish(to, body, properties, mandatory, outcome);
+      return confirms.publish(to, body, properties, mandatory, outcome);
     this.#waiting.push({ to, body, properties, mandatory, outcome, until: this.#clock.ticks() + this.#timeoutMs });
     this.#expire();
   }
