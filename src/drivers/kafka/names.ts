@@ -1,6 +1,7 @@
 import { DriverError } from "../../internal/driver-error.ts";
 
 const longest = 249;
+const mostKnown = 1_024;
 
 /** All but letters, digits and `-` by their bytes, so that two names never meet, and a `.` separates ours only. */
 const escaped = (text: string): string =>
@@ -23,6 +24,8 @@ export interface GivenNames {
 export class Names {
   readonly prefix: string;
   readonly #given: GivenNames;
+  /** A message each asks for one. */
+  readonly #streams = new Map<string, string>();
 
   constructor(prefix: string, given: GivenNames = {}) {
     this.prefix = prefix;
@@ -59,7 +62,11 @@ export class Names {
 
   /** Of a stream that is not attached. */
   ownStream(name: string): string {
-    return this.#topic(`s.${escaped(name)}`);
+    const known = this.#streams.get(name);
+    if (known !== undefined) return known;
+    const topic = this.#topic(`s.${escaped(name)}`);
+    if (this.#streams.size < mostKnown) this.#streams.set(name, topic);
+    return topic;
   }
 
   /** Whether a topic is one of those that the driver makes. */

@@ -26,7 +26,8 @@ export interface ProducerOptions {
  */
 export class Producer {
   readonly #options: ProducerOptions;
-  readonly #lanes = new Map<string, Lane>();
+  /** By topic and partition. */
+  readonly #lanes = new Map<string, (Lane | undefined)[]>();
   /** Those with something to do. */
   readonly #busy = new Set<Lane>();
   #id: ProducerId | undefined;
@@ -45,15 +46,21 @@ export class Producer {
       parcel.failed("no", this.#closed.error);
       return;
     }
-    const name = `${topic}:${partition}`;
-    let lane = this.#lanes.get(name);
-    if (lane === undefined) {
-      this.#options.topology.watch(topic);
-      lane = new Lane(topic, partition, this.#options.limits);
-      this.#lanes.set(name, lane);
-    }
+    const lane = this.#lanes.get(topic)?.[partition] ?? this.#newLane(topic, partition);
     lane.add(parcel);
     this.#busy.add(lane);
+  }
+
+  #newLane(topic: string, partition: number): Lane {
+    const { topology, limits } = this.#options;
+    topology.watch(topic);
+    let lanes = this.#lanes.get(topic);
+    if (lanes === undefined) this.#lanes.set(topic, (lanes = []));
+    return (lanes[partition] = new Lane(topic, partition, limits));
+  }
+
+  *#all(): Iterable<Lane> {
+    for (const lanes of this.#lanes.values()) for (const lane of lanes) if (lane !== undefined) yield lane;
   }
 
   /** Sends what can be sent now, and sees to the rest. */
@@ -142,7 +149,7 @@ export class Producer {
       (id) => {
         this.#id = id;
         this.#renewal = "none";
-        for (const lane of this.#lanes.values()) lane.renewed();
+        for (const lane of this.#all()) lane.renewed();
         this.flush();
       },
       () => {
@@ -174,7 +181,7 @@ export class Producer {
     if (this.#closed !== undefined) return;
     this.#closed = { error };
     this.#timer?.[Symbol.dispose]();
-    for (const lane of this.#lanes.values()) lane.close(error);
+    for (const lane of this.#all()) lane.close(error);
     this.#busy.clear();
   }
 }
