@@ -45,8 +45,8 @@ const exactPeers: readonly string[] = ["@platformatic/kafka"];
 /** A peer that is one version alone could not be installed beside the next patch of it: from the version that we test with on. */
 export function peerProblems({ peerDependencies = {} }: Pick<Manifest, "peerDependencies">): string[] {
   return Object.entries(peerDependencies)
-    .filter(([name, range]) => !(exactPeers.includes(name) ? /^\d+\.\d+\.\d+$/ : /^\^\d+\.\d+\.\d+$/).test(range))
-    .map(([name, range]) => `the peer ${name} is "${range}", and must be a range with a lower bound: ^1.2.3`);
+    .filter(([name, range]) => !(exactPeers.includes(name) ? /^\d+\.\d+\.\d+$/ : /^[\^~]\d+\.\d+\.\d+$/).test(range))
+    .map(([name, range]) => `the peer ${name} is "${range}", and must be a range with a lower bound: ^1.2.3 or ~1.2.3`);
 }
 
 function binProblems(manifest: Manifest): string[] {

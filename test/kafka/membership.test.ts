@@ -250,7 +250,7 @@ describe.skipIf(kafka === undefined)("members of a group of Kafka", () => {
       await settled(a, b);
       b.mute = lost;
       const c = await join("c"); // begins a round, of which b never hears
-      await until(() => b.losses === 1, "the end of its session by its own clock", sessionTimeoutMs * 2);
+      await until(() => b.losses === 1, "the end of its session by its own clock", sessionTimeoutMs * 3);
       await settled(a, c);
       expect(table.problems, "nobody has what b has yet").toEqual([]);
     },

@@ -10,7 +10,7 @@ export const protocol = "omnibus-1";
 const shortestPauseMs = 50;
 const longestPauseMs = 1_000;
 /** By which our own timers may be late. */
-const lateMs = 100;
+const lateMs = 500;
 
 export interface MembershipOptions {
   readonly module: ClientModule;
