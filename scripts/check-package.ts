@@ -41,12 +41,20 @@ export function exportProblems(manifest: Pick<Manifest, "bin" | "exports">, file
 
 /** Of these we use what is beneath the documented calls, and that may change in any release: the version that we test with. */
 const exactPeers: readonly string[] = ["@platformatic/kafka"];
+/** Of these, parts that may change with the next minor release. */
+const minorPeers: readonly string[] = ["amqplib"];
+
+const markOf = (name: string): string => (exactPeers.includes(name) ? "" : minorPeers.includes(name) ? "~" : "^");
 
 /** A peer that is one version alone could not be installed beside the next patch of it: from the version that we test with on. */
 export function peerProblems({ peerDependencies = {} }: Pick<Manifest, "peerDependencies">): string[] {
   return Object.entries(peerDependencies)
-    .filter(([name, range]) => !(exactPeers.includes(name) ? /^\d+\.\d+\.\d+$/ : /^[\^~]\d+\.\d+\.\d+$/).test(range))
-    .map(([name, range]) => `the peer ${name} is "${range}", and must be a range with a lower bound: ^1.2.3 or ~1.2.3`);
+    .filter(
+      ([name, range]) => !/^\d+\.\d+\.\d+$/.test(range.slice(markOf(name).length)) || !range.startsWith(markOf(name)),
+    )
+    .map(
+      ([name, range]) => `the peer ${name} is "${range}", and must be a range with a lower bound: ${markOf(name)}1.2.3`,
+    );
 }
 
 function binProblems(manifest: Manifest): string[] {

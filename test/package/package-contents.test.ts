@@ -34,13 +34,16 @@ describe("peers", () => {
       Record<"devDependencies" | "peerDependencies", Readonly<Record<string, string>>>
     >;
     expect(peerProblems({ peerDependencies })).toEqual([]);
+    const marks: Readonly<Record<string, string>> = { "@platformatic/kafka": "", amqplib: "~" };
     for (const [name, range] of Object.entries(peerDependencies))
-      expect(range).toBe(name === "@platformatic/kafka" ? devDependencies[name] : `^${devDependencies[name]}`);
+      expect(range).toBe(`${marks[name] ?? "^"}${devDependencies[name]}`);
   });
 
   it("is exact where what is beneath the calls of a client is used", () => {
     expect(peerProblems({ peerDependencies: { "@platformatic/kafka": "^2.12.1" } })).toHaveLength(1);
     expect(peerProblems({ peerDependencies: { "@platformatic/kafka": "2.12.1" } })).toEqual([]);
+    expect(peerProblems({ peerDependencies: { amqplib: "^2.3.1" } })).toHaveLength(1);
+    expect(peerProblems({ peerDependencies: { amqplib: "~2.3.1" } })).toEqual([]);
   });
 
   it.each(["6.3.1", "*", "6", "<7.0.0", ""])("are never %j", (redis) => {
