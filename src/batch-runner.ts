@@ -92,6 +92,7 @@ export class BatchRunner extends BaseRunner {
         });
         return;
       }
+      if (this.core.standstill.holds(this.again)) return;
       const entries: Entry[] = [];
       while (entries.length < this.#batch.maxSize && this.#waiting.length > 0) entries.push(this.#waiting.shift()!);
       this.#run(entries);

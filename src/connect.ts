@@ -12,6 +12,7 @@ import { resolveOptions } from "./normalise.ts";
 import { invalidOption, printable } from "./option-check.ts";
 import type { BusConfig, BusOptions } from "./options.ts";
 import { LazyDriver } from "./lazy-driver.ts";
+import { Standstill } from "./standstill.ts";
 import { StatusBoard } from "./status-board.ts";
 import { TimerWheel } from "./timer-wheel.ts";
 import { withState } from "./with-state.ts";
@@ -102,6 +103,7 @@ function make(target: string | BusConfig, more: BusOptions | undefined): Made {
     options,
     clock,
     wheel: new TimerWheel(clock),
+    standstill: new Standstill(clock),
     ids: new UuidSource(clock),
     counters: new Counters(),
     board: new StatusBoard(options.name, options.logger),

@@ -25,7 +25,7 @@ export class Ephemeral implements Receiver, Outcomes {
     this.patterns = runner.patterns;
     this.#bufferSize = options.bufferSize;
     this.#ordered = options.ordered;
-    this.intake = new Intake(core, this, options.ordered, runner);
+    this.intake = new Intake(core, this, options.ordered, undefined, runner);
     runner.resized = () => this.intake.resized();
   }
 

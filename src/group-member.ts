@@ -158,7 +158,8 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     if (spec.order === "group" && !live && connection.state !== undefined) this.#makeDrain();
     this.#order = spec.order;
     this.#ordered = spec.order !== "none";
-    this.#intake = new Intake(this.#core, this, this.#ordered);
+    // what is in this process alone goes nowhere while it stands still
+    this.#intake = new Intake(this.#core, this, this.#ordered, able.durable ? this.#core.standstill : undefined);
     for (const runner of this.runners) this.#intake.add(runner);
   }
 

@@ -70,6 +70,7 @@ export abstract class BaseRunner implements Runner {
   /** Gives back what waits for room. */
   abstract giveBack(): void;
   protected abstract pump(): void;
+  protected readonly again = (): void => this.pump();
 
   accepts(envelope: Envelope): "yes" | "no" | "newer" {
     const { definitions } = this.#interest;
@@ -179,6 +180,7 @@ export class HandlerRunner extends BaseRunner implements RunHost {
 
   protected pump(): void {
     while (!this.paused && this.#running < this.options.concurrency && this.#waiting.length > 0) {
+      if (this.core.standstill.holds(this.again)) return;
       const { work, event } = this.#waiting.shift()!;
       this.#run(work, event);
     }

@@ -1,4 +1,3 @@
-import { forNobody } from "./context.ts";
 import type { Core } from "./core.ts";
 import { BusError } from "./errors.ts";
 import { Bag } from "./internal/bag.ts";
@@ -8,6 +7,7 @@ import { noteFailure, readHistory, readNames } from "./message-history.ts";
 import { OrderGate } from "./order-gate.ts";
 import { decideOutcome, type Outcomes } from "./outcomes.ts";
 import { open } from "./receiving.ts";
+import type { Standstill } from "./standstill.ts";
 import { Suspects } from "./suspects.ts";
 import { header } from "./wire-names.ts";
 import { giveViews } from "./views.ts";
@@ -16,8 +16,6 @@ import { handBack, type Runner, type Work, type WorkOwner } from "./work.ts";
 const noteAgainMs = 1_000;
 /** Behind keys that are merely busy; each of them would be a suspect after a crash. */
 const lookAhead = 1_000;
-/** Who began nothing for so long may have been stopped, and not have heard yet that what it holds went to others. */
-const unheardMs = 200;
 
 /**
  * From a delivered message to the end of its handlers: one of a key at a time, suspects alone, no more at once than the handlers
@@ -41,16 +39,19 @@ export class Intake implements WorkOwner {
   #capacity = 0;
   #stopped = false;
   #pumping = false;
-  /** When it looked last what may begin, in ticks. */
-  #lookedAt: number;
-  #listening = false;
+  /** Undefined: others can't take what is here. */
+  readonly #standstill: Standstill | undefined;
+  readonly #again = (): void => this.pump();
 
-  /** `only`: everything that comes is for this one, whose patterns were matched before. */
-  constructor(core: Core, outcomes: Outcomes, ordered: boolean, only?: Runner) {
+  /**
+   * `standstill`: what it may have been is asked before each beginning. `only`: everything that comes is for this one, whose patterns
+   * were matched before.
+   */
+  constructor(core: Core, outcomes: Outcomes, ordered: boolean, standstill?: Standstill, only?: Runner) {
     this.#core = core;
     this.#outcomes = outcomes;
     this.#ordered = ordered;
-    this.#lookedAt = core.clock.ticks();
+    this.#standstill = standstill;
     if (only === undefined) return;
     this.#only = [only];
     this.#all.add(only);
@@ -103,13 +104,12 @@ export class Intake implements WorkOwner {
   }
 
   pump(): void {
-    if (this.#stopped || this.#pumping || this.#listening) return;
-    const now = this.#core.clock.ticks();
-    if (now - this.#lookedAt > unheardMs) return this.#listen();
-    this.#lookedAt = now;
+    if (this.#stopped || this.#pumping) return;
     this.#pumping = true; // a handler that ends at once comes back here: the loop goes on, not deeper
     try {
       while (this.#hasRoom) {
+        if (!this.#suspects.blocking && this.#ready.length === 0) break;
+        if (this.#standstill?.holds(this.#again) === true) break;
         const suspect = this.#suspects.take(); // looked for each time: one may come while a handler ends at once
         if (suspect !== undefined) {
           if (this.#isPaused(suspect)) this.#shelve(suspect);
@@ -120,18 +120,6 @@ export class Intake implements WorkOwner {
     } finally {
       this.#pumping = false;
     }
-  }
-
-  /** One whole round of the event loop, in which each timer that is due and each line that can be read has its turn. */
-  #listen(): void {
-    const { clock } = this.#core;
-    this.#listening = true;
-    const end = (): void => {
-      this.#listening = false;
-      this.#lookedAt = clock.ticks();
-      this.pump();
-    };
-    forNobody(() => clock.soon(() => clock.soon(end)));
   }
 
   /** What waits for a handler that is paused takes nobody else's room. */
@@ -315,7 +303,12 @@ export class Intake implements WorkOwner {
     work.state = "running";
     const prepared = this.#prepare(work);
     if (prepared === true) this.#run(work);
-    else if (prepared !== false) void prepared.then((ready) => ready && this.#run(work));
+    else if (prepared !== false) void prepared.then((ready) => ready && this.#runLater(work));
+  }
+
+  /** Behind what was waited for. */
+  #runLater(work: Work): void {
+    if (this.#standstill?.holds(() => this.#runLater(work)) !== true) this.#run(work);
   }
 
   #run(work: Work): void {
@@ -348,7 +341,7 @@ export class Intake implements WorkOwner {
       work.revoked = true;
       return void this.#unstart(work, () => this.leave(work));
     }
-    this.#run(work);
+    this.#runLater(work);
   }
 
   /** Gives the work the handlers that run and what they get; false when it ended here. */

@@ -57,7 +57,7 @@ export class ParkedDrain implements Outcomes {
   constructor(core: Core, host: DrainHost) {
     this.#core = core;
     this.#host = host;
-    this.#intake = new Intake(core, this, true);
+    this.#intake = new Intake(core, this, true, core.standstill);
   }
 
   add(runner: BaseRunner): void {

@@ -4,7 +4,7 @@ import { memory } from "../../src/drivers/memory/index.ts";
 import { silence, until, within } from "../../src/testing/until.ts";
 import { FaultyDriver } from "../support/faulty-driver.ts";
 import { connectTo, turns } from "../support/driver-harness.ts";
-import { failureOf, fresh, gate, Keyed, LogBook, onFaulty, Seen, Tick, Tock } from "../support/events.ts";
+import { failureOf, fresh, gate, LogBook, onFaulty, Seen, Tick, Tock } from "../support/events.ts";
 
 const soon = { reconnect: { minMs: 1, maxMs: 5 } } as const;
 const Double = defineRequest("double", { request: typed<number>(), response: typed<number>() });
@@ -49,26 +49,6 @@ describe("a subscription that the broker ended", () => {
         ({ length }) => length,
       ),
     ).toEqual([5, 5]);
-  });
-
-  it("while the process stood still begins nothing more of what is buffered", async () => {
-    const { bus, driver } = await onFaulty(soon);
-    await using _ = bus;
-    const open = gate();
-    const story: (number | "ended")[] = [];
-    await bus.subscribe(Keyed, (event) => (story.push(event.data.n), open.opened), { group: "g", concurrency: 2 });
-    await bus.publishMany([0, 1].map((n) => Keyed.of({ of: "k", n })));
-    await until(() => bus.stats().delivered === 2, "the second behind the first of its key");
-    await new Promise((resolve) => setImmediate(resolve)); // timers come behind what is read and what ends now
-    // as a lease that runs out while the process is stopped
-    setTimeout(() => {
-      story.push("ended");
-      void driver.last("group").end();
-    }, 1);
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
-    open.open();
-    await until(() => story.includes(1), "the second, from the next opening");
-    expect(story.slice(0, 2)).toEqual([0, "ended"]);
   });
 
   it("waits longer between tries that fail", async () => {

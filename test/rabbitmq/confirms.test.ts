@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import type { AmqpConfirmChannel, AmqpConnection } from "../../src/drivers/rabbitmq/client.ts";
 import { Confirms, type Outcome } from "../../src/drivers/rabbitmq/confirms.ts";
+import { classify, connectionLost } from "../../src/drivers/rabbitmq/errors.ts";
 import { openConnection } from "../../src/drivers/rabbitmq/open-connection.ts";
 import { resolveOptions } from "../../src/drivers/rabbitmq/options.ts";
 import { FaultProxy } from "../../src/testing/index.ts";
@@ -39,7 +40,7 @@ describe.skipIf(broker === undefined)("the confirms of a channel", () => {
     stored: () => said.push(`${name} stored`),
     returned: () => said.push(`${name} returned`),
     nacked: () => said.push(`${name} nacked`),
-    lost: (written) => said.push(`${name} lost ${written}`),
+    lost: (written, error) => said.push(`${name} lost ${written}${classify(error).retryable ? "" : ", for good"}`),
   });
   const open = (timeoutMs = 10_000): Confirms => new Confirms({ channel, clock: systemClock, timeoutMs });
   const publish = (confirms: Confirms, name: string, routingKey = queue, messageId = name): void =>
@@ -78,25 +79,26 @@ describe.skipIf(broker === undefined)("the confirms of a channel", () => {
     proxy.replies.set({ latencyMs: 3_000 });
     publish(confirms, "late");
     await until(() => said.length > 0, "it to be given up");
-    expect(said).toEqual(["late lost true"]);
+    expect(said).toEqual(["late lost true, for good"]);
     proxy.replies.set({ latencyMs: 0 });
     publish(confirms, "next");
     await until(() => said.length > 1, "the next");
-    expect(said).toEqual(["late lost true", "next stored"]);
+    expect(said).toEqual(["late lost true, for good", "next stored"]);
   });
 
   it("takes a late return for none of a later message of the same id and place", async () => {
     const confirms = open(1_000);
     proxy.replies.set({ latencyMs: 3_000 });
-    publish(confirms, "late", "nowhere", "id");
+    const nowhere = freshPrefix();
+    publish(confirms, "late", nowhere, "id");
     await until(() => said.length > 0, "it to be given up");
     proxy.replies.set({ latencyMs: 0 });
     const declaring = await connection.createChannel();
-    await declaring.assertQueue("nowhere", { durable: true, arguments: { "x-expires": 60_000 } });
-    publish(confirms, "next", "nowhere", "id");
+    await declaring.assertQueue(nowhere, { durable: true, arguments: { "x-expires": 60_000 } });
+    publish(confirms, "next", nowhere, "id");
     await until(() => said.length > 1, "the next");
-    await declaring.deleteQueue("nowhere");
-    expect(said).toEqual(["late lost true", "next stored"]);
+    await declaring.deleteQueue(nowhere);
+    expect(said).toEqual(["late lost true, for good", "next stored"]);
   });
 
   it("loses what is open when the server closes the channel, and what comes later was never sent", async () => {
@@ -106,6 +108,28 @@ describe.skipIf(broker === undefined)("the confirms of a channel", () => {
     await until(() => said.length === 2, "both to end");
     publish(confirms, "after");
     expect(said).toEqual(["wrong lost true", "beside lost true", "after lost false"]);
+  });
+
+  it("never sent what is published in the turn in which the channel ends", async () => {
+    const confirms = open();
+    proxy.replies.set({ latencyMs: 5_000 });
+    publish(confirms, "before");
+    await new Promise((resolve) => setImmediate(resolve));
+    publish(confirms, "beside");
+    confirms.close(connectionLost());
+    publish(confirms, "after");
+    expect(said).toEqual(["before lost true", "beside lost false", "after lost false"]);
+  });
+
+  it("knows a channel that ended before it was asked for anything", async () => {
+    const closing = connection.createConfirmChannel();
+    const ended = await closing;
+    ended.on("error", () => undefined);
+    await ended.close();
+    const confirms = new Confirms({ channel: ended, clock: systemClock, timeoutMs: 10_000 });
+    expect(confirms.isClosed).toBe(true);
+    publish(confirms, "late");
+    expect(said).toEqual(["late lost false"]);
   });
 
   it("loses what is open at once when the line is cut", async () => {
@@ -120,9 +144,9 @@ describe.skipIf(broker === undefined)("the confirms of a channel", () => {
   it("was never sent what the client throws at", async () => {
     const confirms = open();
     publish(confirms, "long", "k".repeat(256));
-    expect(said).toEqual(["long lost false"]);
+    expect(said).toEqual(["long lost false, for good"]);
     publish(confirms, "short");
     await until(() => said.length === 2, "the next");
-    expect(said).toEqual(["long lost false", "short stored"]);
+    expect(said).toEqual(["long lost false, for good", "short stored"]);
   });
 });

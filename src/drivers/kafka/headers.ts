@@ -32,6 +32,7 @@ export interface More {
 }
 
 const nothing: More = {};
+const shortText = 64;
 /** The first header names the topic and says that what follows is ours; no header of a user's can be taken for it. */
 export function recordHeaders(topic: string, beside: More | undefined, headers: Headers): readonly Field[] {
   const fields: Field[] = [names.marker, topic];
@@ -40,9 +41,13 @@ export function recordHeaders(topic: string, beside: More | undefined, headers: 
   return fields;
 }
 
+/** Of a short text roughly: it may have more than a byte a character. */
+export const lengthOf = (field: Field): number =>
+  typeof field === "string" && field.length > shortText ? Buffer.byteLength(field) : field.length;
+
 export function sizeOf(headers: readonly Field[]): number {
   let bytes = 0;
-  for (const field of headers) bytes += field.length + 2;
+  for (const field of headers) bytes += lengthOf(field) + 2;
   return bytes;
 }
 

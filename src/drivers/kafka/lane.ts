@@ -5,7 +5,7 @@ import { Sequence } from "./sequence.ts";
 
 /** One record on its way into a partition. */
 export interface Parcel extends RecordFields {
-  /** Of all of it, in a batch; text counts a byte a character. */
+  /** Of all of it, in a batch. */
   readonly bytes: number;
   /** By `Clock.ticks`. */
   readonly deadline: number;
@@ -72,6 +72,11 @@ export class Lane {
   /** At the broker, with an answer to come. */
   get isUnderWay(): boolean {
     return this.#batch?.underWay !== undefined;
+  }
+
+  /** It was not given up meanwhile. */
+  isStill(sent: Batch): boolean {
+    return this.#batch?.underWay === sent;
   }
 
   /** What the broker may know of it by its sequence; a new producer id would make it another batch. */

@@ -9,8 +9,8 @@ import { SessionClock } from "./session-clock.ts";
 export const protocol = "omnibus-1";
 const shortestPauseMs = 50;
 const longestPauseMs = 1_000;
-/** By which our own timers may be late. */
-const lateMs = 500;
+/** By which our own timers may be late, at a session of so much and more. */
+const [lateMs, lateShare] = [500, 10];
 
 export interface MembershipOptions {
   readonly module: ClientModule;
@@ -321,8 +321,9 @@ export class Membership {
 
   /** Who does not come to a round is out when that ends. It began after there was none. */
   #confirmInRound(sentAt: number): void {
-    const endsAt = this.#quietAt + this.#rebalanceTimeoutMs - lateMs;
-    this.#confirm(Math.min(sentAt, endsAt - this.#options.sessionTimeoutMs));
+    const { sessionTimeoutMs } = this.#options;
+    const endsAt = this.#quietAt + this.#rebalanceTimeoutMs - Math.min(lateMs, sessionTimeoutMs / lateShare);
+    this.#confirm(Math.min(sentAt, endsAt - sessionTimeoutMs));
   }
 
   /** By our own clock, and so before the coordinator's. */

@@ -25,11 +25,12 @@ export interface Told extends Sent {
 }
 
 const noAnswer: Outcome = { what: "again", certain: false, leaderMoved: true };
+const unencodable: Outcome = { what: "refused", verdict: ["BUS_SERVER", false] };
 const placeOf = (topic: string, partition: number): string => `${topic}:${partition}`;
 
 /**
- * One request for batches of several partitions of one broker; each partition has an outcome of its own. Rejects when a batch can't
- * be packed, and nothing was sent then.
+ * One request for batches of several partitions of one broker. Never rejects: each partition has an outcome of its own, but those that
+ * were given up before it was written.
  */
 export async function produce(
   module: ClientModule,
@@ -39,37 +40,52 @@ export async function produce(
   time: number,
   { acks, compression, requestTimeoutMs }: ProduceSettings,
 ): Promise<readonly Told[]> {
-  const topics = new Map<string, PartitionBatch[]>();
   const packer = compression === "none" ? undefined : module.compressionsAlgorithms[compression];
-  for (const { lane, batch } of sent) {
-    const { topic, partition } = lane;
-    const head = { time, id, sequence: id === undefined ? 0 : batch.sequence };
-    const encoded = encodeBatch(batch.parcels, head, module.crc32c, packer);
-    const place = { partition, batch: Buffer.isBuffer(encoded) ? encoded : await encoded };
-    const places = topics.get(topic);
-    if (places === undefined) topics.set(topic, [place]);
-    else places.push(place);
+  const encode = async ({ lane, batch }: Sent): Promise<PartitionBatch | undefined> => {
+    try {
+      const head = { time, id, sequence: id === undefined ? 0 : batch.sequence };
+      const encoded = encodeBatch(batch.parcels, head, module.crc32c, packer);
+      return { partition: lane.partition, batch: Buffer.isBuffer(encoded) ? encoded : await encoded };
+    } catch {
+      return undefined; // its packer did not take it: the others go all the same
+    }
+  };
+  const encoded = await Promise.all(sent.map(encode));
+  const topics = new Map<string, PartitionBatch[]>();
+  const written: Sent[] = [];
+  const told: Told[] = [];
+  for (const [at, each] of sent.entries()) {
+    const batch = encoded[at];
+    if (batch === undefined) told.push({ ...each, outcome: unencodable, offset: -1n });
+    else if (each.lane.isStill(each.batch)) {
+      written.push(each);
+      const places = topics.get(each.lane.topic);
+      if (places === undefined) topics.set(each.lane.topic, [batch]);
+      else places.push(batch);
+    }
   }
+  if (written.length === 0) return told;
   let answer: ProduceAnswer | undefined;
   try {
     answer = await link.ask(produceMessage(module), [acks, requestTimeoutMs, topics], requestTimeoutMs);
   } catch (error) {
     answer = (error as { readonly response?: ProduceAnswer }).response;
-    if (answer === undefined) {
-      const outcome = error instanceof NoAnswer && !error.written ? undefined : noAnswer;
-      return sent.map((each) => ({ ...each, outcome, offset: -1n }));
-    }
+    const outcome = error instanceof NoAnswer && !error.written ? undefined : noAnswer;
+    if (answer === undefined) return [...told, ...written.map((each) => ({ ...each, outcome, offset: -1n }))];
   }
-  if (acks === 0) return sent.map((each) => ({ ...each, outcome: outcomeOf(0), offset: -1n }));
+  if (acks === 0) return [...told, ...written.map((each) => ({ ...each, outcome: outcomeOf(0), offset: -1n }))];
   const places = new Map(
     answer.responses.flatMap(({ name, partitionResponses }) =>
       partitionResponses.map((each) => [placeOf(name, each.index), each] as const),
     ),
   );
-  return sent.map((each) => {
-    const told = places.get(placeOf(each.lane.topic, each.lane.partition));
-    return told === undefined
-      ? { ...each, outcome: noAnswer, offset: -1n }
-      : { ...each, outcome: outcomeOf(told.errorCode), offset: told.baseOffset };
-  });
+  for (const each of written) {
+    const place = places.get(placeOf(each.lane.topic, each.lane.partition));
+    told.push(
+      place === undefined
+        ? { ...each, outcome: noAnswer, offset: -1n }
+        : { ...each, outcome: outcomeOf(place.errorCode), offset: place.baseOffset },
+    );
+  }
+  return told;
 }

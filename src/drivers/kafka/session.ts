@@ -4,7 +4,7 @@ import type { ClientModule, Metadata, NewTopic } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { ControlLog } from "./control-log.ts";
 import { FetchLoop } from "./fetch-loop.ts";
-import { type More, recordHeaders, sizeOf } from "./headers.ts";
+import { lengthOf, type More, recordHeaders, sizeOf } from "./headers.ts";
 import type { Parcel } from "./lane.ts";
 import type { Host, Link } from "./link.ts";
 import { Names } from "./names.ts";
@@ -148,7 +148,7 @@ export class Session {
       key,
       value,
       headers,
-      bytes: value.byteLength + (key?.length ?? 0) + sizeOf(headers) + batchOverhead,
+      bytes: value.byteLength + (key === undefined ? 0 : lengthOf(key)) + sizeOf(headers) + batchOverhead,
       deadline: this.clock.ticks() + this.options.deliveryTimeoutMs,
       ...told,
     };

@@ -7,6 +7,10 @@ export interface AmqpProperties {
   readonly messageId?: string | undefined;
   readonly timestamp?: number | undefined;
   readonly contentType?: string | undefined;
+  readonly contentEncoding?: string | undefined;
+  readonly priority?: number | undefined;
+  readonly correlationId?: string | undefined;
+  readonly type?: string | undefined;
   readonly deliveryMode?: number | undefined;
   readonly expiration?: string | undefined;
   readonly replyTo?: string | undefined;
@@ -100,8 +104,14 @@ export interface AmqpConfirm {
 export interface AmqpConfirmChannel {
   /** Its number. */
   readonly ch: number;
-  readonly connection: { readonly stream: FrameSocket; readonly frameMax: number };
+  readonly connection: {
+    readonly stream: FrameSocket;
+    readonly frameMax: number;
+    /** Of those that are open, by number. */
+    readonly channels: Readonly<Record<number, { readonly channel: unknown } | null | undefined>>;
+  };
   close(): Promise<void>;
+  removeAllListeners(event: "ack" | "nack"): unknown;
   on(event: "return", listener: (message: AmqpReturned) => void): unknown;
   on(event: "ack" | "nack", listener: (confirm: AmqpConfirm) => void): unknown;
   on(event: "close", listener: () => void): unknown;

@@ -31,6 +31,9 @@ interface Parts {
   readonly learned?: (mostBytes: number) => void;
 }
 
+/** Of what a server without a majority never answers. */
+const mostLate = 10_000;
+
 const keyOf = ({ exchange, routingKey }: AmqpFields, messageId: string | undefined): string =>
   `${exchange}\n${routingKey}\n${messageId}`;
 
@@ -43,10 +46,12 @@ export class Confirms {
   readonly #frames: PublishFrames;
   /** By the number that the server counts it by. */
   readonly #open = new Map<number, Open>();
-  /** Given up, and not answered yet: what is returned may be one of them. */
-  readonly #late = new Map<number, Open>();
+  /** Keys of what was given up and is not answered yet: what is returned may be one of them. */
+  readonly #late = new Map<number, string>();
   readonly #returned = new Map<string, number>();
   #next = 1;
+  /** All below are answered. */
+  #lowest = 1;
   #timer: Disposable | undefined;
   #closed = false;
 
@@ -54,6 +59,9 @@ export class Confirms {
     this.#parts = parts;
     const { ch, connection } = parts.channel;
     this.#frames = new PublishFrames(connection.stream, ch, connection.frameMax);
+    // the client counts callbacks, of which it has none
+    parts.channel.removeAllListeners("ack");
+    parts.channel.removeAllListeners("nack");
     parts.channel.on("ack", (answer) => this.#answered(answer, (outcome) => outcome.stored()));
     parts.channel.on("nack", (answer) => this.#answered(answer, (outcome) => outcome.nacked()));
     parts.channel.on("return", ({ fields, properties }) => {
@@ -68,15 +76,21 @@ export class Confirms {
       parts.learned?.(refused.most);
       this.#refused(refused, error); // before the client calls all of them closed
     });
-    parts.channel.on("close", () => this.close(new Error("the channel was closed", { cause: reason })));
+    parts.channel.on("close", () => this.close(connectionLost(reason)));
+    // it ended in the turn in which it was opened
+    if (connection.channels[ch]?.channel !== parts.channel) this.close(connectionLost());
   }
 
   get size(): number {
     return this.#open.size;
   }
 
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   publish(to: AmqpFields, body: Uint8Array, properties: AmqpProperties, mandatory: boolean, outcome: Outcome): void {
-    if (this.#closed) return outcome.lost(false, new Error("the channel was closed"));
+    if (this.#closed) return outcome.lost(false, connectionLost());
     try {
       this.#frames.publish(to, body, properties, mandatory);
     } catch (error) {
@@ -90,11 +104,7 @@ export class Confirms {
 
   #answered({ deliveryTag, multiple }: AmqpConfirm, tell: (outcome: Outcome) => void): void {
     if (!multiple) return this.#end(deliveryTag, tell);
-    for (const numbers of [this.#late, this.#open])
-      for (const number of numbers.keys()) {
-        if (number > deliveryTag) break; // in the order in which they were sent
-        this.#end(number, tell);
-      }
+    for (; this.#lowest <= deliveryTag; this.#lowest += 1) this.#end(this.#lowest, tell);
   }
 
   #end(number: number, tell: (outcome: Outcome) => void): void {
@@ -106,13 +116,11 @@ export class Confirms {
     const open = this.#open.get(number);
     if (open === undefined) return;
     this.#open.delete(number);
-    if (this.#takeReturned(open)) open.outcome.returned();
+    if (this.#returned.size > 0 && this.#takeReturned(keyOf(open.to, open.messageId))) open.outcome.returned();
     else tell(open.outcome);
   }
 
-  #takeReturned({ to, messageId }: Open): boolean {
-    if (this.#returned.size === 0) return false;
-    const key = keyOf(to, messageId);
+  #takeReturned(key: string): boolean {
     const count = this.#returned.get(key) ?? 0;
     if (count === 1) this.#returned.delete(key);
     else if (count > 1) this.#returned.set(key, count - 1);
@@ -133,10 +141,14 @@ export class Confirms {
   }
 
   #giveUp(sentBy: number): void {
+    for (const oldest of this.#late.keys()) {
+      if (this.#late.size < mostLate) break;
+      this.#late.delete(oldest);
+    }
     for (const [number, open] of this.#open) {
       if (open.since > sentBy) return; // in the order in which they were sent
       this.#open.delete(number);
-      this.#late.set(number, open);
+      this.#late.set(number, keyOf(open.to, open.messageId));
       open.outcome.lost(true, new Error(`no confirm from the server within ${this.#parts.timeoutMs} ms`));
     }
   }
@@ -157,15 +169,16 @@ export class Confirms {
     this.close(connectionLost(reason));
   }
 
-  /** Nothing is answered any more. */
+  /** Nothing is answered any more, and what was not written never is. */
   close(error: unknown): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#frames.close();
+    const unwritten = this.#frames.close();
     this.#timer?.[Symbol.dispose]();
-    const open = [...this.#open.values()];
+    const open = [...this.#open];
     this.#open.clear();
     this.#late.clear();
-    for (const { outcome } of open) outcome.lost(true, error);
+    const written = this.#next - unwritten;
+    for (const [number, { outcome }] of open) outcome.lost(number < written, error);
   }
 }

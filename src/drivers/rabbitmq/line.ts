@@ -80,7 +80,8 @@ export class Line {
     const channel = await (await this.#now()).createConfirmChannel();
     channel.on("error", () => undefined); // `close` follows it
     const { ch, connection } = channel as Partial<AmqpConfirmChannel>;
-    if (typeof ch !== "number" || typeof connection?.frameMax !== "number" || connection.stream?.write === undefined)
+    const { frameMax, stream, channels } = connection ?? {};
+    if (typeof ch !== "number" || typeof frameMax !== "number" || stream?.write === undefined || channels === undefined)
       throw new DriverError("BUS_CLIENT_MISSING", "rabbitmq: this is no amqplib 2.3: npm install amqplib@2.3.1");
     return channel;
   }

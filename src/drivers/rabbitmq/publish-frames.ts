@@ -12,24 +12,38 @@ const [methodFrame, headerFrame, bodyFrame, frameEnd] = [1, 2, 3, 0xce];
 const [frameHead, frameOverhead] = [7, 8];
 /** Class and method of `basic.publish`; of the header, class and weight. */
 const [basicPublish, basicHeader] = [0x003c_0028, 0x003c_0000];
-/** A client may send no larger table: the server's decoder of a header is one frame. */
+/** As many as the client takes. */
 const mostHeaderBytes = 65_536;
 /** Written together, until that many. */
 const mostTogether = 65_536;
 
 const flags = {
   contentType: 0x8000,
+  contentEncoding: 0x4000,
   headers: 0x2000,
   deliveryMode: 0x1000,
+  priority: 0x0800,
+  correlationId: 0x0400,
   replyTo: 0x0200,
   expiration: 0x0100,
   messageId: 0x0080,
   timestamp: 0x0040,
+  type: 0x0020,
   appId: 0x0008,
 };
 
+type TextProperty =
+  | "contentType"
+  | "contentEncoding"
+  | "correlationId"
+  | "replyTo"
+  | "expiration"
+  | "messageId"
+  | "type"
+  | "appId";
+
 /**
- * What one channel publishes, as the protocol has it, and in one write a turn: the client makes five buffers of each message and moves
+ * What one channel publishes, as the protocol has it, all of a turn together: the client makes five buffers of each message and moves
  * them through two streams, which takes more time than everything else of a publish. Nothing but this may publish on the channel.
  */
 export class PublishFrames {
@@ -37,6 +51,7 @@ export class PublishFrames {
   readonly #channel: number;
   readonly #mostBody: number;
   readonly #out = new TableWriter();
+  #unwritten = 0;
   #scheduled = false;
   #closed = false;
 
@@ -46,7 +61,7 @@ export class PublishFrames {
     this.#mostBody = frameMax - frameOverhead;
   }
 
-  /** Throws, and nothing of it is sent, when a name or the headers are longer than the protocol has it. */
+  /** Throws, and nothing of it is sent, when a name or the headers are longer than the protocol or the server has it. */
   publish(to: AmqpFields, body: Uint8Array, properties: AmqpProperties, mandatory: boolean): void {
     const out = this.#out;
     if (out.at >= mostTogether) this.#flush();
@@ -54,6 +69,7 @@ export class PublishFrames {
     try {
       this.#method(to, mandatory);
       this.#header(properties, body.byteLength);
+      out.reserve(body.byteLength + frameOverhead * Math.ceil(body.byteLength / this.#mostBody));
     } catch (error) {
       out.at = start;
       throw error;
@@ -63,6 +79,7 @@ export class PublishFrames {
       out.bytes(body.subarray(from, from + this.#mostBody));
       this.#end(frame);
     }
+    this.#unwritten += 1;
     if (this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {
@@ -71,9 +88,10 @@ export class PublishFrames {
     });
   }
 
-  /** What was not written yet never is. */
-  close(): void {
+  /** How many of the last ones were not written, and never are. */
+  close(): number {
     this.#closed = true;
+    return this.#unwritten;
   }
 
   #method({ exchange, routingKey }: AmqpFields, mandatory: boolean): void {
@@ -88,18 +106,14 @@ export class PublishFrames {
   }
 
   #header(properties: AmqpProperties, size: number): void {
-    const { contentType, headers, deliveryMode, replyTo, expiration, messageId, timestamp, appId } = properties;
+    const { headers, deliveryMode, priority, timestamp } = properties;
     const out = this.#out;
     const frame = this.#begin(headerFrame);
     out.uint32(basicHeader);
     out.uint64(size);
     const flagsAt = out.at;
     out.uint16(0);
-    let set = 0;
-    if (contentType !== undefined) {
-      set |= flags.contentType;
-      out.shortText("content type", contentType);
-    }
+    let set = this.#text("contentType", properties) | this.#text("contentEncoding", properties);
     if (headers !== undefined) {
       set |= flags.headers;
       const from = out.at;
@@ -110,31 +124,30 @@ export class PublishFrames {
       set |= flags.deliveryMode;
       out.uint8(deliveryMode);
     }
-    if (replyTo !== undefined) {
-      set |= flags.replyTo;
-      out.shortText("address of the answer", replyTo);
+    if (priority !== undefined) {
+      set |= flags.priority;
+      out.uint8(priority);
     }
-    if (expiration !== undefined) {
-      set |= flags.expiration;
-      out.shortText("expiration", expiration);
-    }
-    if (messageId !== undefined) {
-      set |= flags.messageId;
-      out.shortText("message id", messageId);
-    }
+    for (const name of ["correlationId", "replyTo", "expiration", "messageId"] as const)
+      set |= this.#text(name, properties);
     if (timestamp !== undefined) {
       set |= flags.timestamp;
       out.uint64(timestamp);
     }
-    if (appId !== undefined) {
-      set |= flags.appId;
-      out.shortText("application id", appId);
-    }
+    set |= this.#text("type", properties) | this.#text("appId", properties);
     const end = out.at;
     out.at = flagsAt;
     out.uint16(set);
     out.at = end;
     this.#end(frame);
+  }
+
+  /** Its flag, if there is one. */
+  #text(name: TextProperty, properties: AmqpProperties): number {
+    const text = properties[name];
+    if (text === undefined) return 0;
+    this.#out.shortText(name, text);
+    return flags[name];
   }
 
   /** Where it begins. */
@@ -150,6 +163,7 @@ export class PublishFrames {
   #end(from: number): void {
     const out = this.#out;
     const size = out.at - from - frameHead;
+    if (size > this.#mostBody) throw new RangeError(`a frame may have at most ${this.#mostBody} bytes`);
     out.uint8(frameEnd);
     const end = out.at;
     out.at = from + 3;
@@ -158,8 +172,10 @@ export class PublishFrames {
   }
 
   #flush(): void {
+    if (this.#closed || this.#unwritten === 0) return;
     const bytes = this.#out.take();
-    // what its connection did not end for is said by its end
-    if (!this.#closed && this.#socket.writable && bytes.length > 0) this.#socket.write(bytes);
+    if (!this.#socket.writable) return; // its end, which is about to be told, says what was not written
+    this.#unwritten = 0;
+    this.#socket.write(bytes);
   }
 }

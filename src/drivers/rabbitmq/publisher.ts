@@ -122,6 +122,7 @@ export class Publisher {
       timeoutMs: this.#timeoutMs,
       learned: this.#learned,
     });
+    if (confirms.isClosed) throw notConnected();
     channel.on("close", () => {
       if (this.#confirms !== confirms) return;
       this.#confirms = undefined;

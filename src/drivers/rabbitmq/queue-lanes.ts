@@ -125,7 +125,7 @@ export class QueueLanes {
       const moved = await this.#session.ask(async (channel) => {
         const message = await channel.get(from);
         if (message === false) return false;
-        await own.put({ exchange: "", routingKey: to }, message.content, message.properties);
+        await own.put({ exchange: "", routingKey: to }, message.content, message.properties); // but for its user, who is another one
         channel.ack(message);
         return true;
       });

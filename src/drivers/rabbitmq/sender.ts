@@ -212,7 +212,7 @@ function lost(message: OutMessage, written: boolean, error: unknown): void {
   message.failed(written ? "unknown" : "no", framed(error) ?? error);
 }
 
-/** The client refuses a table of headers above 64 KiB before anything is written. */
+/** A key, an id, or headers above 64 KiB or a frame, which is found before anything is written. */
 function framed(error: unknown): DriverError | undefined {
   return error instanceof RangeError
     ? new DriverError("BUS_TOO_LARGE", "rabbitmq: headers and key are larger than a frame", { cause: error })

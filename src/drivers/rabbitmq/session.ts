@@ -56,6 +56,7 @@ export class Session {
       await session.#publishing.open(); // the second one is refused as the first is, and would be said twice
       await Promise.all([session.consuming, session.reading, session.#asking].map((line) => line.open()));
       session.#isUp = true;
+      session.#property("version");
     } catch (error) {
       await session.close(AbortSignal.abort());
       throw error;
@@ -209,6 +210,7 @@ export class Session {
   #up(): void {
     if (this.#isUp || this.closed || !this.#publishing.isUp || !this.consuming.isUp) return;
     this.#isUp = true;
+    this.#property("version"); // while it is there
     this.context.status({ type: "connected" });
     for (const listener of [...this.#listeners]) listener.up?.();
   }

@@ -13,13 +13,14 @@ interface Tagged {
 
 /** Writes numbers, texts and field tables as AMQP 0-9-1 has them. What is taken stays as it is. */
 export class TableWriter {
-  #slab: Buffer = Buffer.allocUnsafeSlow(slabBytes);
+  #slab: Buffer = Buffer.alloc(0);
   /** Bytes that were not taken yet, and where the next one goes; may be set back to what was written before. */
   at = 0;
 
   take(): Buffer {
     const bytes = this.#slab.subarray(0, this.at);
-    this.#slab = this.#slab.subarray(this.at);
+    // a larger one was for a large message alone
+    this.#slab = this.#slab.buffer.byteLength > slabBytes ? Buffer.alloc(0) : this.#slab.subarray(this.at);
     this.at = 0;
     return bytes;
   }
@@ -174,9 +175,17 @@ export class TableWriter {
     return length;
   }
 
+  /** Exactly that much, where a slab is less. */
+  reserve(more: number): void {
+    if (this.at + more > this.#slab.length) this.#grow(Math.max(slabBytes, this.at + more));
+  }
+
   #need(more: number): void {
-    if (this.at + more <= this.#slab.length) return;
-    const larger = Buffer.allocUnsafeSlow(Math.max(slabBytes, 2 * (this.at + more)));
+    if (this.at + more > this.#slab.length) this.#grow(Math.max(slabBytes, 2 * (this.at + more)));
+  }
+
+  #grow(size: number): void {
+    const larger = Buffer.allocUnsafeSlow(size);
     this.#slab.copy(larger, 0, 0, this.at);
     this.#slab = larger;
   }
