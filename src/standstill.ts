@@ -11,7 +11,9 @@ const unheardMs = 200;
 export class Standstill {
   readonly #clock: Clock;
   #lookedAt: number;
-  #waiting: Set<() => void> | undefined;
+  #listening = false;
+  /** In the order in which they asked, so that who begins what takes long comes behind the others. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -20,12 +22,12 @@ export class Standstill {
 
   /** True: nothing may be begun before `then` is called, when each line that can be read and each timer that is due had its turn. */
   holds(then: () => void): boolean {
-    if (this.#waiting === undefined) {
+    if (!this.#listening) {
       const now = this.#clock.ticks();
       const isOld = now - this.#lookedAt > unheardMs;
       this.#lookedAt = now;
       if (!isOld) return false;
-      this.#waiting = new Set();
+      this.#listening = true;
       forNobody(() => this.#clock.soon(() => this.#clock.soon(() => this.#goOn())));
     }
     this.#waiting.add(then);
@@ -33,9 +35,12 @@ export class Standstill {
   }
 
   #goOn(): void {
-    const waiting = this.#waiting!;
-    this.#waiting = undefined;
+    this.#listening = false;
     this.#lookedAt = this.#clock.ticks();
-    for (const then of waiting) then();
+    for (const then of this.#waiting) {
+      if (this.#listening) return; // again: the others' turn comes first then
+      this.#waiting.delete(then);
+      then();
+    }
   }
 }

@@ -64,6 +64,17 @@ describe("a process that stood still begins nothing of what it may have lost", (
     expect(story.slice(0, 2)).toEqual([0, "ended"]);
   });
 
+  it("and no group waits for another one whose handlers keep the loop busy", async () => {
+    const { bus, story } = await world();
+    await using _ = bus;
+    const slow = { group: "slow", order: "none", concurrency: 2 } as const;
+    await bus.subscribe(Tick, () => (story.push(0), standStill()), slow);
+    await bus.subscribe(Tick, () => void story.push(1), { group: "other", order: "none" });
+    await bus.publishMany(upTo(5).map((n) => Tick.of({ n })));
+    await until(() => story.length === 10, "all of both");
+    expect(story.indexOf(1)).toBeLessThan(3);
+  });
+
   it("in a batch that was to be full or old", async () => {
     const { bus, story, stopped } = await world();
     await using _ = bus;

@@ -192,10 +192,9 @@ export class Lane {
       case "refused": {
         const [code, retryable] = outcome.verdict;
         const isUnknown = !batch.certain;
-        this.#end(
-          isUnknown ? "unknown" : "no",
-          new DriverError(code, `kafka: ${this.topic} refused it`, { retryable }),
-        );
+        const { cause } = outcome;
+        const text = cause === undefined ? `kafka: ${this.topic} refused it` : "kafka: its batch can't be packed";
+        this.#end(isUnknown ? "unknown" : "no", new DriverError(code, text, { retryable, cause }));
         return isUnknown;
       }
       case "out-of-sequence":

@@ -5,8 +5,8 @@ export type Outcome =
   | { readonly what: "stored" }
   /** Same sequence, after a while. `certain`: nothing of this try was stored. `missing`: for want of the topic. */
   | { readonly what: "again"; readonly certain: boolean; readonly leaderMoved: boolean; readonly missing?: true }
-  /** Nothing was stored, and nothing will be. */
-  | { readonly what: "refused"; readonly verdict: Verdict }
+  /** Nothing was stored, and nothing will be. `cause`: of what was not even sent. */
+  | { readonly what: "refused"; readonly verdict: Verdict; readonly cause?: unknown }
   /** As refused; smaller batches may pass. */
   | { readonly what: "too-large" }
   /** Nothing of this try was stored: the broker knows other sequences than we. */

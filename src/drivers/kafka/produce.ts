@@ -25,7 +25,6 @@ export interface Told extends Sent {
 }
 
 const noAnswer: Outcome = { what: "again", certain: false, leaderMoved: true };
-const unencodable: Outcome = { what: "refused", verdict: ["BUS_SERVER", false] };
 const placeOf = (topic: string, partition: number): string => `${topic}:${partition}`;
 
 /**
@@ -41,13 +40,13 @@ export async function produce(
   { acks, compression, requestTimeoutMs }: ProduceSettings,
 ): Promise<readonly Told[]> {
   const packer = compression === "none" ? undefined : module.compressionsAlgorithms[compression];
-  const encode = async ({ lane, batch }: Sent): Promise<PartitionBatch | undefined> => {
+  const encode = async ({ lane, batch }: Sent): Promise<PartitionBatch | Outcome> => {
     try {
       const head = { time, id, sequence: id === undefined ? 0 : batch.sequence };
       const encoded = encodeBatch(batch.parcels, head, module.crc32c, packer);
       return { partition: lane.partition, batch: Buffer.isBuffer(encoded) ? encoded : await encoded };
-    } catch {
-      return undefined; // its packer did not take it: the others go all the same
+    } catch (cause) {
+      return { what: "refused", verdict: ["BUS_SERVER", true], cause }; // the others go all the same
     }
   };
   const encoded = await Promise.all(sent.map(encode));
@@ -55,8 +54,8 @@ export async function produce(
   const written: Sent[] = [];
   const told: Told[] = [];
   for (const [at, each] of sent.entries()) {
-    const batch = encoded[at];
-    if (batch === undefined) told.push({ ...each, outcome: unencodable, offset: -1n });
+    const batch = encoded[at]!;
+    if ("what" in batch) told.push({ ...each, outcome: batch, offset: -1n });
     else if (each.lane.isStill(each.batch)) {
       written.push(each);
       const places = topics.get(each.lane.topic);

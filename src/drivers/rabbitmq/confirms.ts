@@ -1,6 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { AmqpConfirm, AmqpConfirmChannel, AmqpFields, AmqpProperties } from "./client.ts";
 import { connectionLost } from "./errors.ts";
+import { quietly } from "./quietly.ts";
 import { PublishFrames } from "./publish-frames.ts";
 import { type RefusedSize, refusedSize, tooLarge } from "./refused-size.ts";
 
@@ -103,8 +104,10 @@ export class Confirms {
   }
 
   #answered({ deliveryTag, multiple }: AmqpConfirm, tell: (outcome: Outcome) => void): void {
-    if (!multiple) return this.#end(deliveryTag, tell);
-    for (; this.#lowest <= deliveryTag; this.#lowest += 1) this.#end(this.#lowest, tell);
+    if (multiple) for (; this.#lowest <= deliveryTag; this.#lowest += 1) this.#end(this.#lowest, tell);
+    else this.#end(deliveryTag, tell);
+    while (this.#lowest < this.#next && !this.#open.has(this.#lowest) && !this.#late.has(this.#lowest))
+      this.#lowest += 1;
   }
 
   #end(number: number, tell: (outcome: Outcome) => void): void {
@@ -141,10 +144,7 @@ export class Confirms {
   }
 
   #giveUp(sentBy: number): void {
-    for (const oldest of this.#late.keys()) {
-      if (this.#late.size < mostLate) break;
-      this.#late.delete(oldest);
-    }
+    if (this.#late.size >= mostLate) quietly(() => this.#parts.channel.close()); // another one counts anew
     for (const [number, open] of this.#open) {
       if (open.since > sentBy) return; // in the order in which they were sent
       this.#open.delete(number);

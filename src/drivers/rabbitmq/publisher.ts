@@ -5,6 +5,7 @@ import type { AmqpFields, AmqpProperties } from "./client.ts";
 import { Confirms, type Outcome } from "./confirms.ts";
 import { connectionLost, notConnected } from "./errors.ts";
 import type { Line } from "./line.ts";
+import { framed } from "./refused-size.ts";
 
 const mostAgain = 40;
 const againMs = 50;
@@ -175,6 +176,7 @@ export function settling(place: string, resolve: () => void, reject: (error: Put
 }
 
 function asPutError(written: boolean, error: unknown): PutError {
-  const { code, retryable } = error instanceof DriverError ? error : { code: "BUS_CONNECTION", retryable: true };
+  const known = framed(error) ?? error;
+  const { code, retryable } = known instanceof DriverError ? known : { code: "BUS_CONNECTION", retryable: true };
   return new PutError(code, error instanceof Error ? error.message : String(error), written, retryable, error);
 }

@@ -16,3 +16,10 @@ export function refusedSize(error: unknown): RefusedSize | undefined {
 
 export const tooLarge = (most: number): DriverError =>
   new DriverError("BUS_TOO_LARGE", `rabbitmq: a message may have at most ${most} bytes`);
+
+/** A key, an id, or headers above 64 KiB or a frame, which is found before anything is written. */
+export function framed(error: unknown): DriverError | undefined {
+  return error instanceof RangeError
+    ? new DriverError("BUS_TOO_LARGE", "rabbitmq: headers and key are larger than a frame", { cause: error })
+    : undefined;
+}

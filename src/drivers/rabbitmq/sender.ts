@@ -6,7 +6,7 @@ import type { Definitions } from "./definitions.ts";
 import type { Delays } from "./delayed.ts";
 import { closedError, notConnected } from "./errors.ts";
 import type { QueueLanes } from "./queue-lanes.ts";
-import { tooLarge } from "./refused-size.ts";
+import { framed, tooLarge } from "./refused-size.ts";
 import type { Room } from "./room.ts";
 import type { Session } from "./session.ts";
 import type { Streams } from "./streams.ts";
@@ -210,11 +210,4 @@ function nacked(message: OutMessage): void {
 
 function lost(message: OutMessage, written: boolean, error: unknown): void {
   message.failed(written ? "unknown" : "no", framed(error) ?? error);
-}
-
-/** A key, an id, or headers above 64 KiB or a frame, which is found before anything is written. */
-function framed(error: unknown): DriverError | undefined {
-  return error instanceof RangeError
-    ? new DriverError("BUS_TOO_LARGE", "rabbitmq: headers and key are larger than a frame", { cause: error })
-    : undefined;
 }
