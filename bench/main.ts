@@ -49,8 +49,8 @@ async function main(options: BenchOptions): Promise<void> {
     print(report);
     reports.push(report);
     if (report.failed.length > 0) process.exitCode = 1;
+    if (options.json !== undefined) writeFileSync(options.json, jsonOf(reports, disk)); // what there is, should a later one fail
   }
-  if (options.json !== undefined) writeFileSync(options.json, jsonOf(reports, disk));
   if (options.writeDocs) {
     const page = benchmarksPage(reports, {
       command: ["npm run bench --", ...process.argv.slice(2)].join(" "),

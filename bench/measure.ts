@@ -66,6 +66,8 @@ export async function measure(scenario: Scenario, options: MeasureOptions): Prom
   };
   const round = async (side: SideProcess): Promise<Sample> => {
     const sample = await side.round();
+    // what is no number comes as null from another process
+    if (!Number.isFinite(sample.value) || !Number.isFinite(sample.cpuMicros)) throw new Error("nothing was measured");
     await reset?.();
     return sample;
   };
