@@ -39,13 +39,12 @@ export class Intake implements WorkOwner {
   #capacity = 0;
   #stopped = false;
   #pumping = false;
-  /** Undefined: others can't take what is here. */
   readonly #standstill: Standstill | undefined;
   readonly #again = (): void => this.pump();
 
   /**
-   * `standstill`: what it may have been is asked before each beginning. `only`: everything that comes is for this one, whose patterns
-   * were matched before.
+   * `standstill`: asked before each beginning; undefined where nobody else can take what is here. `only`: everything that comes is
+   * for this one, whose patterns were matched before.
    */
   constructor(core: Core, outcomes: Outcomes, ordered: boolean, standstill?: Standstill, only?: Runner) {
     this.#core = core;

@@ -101,6 +101,21 @@ describe.skipIf(broker === undefined)("the confirms of a channel", () => {
     expect(said).toEqual(["late lost true, for good", "next stored"]);
   });
 
+  it("ends its channel when too much is given up, so that nothing of it is kept for ever, and costs no connection", async () => {
+    const confirms = open(500);
+    const beside = await connection.createChannel();
+    proxy.replies.set({ latencyMs: 3_000 });
+    const nobody: Outcome = { ...outcome("x"), lost: () => undefined };
+    for (let n = 0; n <= 10_000; n += 1)
+      confirms.publish({ exchange: "", routingKey: queue }, Buffer.alloc(0), {}, false, nobody);
+    await until(() => confirms.size === 0, "all to be given up");
+    expect(confirms.isClosed).toBe(true);
+    publish(confirms, "after");
+    expect(said).toEqual(["after lost false"]);
+    proxy.replies.set({ latencyMs: 0 });
+    expect(await beside.checkQueue(queue)).toMatchObject({ queue });
+  });
+
   it("loses what is open when the server closes the channel, and what comes later was never sent", async () => {
     const confirms = open();
     confirms.publish({ exchange: freshPrefix(), routingKey: "k" }, Buffer.alloc(0), {}, false, outcome("wrong"));

@@ -1,4 +1,5 @@
 import type { ClientModule, ClientReader, KafkaApi } from "./client.ts";
+import { ownMessage } from "./own-message.ts";
 import { type FetchedBatch, readBatches } from "./record-batch.ts";
 
 export interface FetchAsked {
@@ -32,23 +33,11 @@ export function fetchMessage(module: ClientModule): {
   readonly api: KafkaApi<Args, readonly FetchedPartition[]>;
 } {
   const { api, createRequest } = module.fetchV17;
-  const { key, version } = api;
-  const parse = (_: number, __: number, ___: number, reader: ClientReader): readonly FetchedPartition[] =>
-    parseAnswer(reader, module);
-  return {
-    api: {
-      key,
-      version,
-      async: (connection, asked, maxWaitMs, maxBytes) =>
-        new Promise((resolve, reject) => {
-          const request = (): unknown => createRequest(maxWaitMs, 1, maxBytes, 1, 0, -1, topicsOf(asked), [], "");
-          connection.send(key, version, request, parse, true, true, (error, answer) => {
-            if (error === null || error === undefined) resolve(answer as readonly FetchedPartition[]);
-            else reject(error as Error);
-          });
-        }),
-    },
-  };
+  return ownMessage(
+    api,
+    (asked, maxWaitMs, maxBytes) => createRequest(maxWaitMs, 1, maxBytes, 1, 0, -1, topicsOf(asked), [], ""),
+    (_, __, ___, reader) => parseAnswer(reader, module),
+  );
 }
 
 function topicsOf(asked: readonly FetchAsked[]): readonly object[] {

@@ -33,6 +33,7 @@ export interface More {
 
 const nothing: More = {};
 const shortText = 64;
+
 /** The first header names the topic and says that what follows is ours; no header of a user's can be taken for it. */
 export function recordHeaders(topic: string, beside: More | undefined, headers: Headers): readonly Field[] {
   const fields: Field[] = [names.marker, topic];

@@ -1,4 +1,5 @@
 import type { ClientModule, KafkaApi, ProduceAnswer } from "./client.ts";
+import { ownMessage } from "./own-message.ts";
 
 export interface PartitionBatch {
   readonly partition: number;
@@ -15,24 +16,8 @@ type Args = readonly [acks: 0 | 1 | -1, timeoutMs: number, topics: ProduceTopics
  * which takes more time than everything else of a publish.
  */
 export function produceMessage(module: ClientModule): { readonly api: KafkaApi<Args, ProduceAnswer> } {
-  const {
-    api: { key, version },
-    parseResponse,
-  } = module.produceV11;
-  return {
-    api: {
-      key,
-      version,
-      async: (connection, acks, timeoutMs, topics) =>
-        new Promise((resolve, reject) => {
-          const request = (): unknown => requestOf(module, acks, timeoutMs, topics);
-          connection.send(key, version, request, parseResponse, true, true, (error, answer) => {
-            if (error === null || error === undefined) resolve(answer as ProduceAnswer);
-            else reject(error as Error);
-          });
-        }),
-    },
-  };
+  const { api, parseResponse } = module.produceV11;
+  return ownMessage(api, (...args) => requestOf(module, ...args), parseResponse);
 }
 
 function requestOf(module: ClientModule, acks: number, timeoutMs: number, topics: ProduceTopics): unknown {

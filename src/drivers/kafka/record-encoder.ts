@@ -1,3 +1,4 @@
+import { writeAscii } from "../../internal/write-ascii.ts";
 import type { ProducerId } from "./client.ts";
 
 /** Text is written as UTF-8. */
@@ -31,8 +32,8 @@ const [afterLength, afterChecksum] = [12, 21];
 const currentMagic = 2;
 /** A number of seven bits a byte. */
 const longestNumber = 5;
-/** Beyond it the engine's own encoder is faster than a loop. */
-const shortText = 48;
+/** Beyond it the engine's own copy is faster than a loop. */
+const shortField = 48;
 
 /** Records of one partition as the log has them: a batch of form 2, whose offsets the broker writes in. */
 export function encodeBatch(
@@ -128,7 +129,7 @@ class Cursor {
     const { length } = field;
     this.#need(length + longestNumber);
     this.#number(length);
-    if (length > shortText) this.#bytes.set(field, this.#at);
+    if (length > shortField) this.#bytes.set(field, this.#at);
     else for (let at = 0; at < length; at += 1) this.#bytes[this.#at + at] = field[at]!;
     this.#at += length;
   }
@@ -136,21 +137,11 @@ class Cursor {
   #text(text: string): void {
     const { length } = text;
     this.#need(3 * length + longestNumber);
-    if (length <= shortText) {
-      // as most are: of characters with one byte each, so that its length takes one, too
-      const bytes = this.#bytes;
-      const start = this.#at + 1;
-      let at = 0;
-      for (; at < length; at += 1) {
-        const code = text.charCodeAt(at);
-        if (code > 127) break;
-        bytes[start + at] = code;
-      }
-      if (at === length) {
-        this.#number(length);
-        this.#at += length;
-        return;
-      }
+    // most are so, and then the length takes one byte, too
+    if (writeAscii(this.#bytes, this.#at + 1, text)) {
+      this.#number(length);
+      this.#at += length;
+      return;
     }
     this.#number(Buffer.byteLength(text));
     this.#at += this.#bytes.write(text, this.#at);

@@ -144,13 +144,15 @@ export class Confirms {
   }
 
   #giveUp(sentBy: number): void {
-    if (this.#late.size >= mostLate) quietly(() => this.#parts.channel.close()); // another one counts anew
     for (const [number, open] of this.#open) {
-      if (open.since > sentBy) return; // in the order in which they were sent
+      if (open.since > sentBy) break; // in the order in which they were sent
       this.#open.delete(number);
       this.#late.set(number, keyOf(open.to, open.messageId));
       open.outcome.lost(true, new Error(`no confirm from the server within ${this.#parts.timeoutMs} ms`));
     }
+    if (this.#late.size <= mostLate) return;
+    this.close(connectionLost()); // first: what is written behind the end of a channel costs its connection
+    quietly(() => this.#parts.channel.close()); // another one counts anew
   }
 
   /**

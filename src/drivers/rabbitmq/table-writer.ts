@@ -1,5 +1,5 @@
-/** Beyond it the engine's own encoder is faster than a loop. */
-const shortText = 48;
+import { writeAscii } from "../../internal/write-ascii.ts";
+
 const slabBytes = 65_536;
 const mostShort = 255;
 /** An AMQP number is signed in a table, and exact up to there. */
@@ -165,14 +165,7 @@ export class TableWriter {
 
   /** How many bytes it took. There is room. */
   #text(text: string, from: number): number {
-    const { length } = text;
-    if (length > shortText) return this.#slab.write(text, from);
-    for (let at = 0; at < length; at += 1) {
-      const code = text.charCodeAt(at);
-      if (code > 127) return this.#slab.write(text, from);
-      this.#slab[from + at] = code;
-    }
-    return length;
+    return writeAscii(this.#slab, from, text) ? text.length : this.#slab.write(text, from);
   }
 
   /** Exactly that much, where a slab is less. */
