@@ -5,6 +5,7 @@ import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
 import { connect } from "../../src/connect.ts";
 import type { DriverConnection } from "../../src/driver.ts";
 import { postgres } from "../../src/drivers/postgres/index.ts";
+import { layoutVersion } from "../../src/drivers/postgres/names.ts";
 import { until } from "../../src/testing/until.ts";
 import { groupSpec, joinGroup, publish } from "../support/driver-harness.ts";
 import { connectPostgres, freshSchema, refusal } from "../support/postgres-world.ts";
@@ -29,10 +30,13 @@ describe.skipIf(broker === undefined)("connecting", () => {
     expect(await refusal(options, { manage: "verify" })).toBe("BUS_NOT_FOUND");
     await connectPostgres(options);
     await connectPostgres(options, { manage: "off" });
-    await postgresCommand(port, `UPDATE ${schema}.omnibus_meta SET value = '4' WHERE key = 'layout'`);
+    await postgresCommand(
+      port,
+      `UPDATE ${schema}.omnibus_meta SET value = '${layoutVersion + 1}' WHERE key = 'layout'`,
+    );
     await expect(connectPostgres(options)).rejects.toMatchObject({
       code: "BUS_CONFLICT",
-      message: expect.stringMatching(/layout 4, this version knows 3/),
+      message: expect.stringMatching(new RegExp(`layout ${layoutVersion + 1}, this version knows ${layoutVersion}`)),
     });
     await postgresCommand(port, `UPDATE ${schema}.omnibus_meta SET value = 'zero' WHERE key = 'layout'`);
     expect(await refusal(options)).toBe("BUS_CORRUPT");
@@ -57,6 +61,24 @@ describe.skipIf(broker === undefined)("connecting", () => {
     );
     const { connection } = await connectPostgres({ url: broker!.url, username: "strict", schema });
     await connection.ensureStream(events);
+    expect(await outcomeOf(connection, "one")).toBe("stored");
+  });
+
+  it("leaves a session that takes no writes any more, though no line was lost", async () => {
+    const schema = await freshSchema(port);
+    const { connection, statuses } = await connectPostgres({ url: broker!.url, schema, leaseMs: 1_500 });
+    await connection.ensureStream(events);
+    const readOnly = async (change: string): Promise<void> => {
+      await postgresCommand(port, `ALTER SYSTEM ${change}`);
+      await postgresCommand(port, "SELECT pg_reload_conf()");
+    };
+    await readOnly("SET default_transaction_read_only = on"); // as behind a pooler, before a server that became a standby
+    try {
+      await until(() => statuses.some(({ type }) => type === "disconnected"), "it to be left", 10_000);
+    } finally {
+      await readOnly("RESET default_transaction_read_only");
+    }
+    await until(() => statuses.some(({ type }) => type === "connected"), "another session", 10_000);
     expect(await outcomeOf(connection, "one")).toBe("stored");
   });
 

@@ -4,6 +4,7 @@ import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
 import { PoolLink } from "../../src/drivers/postgres/pool-link.ts";
 import { systemClock } from "../../src/clock.ts";
 import { until } from "../../src/testing/until.ts";
+import { publish } from "../support/driver-harness.ts";
 import { connectPostgres, freshSchema, refusal } from "../support/postgres-world.ts";
 import { testBroker } from "../support/test-broker.ts";
 
@@ -32,6 +33,36 @@ describe.skipIf(broker === undefined)("a pool of the user's", () => {
     expect(pool.listenerCount("error")).toBe(0);
     expect(await refusal({ pool, schema: "nowhere" })).toBe("BUS_NOT_FOUND");
     expect(pool.listenerCount("error")).toBe(0);
+  });
+
+  it("is exhausted: what is published is refused after its time, all of a turn at once", async () => {
+    const pool = poolOf(4);
+    const schema = await freshSchema(port);
+    const { connection } = await connectPostgres({ pool, schema, poolTimeoutMs: 1_000, listen: false });
+    await connection.ensureStream({ name: "events", topics: [">"] });
+    const taken = await Promise.all(Array.from({ length: 4 }, () => pool.connect()));
+    onTestFinished(() => taken.splice(0).forEach((client) => client.release()));
+    const from = performance.now();
+    const sent = publish(
+      connection,
+      Array.from({ length: 20 }, (_, n) => `${n}`),
+    );
+    await until(() => sent.every(({ outcome }) => outcome === "no"), "all to be refused");
+    expect(performance.now() - from).toBeLessThan(5_000);
+    taken.splice(0).forEach((client) => client.release());
+    const [again] = publish(connection, ["again"]);
+    await until(() => again!.outcome === "stored", "one to be stored");
+  });
+
+  it("gives bytes in a form that is not the usual one: it is refused", async () => {
+    const pool = poolOf(4);
+    pool.on("connect", (client) => void client.query("SET bytea_output = escape"));
+    const schema = await freshSchema(port);
+    await expect(connectPostgres({ pool, schema })).rejects.toMatchObject({ code: "BUS_UNSUPPORTED" });
+    await postgresCommand(port, "CREATE ROLE escaping LOGIN");
+    await postgresCommand(port, "ALTER ROLE escaping SET bytea_output = 'escape'");
+    await postgresCommand(port, `GRANT ALL ON SCHEMA ${schema} TO escaping`);
+    await connectPostgres({ url: broker!.url, username: "escaping", schema }); // of our own we say it
   });
 
   it("gives a client too late: nothing is asked of it, and it is given back", async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
 import { postgres } from "../../src/drivers/postgres/index.ts";
 import { type Bus, connect, defineRequest, typed } from "../../src/index.ts";
+import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { until } from "../../src/testing/until.ts";
 import { groupSpec, joinGroup, outgoing, publish } from "../support/driver-harness.ts";
 import { type Connected, connectPostgres, freshSchema, refusal } from "../support/postgres-world.ts";
@@ -11,6 +12,7 @@ import { testBroker } from "../support/test-broker.ts";
 const broker = await testBroker("postgres", { own: true });
 const port = broker?.servers[0]?.port ?? 0;
 const Echo = defineRequest("echo", { request: typed<{ text: string }>(), response: typed<{ text: string }>() });
+const Other = defineRequest("other", { request: typed<{ text: string }>(), response: typed<{ text: string }>() });
 let pooler: TransactionPooler;
 let url: string;
 
@@ -86,6 +88,25 @@ describe.skipIf(broker === undefined)("behind a pooler of transactions", () => {
     const bucket = one.kv("bucket");
     await bucket.put("k", { v: 1 });
     expect((await two.kv("bucket").get("k"))?.value).toEqual({ v: 1 });
+  });
+
+  it("finds who comes to it from a server of their own: requests and answers go on", async () => {
+    const schema = await freshSchema(port);
+    const proxy = await FaultProxy.start(broker!.url);
+    const both = `postgres://omnibus@127.0.0.1:${proxy.port},127.0.0.1:${pooler.port}/postgres`;
+    await using responder = await connect({ driver: postgres({ url: both, schema }) });
+    await using asking = await connect({ driver: postgres({ url: broker!.url, schema }) });
+    await responder.respond(Echo, (asked) => asked);
+    expect(await asking.request(Echo, { text: "before" })).toEqual({ text: "before" });
+    await proxy.close();
+    const answer = async (): Promise<boolean> =>
+      asking.request(Echo, { text: "after" }, { timeoutMs: 2_000 }).then(
+        () => true,
+        () => false,
+      );
+    await until(answer, "an answer from there", 20_000);
+    await asking.respond(Other, (asked) => asked);
+    expect(await responder.request(Other, { text: "and back" })).toEqual({ text: "and back" });
   });
 
   it("leaves no session with what was set or listened to in it that anybody could be hurt by", async () => {

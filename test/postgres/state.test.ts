@@ -1,4 +1,6 @@
+import pg from "pg";
 import { describe, expect, it } from "vitest";
+import { until } from "../../src/testing/until.ts";
 import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
 import type { ScheduledMessage } from "../../src/driver.ts";
 import { connectPostgres, freshSchema } from "../support/postgres-world.ts";
@@ -21,6 +23,30 @@ describe.skipIf(broker === undefined)("the state store", () => {
 
   it("lets one of many who want a key at once have it", async () => {
     await checkOneOfMany(await pair());
+  });
+
+  it("forgets what ran out, and not what was put in its place while it did", async () => {
+    const { state, schema } = await pair();
+    const { port } = broker!.servers[0]!;
+    const value = new Uint8Array([1]);
+    await state.put("b", "k", value, { ttlMs: 50 });
+    await state.put("b", "other", value, { ttlMs: 50 });
+    await until(async () => (await state.get("b", "k")) === undefined, "it to run out");
+    const writer = new pg.Client({ connectionString: broker!.url });
+    await writer.connect();
+    try {
+      await writer.query("BEGIN");
+      await writer.query(`SELECT ${schema}.omnibus_1_put('b', 'k', '\\x02', 60000, true, NULL)`);
+      const tidied = postgresCommand(port, `SELECT ${schema}.omnibus_1_tidy()`);
+      const waits = `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%omnibus_1_tidy%'`;
+      await until(async () => (await postgresCommand(port, waits))[0]?.[0] !== "0", "it to meet the new one");
+      await writer.query("COMMIT");
+      await tidied;
+    } finally {
+      await writer.end();
+    }
+    expect([...(await state.get("b", "k"))!.value]).toEqual([2]);
+    expect(await postgresCommand(port, `SELECT key FROM ${schema}.omnibus_state`)).toEqual([["k"]]);
   });
 
   it("leases what is due, oldest first, and lists and takes back only what nobody has taken", async () => {

@@ -1,4 +1,5 @@
 import { DriverError } from "../../internal/driver-error.ts";
+import type { CountedStream } from "./line-progress.ts";
 
 /** What is used of a `Client` of `pg`; declared here, so that nobody's types need the package. */
 export interface PgClient {
@@ -7,7 +8,7 @@ export interface PgClient {
   end(): Promise<void>;
   on(event: string, listener: (...args: never[]) => void): unknown;
   removeListener(event: string, listener: (...args: never[]) => void): unknown;
-  readonly connection: { readonly stream: { destroy(): void } };
+  readonly connection: { readonly stream: CountedStream & { destroy(): void } };
   readonly processID?: number | null;
 }
 

@@ -15,6 +15,8 @@ export class DirectConsumer extends AckOnly implements Consumption {
   id = 0;
   patterns: readonly string[] = [];
   answers: readonly string[] = [];
+  /** As its row says: whether what is announced is heard. */
+  hears: boolean | undefined = undefined;
   readonly #lane: DirectLane;
   readonly #sink: Sink;
   readonly #credit: Credit;

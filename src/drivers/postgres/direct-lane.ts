@@ -116,6 +116,7 @@ export class DirectLane {
   /** Undefined: its row is gone. */
   async #hear(consumer: DirectConsumer, id: number | undefined): Promise<number | undefined> {
     const { group, address, patterns, answers } = consumer;
+    const { hears } = this.#session;
     const [row] = await this.#session.worker.query("SELECT {1:hear}($1, $2, $3, $4, $5, $6, $7)", [
       id === undefined ? null : String(id),
       String(await this.#seats.joined()),
@@ -123,8 +124,9 @@ export class DirectLane {
       address ?? null,
       JSON.stringify(patterns),
       JSON.stringify(answers),
-      String(this.#session.hears),
+      String(hears),
     ]);
+    consumer.hears = hears;
     return row?.[0] === null || row === undefined ? undefined : numberOf(row[0]);
   }
 
@@ -144,7 +146,10 @@ export class DirectLane {
         String(this.#seats.process),
       ]);
       const there = new Set(rows.map(([id]) => numberOf(id)));
-      for (const consumer of [...this.#local.values()]) if (!there.has(consumer.id)) await this.#registerOne(consumer);
+      for (const consumer of [...this.#local.values()])
+        if (!there.has(consumer.id)) await this.#registerOne(consumer);
+        else if (consumer.hears !== this.#session.hears) await this.#hear(consumer, consumer.id); // as through a pooler now
+      this.#pollLater();
       // who left while there was no line, or was registered by a question whose answer was lost
       for (const id of there)
         if (!this.#local.has(id) && this.#registering === 0)

@@ -34,10 +34,10 @@ export async function openLink(
   const open = (more: object): Promise<OwnLink> =>
     OwnLink.open(module, { ...settings, ...more }, lost, () => clock.ticks(), signal);
   try {
-    return await open({ options: `${isolation} ${endsWithItsLine}` }).catch((error: unknown) => {
+    return await open({ options: `${assumed} ${endsWithItsLine(options.leaseMs)}` }).catch((error: unknown) => {
       // poolers take no options of a session that others will have: what it is, is looked at later
       if (stateOf(error) === protocolViolation) return open({});
-      if (stateOf(error) === invalidValue) return open({ options: isolation }); // a system that can't say it
+      if (stateOf(error) === invalidValue) return open({ options: assumed }); // a system that can't say it
       throw error;
     });
   } catch (error) {
@@ -45,9 +45,13 @@ export async function openLink(
   }
 }
 
-const isolation = "-c default_transaction_isolation=read\\ committed";
-/** Or what waits there for a lock would stay when we have gone on by another. */
-const endsWithItsLine = "-c client_connection_check_interval=1000";
+const assumed = "-c default_transaction_isolation=read\\ committed -c bytea_output=hex";
+/**
+ * Or what waits there for a lock would stay when we have gone on by another; and what writes to who reads no more, as a process that
+ * was stopped, would hold its locks for ever.
+ */
+const endsWithItsLine = (ms: number): string =>
+  `-c client_connection_check_interval=1000 -c tcp_user_timeout=${Math.ceil(ms)}`;
 const protocolViolation = "08P01";
 const invalidValue = "22023";
 

@@ -25,7 +25,7 @@ export async function prepareLayout(
   if (missing.length > 0)
     throw new DriverError(
       "BUS_NOT_FOUND",
-      `postgres: missing at the server: ${missing.join(", ")} of "${names.prefix}" in schema "${names.schema}": run docs/postgres-schema.sql, or connect once with manage "create"`,
+      `postgres: missing at the server: ${missing.join(", ")} of "${names.prefix}" in schema "${names.schema}": run what postgresSchema() of "omnibus/drivers/postgres" gives, or connect once with manage "create"`,
     );
 }
 
@@ -35,7 +35,7 @@ export async function checkLayout(link: Link, names: Names): Promise<string> {
   if (found === undefined)
     throw new DriverError(
       "BUS_NOT_FOUND",
-      `postgres: there is nothing of "${names.prefix}" in schema "${names.schema}": run docs/postgres-schema.sql, or connect once with manage "create"`,
+      `postgres: there is nothing of "${names.prefix}" in schema "${names.schema}": run what postgresSchema() of "omnibus/drivers/postgres" gives, or connect once with manage "create"`,
     );
   refuse(found, names);
   refuseOlder(found, names);
@@ -78,13 +78,14 @@ function filled(texts: readonly string[], names: Names): readonly string[] {
   );
 }
 
-/** The same for those who migrate by hand: `docs/postgres-schema.sql`. */
+/** The same for those who migrate by hand: of the usual names `docs/postgres-schema.sql`. */
 export function schemaFile(names: Names): string {
+  const comment = (text: string): string => `-- ${text.replaceAll(/[\r\n]/g, " ")}`;
   const head = [
-    `-- The tables and functions of prefix "${names.prefix}", layout ${layoutVersion}, in the schema "${names.schema}".`,
-    "-- Run it as the user who is to own them; docs/postgres-design.md says what each is for.",
+    `The tables and functions of prefix "${names.prefix}", layout ${layoutVersion}, in the schema "${names.schema}", which has to be there.`,
+    "Run it as the user who owns them, or is to: it makes what is missing, and brings an older layout up to date.",
   ];
-  return [...head, "BEGIN;", ...filled(statements, names), "COMMIT;", ""].join("\n");
+  return [...head.map(comment), `${creation(names)};`, ""].join("\n");
 }
 
 const literal = (text: string): string => text.replaceAll("'", "''");
@@ -111,7 +112,7 @@ function refuseOlder(found: number | undefined, names: Names): void {
   if (found !== undefined && found < layoutVersion)
     throw new DriverError(
       "BUS_NOT_FOUND",
-      `postgres: "${names.prefix}" in schema "${names.schema}" has layout ${found}, this version needs ${layoutVersion}: connect once with manage "create", as the owner of the tables`,
+      `postgres: "${names.prefix}" in schema "${names.schema}" has layout ${found}, this version needs ${layoutVersion}: as the owner of the tables run what postgresSchema() of "omnibus/drivers/postgres" gives, or connect once with manage "create"`,
     );
 }
 

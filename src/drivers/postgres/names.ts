@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { DriverError } from "../../internal/driver-error.ts";
 
 /** Of the tables in `schema.ts`. */
-export const layoutVersion = 3;
+export const layoutVersion = 4;
 /** Of the functions: `{1:…}`. */
 export const functionVersion = 1;
 

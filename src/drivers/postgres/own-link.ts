@@ -1,5 +1,6 @@
 import { Calls } from "./calls.ts";
 import { askOwn, clean, type PgClient, type PgModule } from "./client.ts";
+import { LineProgress } from "./line-progress.ts";
 import type { OpenLink, Row, Value } from "./link.ts";
 import { ofStatement } from "./sqlstate.ts";
 
@@ -10,12 +11,15 @@ export class OwnLink implements OpenLink {
   /** Names of statements that the server keeps. */
   readonly #kept = new Map<string, string>();
   readonly #calls: Calls<readonly Row[]>;
+  readonly #progress = new LineProgress();
+  readonly #ticks: () => number;
   #lost: ((error: unknown) => void) | undefined;
 
   private constructor(module: PgModule, client: PgClient, ticks: () => number, lost: (error: unknown) => void) {
     this.#module = module;
     this.#client = client;
     this.#calls = new Calls(ticks);
+    this.#ticks = ticks;
     this.#lost = lost;
   }
 
@@ -56,7 +60,9 @@ export class OwnLink implements OpenLink {
   }
 
   get askedAt(): number | undefined {
-    return this.#calls.askedAt;
+    const { askedAt } = this.#calls;
+    if (askedAt === undefined) return undefined;
+    return Math.max(askedAt, this.#progress.last(this.#client.connection.stream, this.#ticks()));
   }
 
   onNotification(listener: (channel: string, payload: string, pid: number) => void): void {

@@ -1,5 +1,6 @@
 import { Calls } from "./calls.ts";
 import { ask, lent, type PgPool } from "./client.ts";
+import { LineProgress } from "./line-progress.ts";
 import { NotSent, type OpenLink, type Row, type Value } from "./link.ts";
 import { ofStatement } from "./sqlstate.ts";
 
@@ -23,6 +24,7 @@ export class PoolLink implements OpenLink {
   #kept: Lent | undefined;
   #current: Lent | undefined;
   #sentAt: number | undefined;
+  readonly #progress = new LineProgress();
   #notified: ((channel: string, payload: string, pid: number) => void) | undefined;
 
   constructor(pool: PgPool, options: PoolLinkOptions, lost: (error: unknown) => void) {
@@ -33,7 +35,9 @@ export class PoolLink implements OpenLink {
   }
 
   get askedAt(): number | undefined {
-    return this.#current === undefined ? undefined : this.#sentAt;
+    if (this.#current === undefined || this.#sentAt === undefined) return undefined;
+    const { stream } = this.#current.connection;
+    return Math.max(this.#sentAt, this.#progress.last(stream, this.#options.clock.ticks()));
   }
 
   onNotification(listener: (channel: string, payload: string, pid: number) => void): void {

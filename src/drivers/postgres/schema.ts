@@ -168,6 +168,8 @@ export const steps: readonly (readonly string[])[] = [
     ...["move_due", "append", "read", "claim", "own_turn"].map(replaced),
     "DROP TABLE IF EXISTS {parked}",
   ],
+  // 3 to 4: what ran out is deleted without writing it anew, who listens can say anew how, and what is due is moved by one at a time.
+  ["tidy", "hear", "move_due"].map(replaced),
 ];
 
 /** All that a new database needs, in order. An index and a constraint stand in their table's schema, without naming it. */

@@ -2,6 +2,7 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { isLost, isMissing } from "./classify.ts";
 import { nowMs } from "./functions/append.ts";
 import { NotSent, replacedError } from "./link.ts";
+import { stateOf } from "./sqlstate.ts";
 import type { Session } from "./session.ts";
 import { numberOf } from "./values.ts";
 
@@ -21,6 +22,8 @@ export interface GroupMember {
 }
 
 const againMs = 250;
+/** The server takes no writes any more: behind a pooler no line is lost by that. */
+const readOnly = "25006";
 const longestBeatMs = 1_000;
 const unknownBeats = 30;
 
@@ -223,7 +226,7 @@ export class Seats {
         () => this.#beatLater(),
         (error: unknown) => {
           // not connected: after it is again
-          if (isMissing(error)) this.#session.distrust(error);
+          if (isMissing(error) || stateOf(error) === readOnly) this.#session.distrust(error);
           this.#beatLater();
         },
       );

@@ -73,16 +73,22 @@ export class Sender {
   async #batches(messages: readonly OutMessage[]): Promise<readonly Work[]> {
     const works: Work[] = [];
     const open = new Map<string, Work>();
+    const refused = new Map<string, { readonly error: unknown }>();
     const now = this.#options.clock.now();
     for (const message of messages) {
       const { to, notBefore } = message;
-      const name = to.kind === "topic" ? to.stream : to.kind === "queue" ? to.group : "";
+      const name = nameOf(to);
       const later = notBefore !== undefined && notBefore > now;
       const key = `${to.kind} ${later} ${name}`;
       let work = open.get(key);
       if (work === undefined || work.batch.full) {
-        const lane = await this.#lane(name, to.kind === "queue", message);
-        if (lane === undefined) continue;
+        const known = `${to.kind} ${name}`;
+        const lane = refused.get(known) ?? (await this.#lane(name, to.kind === "queue"));
+        if ("error" in lane) {
+          refused.set(known, lane); // asked for once a turn: a pool that gives no client takes its time for each
+          message.failed("no", lane.error);
+          continue;
+        }
         works.push((work = { batch: new Batch(lane), lane, later, seen: new Map(), again: [] }));
         open.set(key, work);
       }
@@ -96,15 +102,12 @@ export class Sender {
     return works;
   }
 
-  async #lane(name: string, isQueue: boolean, message: OutMessage): Promise<KnownLane | undefined> {
+  async #lane(name: string, isQueue: boolean): Promise<KnownLane | { readonly error: unknown }> {
     const { lanes } = this.#options;
     try {
-      const lane = lanes.known(name, isQueue) ?? (await this.#found(name, isQueue));
-      if (lane === undefined) message.failed("no", noStream(name));
-      return lane;
+      return lanes.known(name, isQueue) ?? (await this.#found(name, isQueue)) ?? { error: noStream(name) };
     } catch (error) {
-      message.failed("no", error); // nothing was tried yet
-      return undefined;
+      return { error }; // nothing was tried yet
     }
   }
 
@@ -113,6 +116,13 @@ export class Sender {
     const found = await lanes.find(this.#link, name, isQueue);
     if (found !== undefined || isQueue || (await missing?.(name)) !== true) return found;
     return await lanes.find(this.#link, name, false);
+  }
+
+  /** Of one that is gone: its group was deleted, and the queue is made anew; or somebody deleted a stream by hand. */
+  async #again({ messages }: Batch): Promise<KnownLane | undefined> {
+    this.#options.lanes.forget();
+    const { to } = messages[0]!;
+    return await this.#found(nameOf(to), to.kind === "queue").catch(() => undefined); // then it is what it was refused for
   }
 
   async #store(work: Work): Promise<void> {
@@ -167,11 +177,7 @@ export class Sender {
       }
       if (state === "OM001") return this.#whenFull(batch, lane, error);
       if (state === "OM002") {
-        this.#options.lanes.forget();
-        const { to } = batch.messages[0]!;
-        const [name, isQueue] = to.kind === "queue" ? [to.group, true] : [to.kind === "topic" ? to.stream : "", false];
-        // its group was deleted, and the queue is made anew; or somebody deleted a stream by hand
-        const again = conflict < mostConflicts ? await this.#found(name, isQueue).catch(() => undefined) : undefined; // then it is what it was refused for
+        const again = conflict < mostConflicts ? await this.#again(batch) : undefined;
         if (again !== undefined) return this.#append(new Batch(again, batch.messages), again, conflict + 1);
       } else if (ofOneMessage(state) && batch.messages.length > 1)
         return this.#oneByOne(batch, lane, (single) => this.#append(single, lane));
@@ -238,7 +244,12 @@ export class Sender {
         textArray(rest.messages.map(({ id }) => escapeText(id))),
       ];
       try {
-        await this.#link.query(names.fill(delayed), values);
+        const inserted = await this.#link.query(names.fill(delayed), values);
+        if (inserted.length === 0) {
+          const again = conflict < mostConflicts ? await this.#again(rest) : undefined;
+          if (again !== undefined) return await this.#delay(new Batch(again, rest.messages), again, conflict + 1);
+          return rest.messages.map(({ to }) => ({ stored: "no" as const, error: noStream(nameOf(to)) }));
+        }
         return rest.messages.map(() => ({ position: undefined, duplicate: false }));
       } catch (error) {
         const [stored, state = ""] = [outcomeOf(error), stateOf(error)];
@@ -284,11 +295,16 @@ export class Sender {
   }
 }
 
+const nameOf = (to: OutMessage["to"]): string =>
+  to.kind === "topic" ? to.stream : to.kind === "queue" ? to.group : "";
+
+/** No row: the lane is gone. */
 const delayed = `INSERT INTO {delayed} (stream, due, partition, topic, key, headers, broker, expires, body, event)
   SELECT $1::int, ms + m.delay, m.partition, m.topic, m.key, m.headers, m.broker, ms + m.expires, m.body, m.event
   FROM (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms) AS server,
     unnest($2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bigint[], $9::bytea[],
-      $10::text[]) AS m(delay, partition, topic, key, headers, broker, expires, body, event)`;
+      $10::text[]) AS m(delay, partition, topic, key, headers, broker, expires, body, event)
+  WHERE EXISTS (SELECT FROM {stream} WHERE id = $1::int AND NOT gone) RETURNING id`;
 
 interface Work {
   readonly batch: Batch;

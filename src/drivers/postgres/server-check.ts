@@ -1,5 +1,6 @@
 import { DriverError } from "../../internal/driver-error.ts";
 import type { Link } from "./link.ts";
+import { ofStatement } from "./sqlstate.ts";
 
 export interface Server {
   readonly version: string;
@@ -15,8 +16,9 @@ export async function checkServer(link: Link, schema: string | undefined): Promi
   const [row = []] = await link.query(`SELECT current_setting('server_version_num'), current_setting('server_version'),
     current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only'), current_setting('synchronous_commit'),
     current_setting('fsync'), current_setting('full_page_writes'), current_setting('transaction_isolation'), current_schema(),
-    current_setting('synchronous_standby_names')`);
-  const [number, version, encoding, recovers, readOnly, commit, fsync, pages, isolation, current, standbys] = row;
+    current_setting('synchronous_standby_names'), current_setting('bytea_output')`);
+  const [number, version, encoding, recovers, readOnly, commit, fsync, pages, isolation, current, standbys, bytes] =
+    row;
   if (Number(number) < oldest)
     throw new DriverError("BUS_UNSUPPORTED", `postgres: the server is ${version}; 15 is the oldest that is supported`);
   if (encoding !== "UTF8")
@@ -32,6 +34,8 @@ export async function checkServer(link: Link, schema: string | undefined): Promi
       "BUS_UNSUPPORTED",
       `postgres: default_transaction_isolation is "${isolation}": it must be "read committed" for this user`,
     );
+  if (bytes !== "hex")
+    throw new DriverError("BUS_UNSUPPORTED", `postgres: bytea_output is "${bytes}": it must be "hex" for this user`);
   const place = schema ?? current;
   if (place === null || place === undefined)
     throw new DriverError(
@@ -48,4 +52,15 @@ export async function checkServer(link: Link, schema: string | undefined): Promi
   if (fsync === "off") warnings.push("fsync is off: a crash of the machine can destroy the database");
   if (pages === "off") warnings.push("full_page_writes is off: a crash of the machine can destroy the database");
   return { version: version ?? "unknown", schema: place, warnings };
+}
+
+/** Of the server's history: a standby that is promoted begins another. Undefined: it doesn't say. */
+export async function timelineOf(link: Link): Promise<string | undefined> {
+  try {
+    const [row] = await link.query("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)");
+    return row?.[0] ?? undefined;
+  } catch (error) {
+    if (ofStatement(error)) return undefined;
+    throw error;
+  }
 }

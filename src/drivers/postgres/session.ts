@@ -7,7 +7,7 @@ import { openLink, type LinkKind } from "./links.ts";
 import { checkLayout, prepareLayout } from "./migrate.ts";
 import { Names } from "./names.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { checkServer, type Server } from "./server-check.ts";
+import { checkServer, type Server, timelineOf } from "./server-check.ts";
 import { textArrayOf } from "./values.ts";
 import { Watch } from "./watch.ts";
 
@@ -44,6 +44,8 @@ export class Session {
   #names: Names | undefined;
   #server: Server | undefined;
   #database = "";
+  /** Of its history: another one was promoted, and may not have the last of what the former had. */
+  #timeline: string | undefined;
   #links: Partial<Record<LinkKind, OpenLink>> = {};
   #isUp = false;
   #hears = false;
@@ -321,11 +323,13 @@ export class Session {
     this.#server = server;
     await prepareLayout(worker, this.#names, context.manage, unhurried);
     const database = await checkLayout(worker, this.#names);
-    const replaced = this.#database !== "" && this.#database !== database;
+    const timeline = await timelineOf(worker);
+    const replaced = this.#database !== "" && (this.#database !== database || this.#timeline !== timeline);
     if (replaced) this.#own = undefined; // there it is another process's
     this.#hears = this.#links.listener !== undefined && (await this.#hear(this.#links.listener, worker));
     signal.throwIfAborted();
     this.#database = database;
+    this.#timeline = timeline;
     this.#isUp = true;
     if (replaced) for (const listener of [...this.#listeners]) listener.replaced?.();
   }

@@ -15,7 +15,7 @@ BEGIN
       VALUES (of_process, of_grp, of_address, new_patterns, new_answers, by_news)
       ON CONFLICT (address) DO UPDATE SET process = excluded.process, hears = excluded.hears RETURNING id INTO given;
   ELSE
-    UPDATE {listener} SET patterns = new_patterns, answers = new_answers WHERE id = of_id;
+    UPDATE {listener} SET patterns = new_patterns, answers = new_answers, hears = by_news WHERE id = of_id;
     IF NOT FOUND THEN RETURN NULL; END IF;
   END IF;
   ${moved};

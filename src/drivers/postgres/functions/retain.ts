@@ -166,6 +166,11 @@ const moveDue: DatabaseFunction = {
 DECLARE now_ms bigint := ${nowMs}; ids bigint[]; full_ int[] := '{}'; before_ int; locked_ boolean := false; s record; d record; last_ record; held_m bigint; held_b bigint; waits bigint;
 BEGIN
   o_moved := 0; o_streams := '{}';
+  IF NOT pg_try_advisory_xact_lock({lock:chores}) THEN -- one at a time, or what one passes by would come behind what another took
+    o_next := 50;
+    RETURN NEXT;
+    RETURN;
+  END IF;
   LOOP -- what waits for a full stream is not in the way of others'; looked at without locks first, which are taken in order and once
     ids := ARRAY(SELECT id FROM {delayed} WHERE due <= now_ms AND stream <> ALL (full_) ORDER BY due, id LIMIT most FOR UPDATE SKIP LOCKED);
     IF locked_ THEN

@@ -23,17 +23,14 @@ BEGIN
 END $put$`,
 };
 
-/** What ran out becomes a deleted key, deleted keys are forgotten. */
+/** What ran out goes, deleted keys after an hour; one that was put anew meanwhile is another row version, and stays. */
 const tidy: DatabaseFunction = {
   takes: "",
   text: `CREATE FUNCTION {1:tidy}() RETURNS void LANGUAGE plpgsql VOLATILE ${byKey} AS $tidy$
-DECLARE now_ms bigint := ${nowMs}; r record; gone int[];
+DECLARE now_ms bigint := ${nowMs}; gone int[];
 BEGIN
-  DELETE FROM {state} WHERE expires <= now_ms AND value IS NULL;
-  FOR r IN SELECT bucket, key, revision FROM {state} WHERE expires <= now_ms LIMIT 1000 LOOP
-    PERFORM {1:put}(r.bucket, r.key, NULL, NULL, true, NULL);
-    DELETE FROM {state} WHERE bucket = r.bucket AND key = r.key AND revision = r.revision;
-  END LOOP;
+  DELETE FROM {state} WHERE expires <= now_ms AND (bucket, key) IN (
+    SELECT s.bucket, s.key FROM {state} s WHERE s.expires <= now_ms ORDER BY s.expires LIMIT 20000);
   DELETE FROM {letter_gone} WHERE at < now_ms - ${rememberMs};
   -- of streams whose rows somebody deleted by hand
   gone := ARRAY(SELECT DISTINCT stream FROM {part} WHERE stream NOT IN (SELECT id FROM {stream}));
