@@ -20,6 +20,7 @@ const variants = [
   "tls-scram-256",
   "tls-scram-512",
   "restricted",
+  "elsewhere", // it tells clients to go on at a port where nobody is
   "cluster",
 ] as const;
 type Variant = (typeof variants)[number];
@@ -115,7 +116,7 @@ export const kafka: BrokerKind<Variant, keyof typeof releases> = {
         "process.roles=broker,controller",
         `node.id=${at + 1}`,
         `listeners=CLIENT://${host}:${client},CONTROLLER://127.0.0.1:${controller},INTERNAL://127.0.0.1:${own}`,
-        `advertised.listeners=CLIENT://127.0.0.1:${client},INTERNAL://127.0.0.1:${own}`,
+        `advertised.listeners=CLIENT://127.0.0.1:${variant === "elsewhere" ? 1 : client},INTERNAL://127.0.0.1:${own}`,
         `listener.security.protocol.map=CLIENT:${protocol},CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT`,
         "controller.listener.names=CONTROLLER",
         "inter.broker.listener.name=INTERNAL",

@@ -1,3 +1,6 @@
+import { createPrivateKey } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, it, vi } from "vitest";
 import type { Broker } from "../../scripts/brokers/broker.ts";
@@ -6,6 +9,7 @@ import type { DriverConnection } from "../../src/driver.ts";
 import { classify } from "../../src/drivers/kafka/errors.ts";
 import { kafka, type KafkaOptions } from "../../src/drivers/kafka/index.ts";
 import { connectTo, consume, publish, until } from "../support/driver-harness.ts";
+import { temporaryFolder } from "../support/fake-executable.ts";
 import { freshPrefix } from "../support/kafka-session.ts";
 import { testBroker } from "../support/test-broker.ts";
 import { withinTwoSeconds } from "../support/within-two-seconds.ts";
@@ -89,8 +93,30 @@ describe.skipIf(plain === undefined)("connecting to Kafka", () => {
       "BUS_AUTHENTICATION",
     );
     await using foreign = await startBroker("kafka", { own: true, variant: "tls-wrong-host" });
-    expect(await refusal({ brokers: foreign.url, tls: { caFile: foreign.certificates!.ca } })).toBe(
-      "BUS_AUTHENTICATION",
+    const caFile = foreign.certificates!.ca;
+    expect(await refusal({ brokers: foreign.url, tls: { caFile } })).toBe("BUS_AUTHENTICATION");
+    await assertWorks({ brokers: foreign.url, tls: { caFile, serverName: "elsewhere.example" } });
+  });
+
+  it("opens a key that is locked by its passphrase, and by no other", async () => {
+    await using broker = await startBroker("kafka", { own: true, variant: "mtls" });
+    const { ca: caFile, client } = broker.certificates!;
+    const keyFile = join(temporaryFolder(), "locked.key");
+    const key = createPrivateKey(readFileSync(client.key));
+    const lock = { cipher: "aes-256-cbc", passphrase: "open sesame" };
+    writeFileSync(keyFile, key.export({ type: "pkcs8", format: "pem", ...lock }));
+    const tls = { caFile, certFile: client.cert, keyFile };
+    await assertWorks({ brokers: broker.url, tls: { ...tls, passphrase: lock.passphrase } });
+    for (const passphrase of ["not this", undefined])
+      expect(await refusal({ brokers: broker.url, tls: { ...tls, passphrase } })).toBe("BUS_INVALID_OPTION");
+  });
+
+  it("names the hosts that a broker advertises when nobody can be reached there", async () => {
+    await using broker = await startBroker("kafka", { own: true, variant: "elsewhere" });
+    const error = await withinTwoSeconds(() => opened({ brokers: broker.url }).catch((thrown: unknown) => thrown));
+    expect(classify(error)).toEqual({ code: "BUS_CONNECTION", retryable: true });
+    expect((error as Error).message).toMatch(
+      new RegExp(`127\\.0\\.0\\.1:${broker.servers[0]?.port} answers.*127\\.0\\.0\\.1:1 .*advertised\\.listeners`),
     );
   });
 

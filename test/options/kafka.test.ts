@@ -3,8 +3,20 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { DriverConnection } from "../../src/driver.ts";
 import { apiIdOf } from "../../src/drivers/kafka/errors.ts";
 import { kafka, type KafkaOptions } from "../../src/drivers/kafka/index.ts";
-import { connectTo, consume, groupSpec, joinGroup, numbered, publish, until } from "../support/driver-harness.ts";
+import {
+  connectTo,
+  consume,
+  groupSpec,
+  joinGroup,
+  numbered,
+  outgoing,
+  publish,
+  toTopic,
+  until,
+} from "../support/driver-harness.ts";
+import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { until as eventually } from "../../src/testing/until.ts";
+import { inFrontOfKafka } from "../support/kafka-proxied.ts";
 import { batchesOf, freshPrefix, testLink } from "../support/kafka-session.ts";
 import { testBroker } from "../support/test-broker.ts";
 
@@ -41,6 +53,38 @@ async function described(prefix: string, group: string): Promise<{ readonly clie
   }
 }
 
+/** How often the broker answers to a connection. */
+async function counted(
+  options: KafkaOptions,
+): Promise<{ readonly connection: DriverConnection; readonly answers: () => number }> {
+  let answers = 0;
+  const proxy = await FaultProxy.start(broker!.url, {
+    rewriteReply: (reply, port) => {
+      answers += 1;
+      return inFrontOfKafka(reply, broker!.url, port);
+    },
+  });
+  const connection = await opened({ ...options, brokers: proxy.url(broker!.url) });
+  closing.push(() => proxy.close());
+  return { connection, answers: () => answers };
+}
+
+/** Of two that have nothing to do. */
+async function assertMoreOften(often: () => number, seldom: () => number): Promise<void> {
+  let from: readonly [number, number] = [0, 0];
+  const since = (): readonly [number, number] => [often() - from[0], seldom() - from[1]];
+  // what it takes to begin is over by then, and what both have beside it is less
+  await eventually(
+    async () => {
+      from = [often(), seldom()];
+      await eventually(() => since()[0] >= 40, "answers", slow);
+      return since()[1] < since()[0] / 2;
+    },
+    () => `${since().join(" and ")} answers`,
+    slow,
+  );
+}
+
 afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
@@ -64,6 +108,25 @@ describe.skipIf(broker === undefined)("the options of the Kafka driver", () => {
       await expect(connectTo(kafka({ brokers: broker!.url, tls }))).rejects.toMatchObject({
         code: "BUS_INVALID_OPTION",
       });
+  });
+
+  it("option: KafkaOptions.maxMessageBytes: is sent, stored and handled, which is refused without it", async () => {
+    const body = new Uint8Array(9_000_000).fill(7);
+    const outcomeOf = async (options: KafkaOptions): Promise<string | undefined> => {
+      const connection = await opened(options);
+      await connection.ensureStream({ name: "large", topics: ["large.>"], partitions: 1 });
+      await connection.ensureGroup(groupSpec("g", { stream: "large" }));
+      const sent = outgoing(toTopic("large.one", "large"), "", { body });
+      connection.send([sent.message]);
+      await until(() => sent.outcome !== "waiting", "an outcome");
+      if (sent.outcome !== "stored") return (sent.error as { readonly code?: string }).code;
+      const { sink } = await joinGroup(connection, "g", { messages: 10, bytes: 2 * body.byteLength });
+      await until(() => sink.messages.length === 1, "it to come back", 20_000);
+      expect(Buffer.compare(sink.messages[0]!.body, body)).toBe(0);
+      return "stored";
+    };
+    expect(await outcomeOf({ maxMessageBytes: 10_000_000 })).toBe("stored");
+    expect(await outcomeOf({})).toBe("BUS_TOO_LARGE");
   });
 
   it("option: KafkaOptions.clientId is what brokers know the process by", async () => {
@@ -164,6 +227,25 @@ describe.skipIf(broker === undefined)("the options of the Kafka driver", () => {
     const from = performance.now();
     await expect(connectTo(kafka({ brokers, connectTimeoutMs: 200 }))).rejects.toMatchObject({ retryable: true });
     expect(performance.now() - from).toBeLessThan(1_500);
+  });
+
+  it("option: KafkaOptions.heartbeatMs is how often a member says that it lives", async () => {
+    const joined = async (heartbeatMs: number): Promise<() => number> => {
+      const { connection, answers } = await counted({ heartbeatMs, maxWaitMs: 60_000 });
+      await connection.ensureGroup(groupSpec("g"));
+      await joinGroup(connection, "g");
+      return answers;
+    };
+    await assertMoreOften(await joined(50), await joined(3_000));
+  });
+
+  it("option: KafkaOptions.maxWaitMs is how long a broker waits for something to answer with", async () => {
+    const following = async (maxWaitMs: number): Promise<() => number> => {
+      const { connection, answers } = await counted({ maxWaitMs });
+      await consume(connection, { kind: "tail", stream: "events", from: { at: "oldest" }, resume: undefined });
+      return answers;
+    };
+    await assertMoreOften(await following(20), await following(3_000));
   });
 
   it("option: KafkaOptions.sessionTimeoutMs, KafkaOptions.heartbeatMs: are the broker's to refuse, and fit into each other", async () => {

@@ -6,6 +6,7 @@ import { type KafkaApi, loadClient, type Metadata } from "../../src/drivers/kafk
 import { kafka } from "../../src/drivers/kafka/index.ts";
 import { Link } from "../../src/drivers/kafka/link.ts";
 import { type RecoveryBroker, type RecoveryUnderTest, runRecoveryMember } from "../../src/testing/index.ts";
+import { inFrontOfKafka } from "../support/kafka-proxied.ts";
 
 /** The least that a broker allows by default. */
 const leaseMs = 6_000;
@@ -47,28 +48,12 @@ async function deleteTopics(url: string, isOne: (topic: string) => boolean): Pro
   }
 }
 
-/** As metadata and coordinators have it: a text of nine characters, and a number. */
-function addressBytes(port: number): Buffer {
-  const number = Buffer.alloc(4);
-  number.writeInt32BE(port);
-  return Buffer.concat([Buffer.from("127.0.0.1"), number]);
-}
-
-/** The brokers tell where they are: that is in front of the proxy, and all connections would pass it by. */
-function rewriteReply(answer: Uint8Array, url: string, proxyPort: number): Uint8Array {
-  const reply = Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength);
-  const own = addressBytes(Number(new URL(url.replace(/^kafka/, "http")).port));
-  for (let at = reply.indexOf(own); at >= 0; at = reply.indexOf(own, at + own.length))
-    addressBytes(proxyPort).copy(reply, at);
-  return reply;
-}
-
 export const kafkaUnderTest: RecoveryUnderTest = {
   name: "kafka",
   capabilities: kafka().capabilities,
   broker: { create: async () => recoverable(await startBroker("kafka", { own: true })) },
   config,
-  rewriteReply,
+  rewriteReply: inFrontOfKafka,
   member: new URL(import.meta.url),
   leaseMs,
   silenceMs: 3 * requestTimeoutMs,

@@ -17,7 +17,9 @@ export function freshPrefix(): string {
 export async function testLink(broker: Broker): Promise<{ readonly module: ClientModule; readonly link: Link }> {
   const module = await loadClient();
   const host = { host: "127.0.0.1", port: broker.servers[0]?.port ?? 0 };
-  const options = { clientId: "test", tls: undefined, sasl: undefined, connectTimeoutMs: timeoutMs };
+  const { user: username = "", password = "" } = broker.login ?? {};
+  const sasl = broker.login === undefined ? undefined : { mechanism: "PLAIN" as const, username, password };
+  const options = { clientId: "test", tls: undefined, sasl, connectTimeoutMs: timeoutMs };
   return { module, link: await Link.open(module, host, options, systemClock, AbortSignal.timeout(timeoutMs)) };
 }
 

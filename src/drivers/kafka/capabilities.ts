@@ -1,11 +1,16 @@
 import type { Capabilities } from "../../driver.ts";
+import type { ResolvedOptions } from "./options.ts";
 
-/** What a batch, its headers and a letter add to a message. */
-const beside = 4_096;
-const usualLimit = 1_048_588;
+export const capabilitiesOf = ({
+  acks,
+  maxMessageBytes,
+}: Pick<ResolvedOptions, "acks" | "maxMessageBytes">): Capabilities => ({
+  ...capabilities,
+  durable: acks !== 0,
+  maxMessageBytes,
+});
 
-export const capabilities: Capabilities = {
-  durable: true,
+const capabilities: Omit<Capabilities, "durable" | "maxMessageBytes"> = {
   groups: true,
   replay: true,
   order: true,
@@ -24,5 +29,4 @@ export const capabilities: Capabilities = {
   transactions: false,
   priorities: false,
   maxHoldMs: undefined,
-  maxMessageBytes: usualLimit - beside,
 };

@@ -11,7 +11,7 @@ import type {
 } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { KafkaAdmin } from "./admin.ts";
-import { capabilities } from "./capabilities.ts";
+import { capabilitiesOf } from "./capabilities.ts";
 import { newest } from "./cluster.ts";
 import type { ClientModule } from "./client.ts";
 import { Groups } from "./coordinator.ts";
@@ -76,7 +76,7 @@ export class KafkaConnection implements DriverConnection {
   }
 
   get capabilities(): Capabilities {
-    return { ...capabilities, durable: this.#session.options.acks !== 0 };
+    return capabilitiesOf(this.#session.options);
   }
 
   /** The control log is made or found, and read to its end. */

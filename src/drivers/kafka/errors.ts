@@ -110,6 +110,12 @@ function* within(error: unknown, depth = 0): Generator<ClientError> {
   yield* within(cause, depth + 1);
 }
 
+/** TOPIC_AUTHORIZATION_FAILED. */
+export const unauthorized = 29;
+
+export const mayNotRead = (topic: string): DriverError =>
+  new DriverError("BUS_AUTHENTICATION", `kafka: this user may not read the topic ${topic}`);
+
 /** Kafka's name of an error that it answered; undefined: it answered none. */
 export function apiIdOf(error: unknown): string | undefined {
   for (const { apiId } of within(error)) if (typeof apiId === "string") return apiId;

@@ -1,5 +1,6 @@
 import type { Cluster } from "./cluster.ts";
 import { newest, oldest } from "./cluster.ts";
+import { mayNotRead, unauthorized } from "./errors.ts";
 import type { FetchedPartition } from "./fetch-answer.ts";
 import type { FetchLoop, FetchPlace } from "./fetch-loop.ts";
 import { DriverError } from "../../internal/driver-error.ts";
@@ -8,6 +9,7 @@ import type { Field } from "./record-encoder.ts";
 import type { FetchedRecord } from "./record-batch.ts";
 
 const outOfRange = 1;
+const refusedPauseMs = 1_000;
 const roomBytes = 1_048_576;
 
 export interface LogOptions {
@@ -126,9 +128,16 @@ export class FoldedLog implements FetchPlace {
   }
 
   failed(errorCode: number): void {
-    if (errorCode !== outOfRange || this.room === 0) return;
+    if (this.room === 0) return;
+    const { cluster } = this.#options;
+    if (errorCode === unauthorized) {
+      this.#rejectAll(mayNotRead(this.topic));
+      this.room = 0;
+      cluster.clock.after(refusedPauseMs, () => this.#wake()); // who gives rights does not tell us
+      return;
+    }
+    if (errorCode !== outOfRange) return;
     this.room = 0;
-    const { cluster, loop } = this.#options;
     const { topic, partition } = this;
     cluster
       .offsets([
@@ -144,17 +153,23 @@ export class FoldedLog implements FetchPlace {
         }
       })
       .catch(() => undefined) // it is said again by the next answer
-      .finally(() => {
-        if (this.#closed) return;
-        this.room = roomBytes;
-        loop.wake();
-      });
+      .finally(() => this.#wake());
+  }
+
+  #wake(): void {
+    if (this.#closed) return;
+    this.room = roomBytes;
+    this.#options.loop.wake();
+  }
+
+  #rejectAll(error: unknown): void {
+    for (const { reject } of this.#waiting) reject(error);
+    this.#waiting.clear();
   }
 
   close(error: unknown): void {
     this.#closed = true;
     this.#options.loop.remove(this);
-    for (const { reject } of this.#waiting) reject(error);
-    this.#waiting.clear();
+    this.#rejectAll(error);
   }
 }

@@ -37,6 +37,8 @@ export interface KafkaOptions {
   readonly fetchBytes?: number | undefined;
   /** How long a broker waits for something to answer with. In milliseconds. @default 500 */
   readonly maxWaitMs?: number | undefined;
+  /** The largest message that is sent; above the default the topics of new streams are made so that they take it (`max.message.bytes`). @default 1_044_492 */
+  readonly maxMessageBytes?: number | undefined;
   /** Partitions of each group's own lane. Fixed when a group is made. @default 16 */
   readonly queuePartitions?: number | undefined;
   /** Copies of what the driver keeps for itself. @default as many as there are brokers, 3 at most */

@@ -1,5 +1,6 @@
 import type { ConnectContext, Driver, DriverConnection } from "../../driver.ts";
-import { capabilities } from "./capabilities.ts";
+import { reachAdvertised } from "./advertised.ts";
+import { capabilitiesOf } from "./capabilities.ts";
 import { loadClient } from "./client.ts";
 import { KafkaConnection } from "./connection.ts";
 import { classify } from "./errors.ts";
@@ -21,7 +22,7 @@ export function kafka(options: KafkaOptions = {}): Driver {
   const resolved = resolveOptions(options);
   return {
     name: "kafka",
-    capabilities: { ...capabilities, durable: resolved.acks !== 0 },
+    capabilities: capabilitiesOf(resolved),
     classify,
     connect: (context) => connect(resolved, context),
   };
@@ -60,11 +61,7 @@ async function connect(options: ResolvedOptions, context: ConnectContext): Promi
     const link = { clientId, tls: tlsOf(options), sasl: now, connectTimeoutMs };
     return await Link.open(module, to, link, clock, until);
   };
-  const advertised = metadata.brokers[0];
-  if (advertised !== undefined && (advertised.host !== host.host || advertised.port !== host.port)) {
-    // certificates and routes are good for the bootstrap host, and the brokers may name another
-    (await open(advertised, signal)).destroy();
-  }
+  await reachAdvertised(host, metadata.brokers, open, signal);
   const session = new Session({ module, options, context, metadata, open });
   const connection = new KafkaConnection(session);
   try {

@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { DriverError } from "../../internal/driver-error.ts";
 import {
@@ -16,6 +17,11 @@ import type { KafkaOptions, KafkaTlsOptions } from "./kafka-options.ts";
 import type { ProbeLogin } from "./probe.ts";
 import type { ProduceSettings } from "./produce.ts";
 import { parseServers, type ParsedServers } from "./server-url.ts";
+
+/** What a batch, its headers and a letter add to a message. */
+export const besideMessage = 4_096;
+/** Of a broker as it comes. */
+export const usualMessageBytes: number = 1_048_588 - besideMessage;
 
 export interface ResolvedOptions {
   readonly servers: ParsedServers;
@@ -37,6 +43,7 @@ export interface ResolvedOptions {
   readonly offsetReset: "oldest" | "newest";
   readonly fetchBytes: number;
   readonly maxWaitMs: number;
+  readonly maxMessageBytes: number;
   readonly queuePartitions: number;
   readonly replicas: number | undefined;
   readonly attach: ReadonlyMap<string, Attachment>;
@@ -64,6 +71,7 @@ const shape: Shape = {
   offsetReset: oneOf("oldest", "newest"),
   fetchBytes: integer(1_024, 1_000_000_000),
   maxWaitMs: integer(1, 60_000),
+  maxMessageBytes: integer(1_024, 33_000_000),
   queuePartitions: integer(1, 1_024),
   replicas: integer(1, 32),
   attach: record,
@@ -110,6 +118,7 @@ export function resolveOptions(options: KafkaOptions): ResolvedOptions {
     offsetReset: given.offsetReset ?? "oldest",
     fetchBytes: given.fetchBytes ?? 4_194_304,
     maxWaitMs: given.maxWaitMs ?? 500,
+    maxMessageBytes: given.maxMessageBytes ?? usualMessageBytes,
     queuePartitions: given.queuePartitions ?? 16,
     replicas: given.replicas,
     attach: attachments(given.attach),
@@ -128,10 +137,20 @@ export function tlsOf({ tls }: ResolvedOptions): object | undefined {
       throw new DriverError("BUS_INVALID_OPTION", `kafka: "tls.${name}" can't be read`, { cause });
     }
   };
+  const unlocked = (key: Buffer): Buffer => {
+    try {
+      createPrivateKey({ key, format: "pem", passphrase });
+      return key;
+    } catch (cause) {
+      throw new DriverError("BUS_INVALID_OPTION", `kafka: "tls.keyFile" is no key that "tls.passphrase" opens`, {
+        cause,
+      });
+    }
+  };
   return {
     ...(caFile === undefined ? {} : { ca: [read("caFile", caFile)] }),
     ...(certFile === undefined ? {} : { cert: read("certFile", certFile) }),
-    ...(keyFile === undefined ? {} : { key: read("keyFile", keyFile) }),
+    ...(keyFile === undefined ? {} : { key: unlocked(read("keyFile", keyFile)) }),
     ...(passphrase === undefined ? {} : { passphrase }),
     ...(serverName === undefined ? {} : { servername: serverName }),
   };

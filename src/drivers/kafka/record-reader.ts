@@ -1,5 +1,5 @@
 import type { Cluster } from "./cluster.ts";
-import { NoAnswer } from "./errors.ts";
+import { mayNotRead, NoAnswer, unauthorized } from "./errors.ts";
 import { fetchMessage } from "./fetch-answer.ts";
 import type { Links } from "./links.ts";
 import type { FetchedRecord } from "./record-batch.ts";
@@ -32,6 +32,7 @@ export class RecordReader {
       const asked = [{ topicId, partition, offset, maxBytes: roomBytes }];
       const [found] = await link.ask(this.#message, [asked, 0, roomBytes], cluster.requestTimeoutMs);
       if (found === undefined) return [];
+      if (found.errorCode === unauthorized) throw mayNotRead(topic);
       if (found.errorCode !== 0 && found.errorCode !== 1) {
         await topology.refresh();
         throw new NoAnswer("the partition's leader moved", false);

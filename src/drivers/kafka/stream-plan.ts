@@ -3,9 +3,11 @@ import { DriverError } from "../../internal/driver-error.ts";
 import type { Attachment } from "./attach-options.ts";
 import { attachmentOf, refuseChanging } from "./attach.ts";
 import type { FullStream, StreamEntry } from "./control-fold.ts";
+import { besideMessage, usualMessageBytes } from "./options.ts";
 
 const sevenDaysMs = 604_800_000;
 const oneGiB = 1_073_741_824;
+const oneMiB = 1_048_576;
 const defaultPartitions = 16;
 const mostPartitions = 4_096;
 const leastSegment = 2_097_152;
@@ -93,9 +95,13 @@ const plain = (options: FullStream): string =>
   ]);
 
 /** Only whole segments go: an eighth of what is to be kept each, and larger than any message. */
-export function streamConfig({ maxAgeMs, maxBytes, partitions }: FullStream): Readonly<Record<string, string>> {
+export function streamConfig(
+  { maxAgeMs, maxBytes, partitions }: FullStream,
+  maxMessageBytes: number,
+): Readonly<Record<string, string>> {
   const bytes = Math.max(1, Math.floor(maxBytes / partitions));
-  const segment = Math.min(mostSegment, Math.max(leastSegment, Math.floor(bytes / 8)));
+  const least = Math.max(leastSegment, maxMessageBytes + oneMiB);
+  const segment = Math.min(mostSegment, Math.max(least, Math.floor(bytes / 8)));
   return {
     "cleanup.policy": "delete",
     "retention.ms": String(Math.floor(maxAgeMs)),
@@ -103,5 +109,7 @@ export function streamConfig({ maxAgeMs, maxBytes, partitions }: FullStream): Re
     "segment.bytes": String(segment),
     "segment.ms": String(Math.min(dayMs, Math.max(10_000, Math.floor(maxAgeMs / 8)))),
     "message.timestamp.type": "LogAppendTime",
+    // also above what the broker itself takes
+    ...(maxMessageBytes > usualMessageBytes ? { "max.message.bytes": String(maxMessageBytes + besideMessage) } : {}),
   };
 }

@@ -113,7 +113,7 @@ export class Streams {
     const { name, partitions, replicas, attached } = options;
     const topic = attached?.topic ?? names.ownStream(name);
     if (attached === undefined && cluster.topology.leader(topic, partitions - 1) === undefined) {
-      const config = { ...streamConfig(options), ...(replicas > 2 ? { "min.insync.replicas": "2" } : {}) };
+      const config = { ...this.#config(options), ...(replicas > 2 ? { "min.insync.replicas": "2" } : {}) };
       await cluster.createTopics([topicOf(topic, partitions, replicas, config)]);
     }
     if (attached === undefined && isNew) await this.#refuseCompacted(name, topic);
@@ -145,10 +145,14 @@ export class Streams {
     );
   }
 
+  #config(options: FullStream): Readonly<Record<string, string>> {
+    return streamConfig(options, this.#session.options.maxMessageBytes);
+  }
+
   async #alter(options: FullStream): Promise<void> {
     if (options.attached !== undefined) return;
     const { cluster, names, module } = this.#session;
-    const configs = Object.entries(streamConfig(options)).map(([name, value]) => ({
+    const configs = Object.entries(this.#config(options)).map(([name, value]) => ({
       name,
       configOperation: 0 as const,
       value,
