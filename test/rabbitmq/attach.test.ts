@@ -1,7 +1,7 @@
 import amqp from "amqplib";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { rabbitmq, type RabbitMqAttachment } from "../../src/drivers/rabbitmq/index.ts";
-import { type Bus, connect } from "../../src/index.ts";
+import { type Bus, connect, defineEvent, type ForeignFormat, typed } from "../../src/index.ts";
 import { until } from "../../src/testing/index.ts";
 import { plainJson } from "../../src/wire.ts";
 import { freshPrefix } from "../support/rabbitmq-session.ts";
@@ -20,15 +20,19 @@ afterEach(async () => {
 interface Options {
   readonly prefix?: string;
   readonly topics?: readonly string[];
+  /** Undefined: ours, in binary mode. @default plain JSON */
+  readonly format?: ForeignFormat | undefined;
   readonly concurrency?: number;
 }
 
 /** With the stream `orders` at an exchange of another name, whose messages are plain JSON. */
-async function busOf(attachment: RabbitMqAttachment, { prefix = freshPrefix(), topics = [">"] }: Options = {}) {
+async function busOf(attachment: RabbitMqAttachment, options: Options = {}) {
+  const { prefix = freshPrefix(), topics = [">"] } = options;
+  const format = "format" in options ? options.format : plainJson({ name: "shop" });
   const bus = await connect({
     driver: rabbitmq({ url: broker!.url, attach: { orders: attachment } }),
     prefix,
-    wire: { foreign: [{ topics: ">", format: plainJson({ name: "shop" }), write: true }] },
+    wire: format === undefined ? { mode: "binary" } : { foreign: [{ topics: ">", format, write: true }] },
     streams: [{ name: "orders", topics }],
     retry: { maxAttempts: 2, backoff: { baseMs: 5, jitter: 0 } },
   });
@@ -84,13 +88,55 @@ describe.skipIf(broker === undefined)("an exchange and queues of other names at 
   ] as const)("option: RabbitMqAttachment.type: %s", async (type, options, key, headers) => {
     const exchange = fresh();
     const match = { "x-match": "all", region: "eu" };
-    const bus = await busOf({ exchange, type, ...(type === "headers" ? { match } : {}) }, options);
+    const format: ForeignFormat = {
+      ...plainJson({ name: "shop" }),
+      encode: ({ data }) => ({ headers: { ...headers }, body: Buffer.from(JSON.stringify(data)) }),
+    };
+    const bus = await busOf({ exchange, type, ...(type === "headers" ? { match } : {}) }, { ...options, format });
     const handled = await collect(bus, ">", "g");
     if (type === "headers") await foreign(exchange, key, { n: 0 }, { region: "us" });
     if (type === "direct") await foreign(exchange, "order.lost", { n: 0 });
     await foreign(exchange, key, { n: 1 }, headers);
     await until(() => handled.length === 1, "what matches");
-    expect(handled).toEqual([[key, { n: 1 }]]);
+    await bus.publishTopic(key, { n: 2 }); // that matches, too, by what the format writes
+    await until(() => handled.length === 2, "what the bus publishes");
+    expect(handled).toEqual([1, 2].map((n) => [key, { n }]));
+  });
+
+  it("what is published for later is, when it is due, what it would have been at once", async () => {
+    const exchange = fresh();
+    await channel!.assertExchange(exchange, "topic", { durable: true });
+    await channel!.assertQueue(`${exchange}.theirs`, { durable: true });
+    await channel!.bindQueue(`${exchange}.theirs`, exchange, "#");
+    const bus = await busOf({ exchange });
+    const handled = await collect(bus, ">", "g");
+    await bus.publishTopic("order.paid", { n: 1 }, { key: "k" });
+    await bus.publishTopic("order.paid", { n: 1 }, { key: "k", delayMs: 300 });
+    await bus.publishTopic("order.paid", { n: 1 }, { key: "k", delayMs: 1_300 });
+    await until(() => handled.length === 3, "all", 10_000);
+    const theirs = [];
+    for (let n = 0; n < 3; n += 1) theirs.push(await channel!.get(`${exchange}.theirs`, { noAck: true }));
+    const [now, ...later] = theirs.map((each) => {
+      const { content, fields, properties } = each as amqp.GetMessage;
+      const { messageId, timestamp, headers, ...rest } = properties;
+      expect([typeof messageId, typeof timestamp]).toEqual(["string", "number"]);
+      return { ...{ body: String(content), key: fields.routingKey, headers: { ...headers, t: "time" } }, rest };
+    });
+    expect(now).toMatchObject({ body: '{"n":1}', key: "order.paid", rest: { contentType: "application/json" } });
+    for (const each of later) expect(each).toEqual(now);
+  });
+
+  it("bytes are bytes, live and from the past", async () => {
+    const exchange = fresh();
+    const bus = await busOf({ exchange }, { format: undefined });
+    const Photo = defineEvent("photo", { schema: typed<Uint8Array>() });
+    const [live, past]: [number[][], number[][]] = [[], []];
+    await bus.subscribe(Photo, ({ data }) => void live.push([...data]), { group: "live" });
+    await bus.publish(Photo, new Uint8Array([0xff, 0x00, 0xfe]));
+    await until(() => live.length === 1, "it");
+    await bus.subscribe(Photo, ({ data }) => void past.push([...data]), { group: "past" });
+    await until(() => past.length === 1, "the same of the past");
+    expect([live, past]).toEqual([[[0xff, 0x00, 0xfe]], [[0xff, 0x00, 0xfe]]]);
   });
 
   it("option: RabbitMqAttachment.groups, RabbitMqQueue.queue, RabbitMqQueue.keys: a queue of another name, bound by what the group reads, by keys, and by hand", async () => {

@@ -68,10 +68,13 @@ describe.skipIf(broker === undefined)("limits of a RabbitMQ", () => {
     },
   );
 
-  it.skipIf(!isLocal(broker))(
-    "an alarm of the server holds publishes back, is said, and passes",
+  it.skipIf(!isLocal(broker)).each([
+    ["memory", ["set_vm_memory_high_watermark", "absolute", "1"], ["set_vm_memory_high_watermark", "0.6"]],
+    ["disk", ["set_disk_free_limit", "1000000000000000000"], ["set_disk_free_limit", "50000000"]],
+  ] as const)(
+    "an alarm of the server's %s holds publishes back, is said, and passes",
     { timeout: 60_000 },
-    async () => {
+    async (_of, begin, end) => {
       const prefix = freshPrefix();
       const join = (confirmTimeoutMs: number): Promise<Bus> =>
         connect({
@@ -86,7 +89,7 @@ describe.skipIf(broker === undefined)("limits of a RabbitMQ", () => {
       const handled: number[] = [];
       await bus.subscribe(Tick, ({ data }) => void handled.push(data.n), { group: "g" });
       await bus.publish(Tick, { n: 1 });
-      await rabbitCommand(broker!, "set_vm_memory_high_watermark", "absolute", "1");
+      await rabbitCommand(broker!, ...begin);
       const held = bus.publish(Tick, { n: 2 }).catch((error: unknown) => error); // the server says so to who publishes
       await until(() => said.includes("blocked"), "the alarm to be said");
       expect((await bus.health()).status).not.toBe("up");
@@ -96,7 +99,7 @@ describe.skipIf(broker === undefined)("limits of a RabbitMQ", () => {
       const waits = [patient.publish(Tick, { n: 4 })];
       await until(async () => (await patient.health()).status !== "up", "it to be told as well");
       waits.push(patient.publish(Tick, { n: 5 })); // never written before the end
-      await rabbitCommand(broker!, "set_vm_memory_high_watermark", "0.6");
+      await rabbitCommand(broker!, ...end);
       await Promise.all(waits);
       await until(() => said.includes("unblocked"), "its end to be said");
       await until(() => handled.includes(4) && handled.includes(5), "what waited");

@@ -2,11 +2,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { rabbitmq } from "../../src/drivers/rabbitmq/index.ts";
 import { type Bus, connect, defineEvent, typed } from "../../src/index.ts";
 import { until } from "../../src/testing/index.ts";
+import { isFull, randomFor } from "../../src/testing/settings.ts";
 import { freshPrefix } from "../support/rabbitmq-session.ts";
 import { testBroker } from "../support/test-broker.ts";
 
 const broker = await testBroker("rabbitmq");
-const isFull = process.env["OMNIBUS_FULL"] === "1";
 const rounds = isFull ? 12 : 2;
 const [publishers, each] = [12, isFull ? 400 : 60];
 
@@ -36,10 +36,11 @@ describe.skipIf(broker === undefined)("a group that is made while many publish",
   it.each(Array.from({ length: rounds }, (_, round) => [round, round % 2 === 0 ? "none" : "group"] as const))(
     "has each event of before, of meanwhile and of after once, round %i, order %s",
     { timeout: 120_000 },
-    async (_round, order) => {
+    async (round, order) => {
       const prefix = freshPrefix();
+      const random = randomFor(`seam ${round}`);
       const [one, two, three, reader] = [await bus(prefix), await bus(prefix), await bus(prefix), await bus(prefix)];
-      const begin = Math.floor(Math.random() * publishers * each * 0.6);
+      const begin = Math.floor(random() * publishers * each * 0.6);
       const begun = Promise.withResolvers<void>();
       let published = 0;
       const publishing = Promise.all(

@@ -145,6 +145,8 @@ export async function loadClient(): Promise<ClientPackage> {
     const { default: whole } = client as { readonly default?: ClientPackage };
     return whole ?? (client as ClientPackage);
   } catch (cause) {
-    throw new DriverError("BUS_CLIENT_MISSING", 'the driver "rabbitmq" needs amqplib: npm install amqplib', { cause });
+    throw new DriverError("BUS_CLIENT_MISSING", 'the driver "rabbitmq" needs amqplib: npm install amqplib@2.3', {
+      cause,
+    });
   }
 }

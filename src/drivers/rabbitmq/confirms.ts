@@ -3,7 +3,7 @@ import type { AmqpConfirm, AmqpConfirmChannel, AmqpFields, AmqpProperties } from
 import { connectionLost } from "./errors.ts";
 import { quietly } from "./quietly.ts";
 import { PublishFrames } from "./publish-frames.ts";
-import { type RefusedSize, refusedSize, tooLarge } from "./refused-size.ts";
+import { mayNotWrite, refusedExchange, refusedSize, tooLarge } from "./refused-publish.ts";
 
 /** Of one publish; exactly one of them is called, once. */
 export interface Outcome {
@@ -72,10 +72,15 @@ export class Confirms {
     let reason: unknown;
     parts.channel.on("error", (error) => {
       reason = error;
-      const refused = refusedSize(error);
-      if (refused === undefined) return;
-      parts.learned?.(refused.most);
-      this.#refused(refused, error); // before the client calls all of them closed
+      // before the client calls all of them closed
+      const size = refusedSize(error);
+      if (size !== undefined) {
+        parts.learned?.(size.most);
+        this.#refused(({ bytes }) => bytes === size.size, tooLarge(size.most), error);
+      }
+      const exchange = refusedExchange(error);
+      if (exchange !== undefined)
+        this.#refused(({ to }) => to.exchange === exchange, mayNotWrite(exchange, error), error);
     });
     parts.channel.on("close", () => this.close(connectionLost(reason)));
     // it ended in the turn in which it was opened
@@ -156,17 +161,16 @@ export class Confirms {
   }
 
   /**
-   * What was sent before it may be stored; itself, and all behind it, the server has not taken. A channel's limit does not change, so it
-   * is the first of its size.
+   * What was sent before it may be stored; itself, and all behind it, the server has not taken. A channel's limits and rights don't
+   * change, so it is the first of its kind, and those like it behind it are refused as well.
    */
-  #refused({ size, most }: RefusedSize, reason: unknown): void {
+  #refused(isRefused: (open: Open) => boolean, refusal: unknown, reason: unknown): void {
     let isBehind = false;
-    for (const [number, { outcome, bytes }] of this.#open) {
-      if (isBehind) outcome.lost(false, connectionLost(reason));
-      else if (bytes === size) outcome.lost(false, tooLarge(most));
-      else continue;
-      isBehind = true;
+    for (const [number, open] of this.#open) {
+      isBehind ||= isRefused(open);
+      if (!isBehind) continue;
       this.#open.delete(number);
+      open.outcome.lost(false, isRefused(open) ? refusal : connectionLost(reason));
     }
     this.close(connectionLost(reason));
   }

@@ -272,6 +272,7 @@ export class Copying {
         message.content,
         {
           messageId: message.properties.messageId,
+          contentType: message.properties.contentType,
           timestamp: message.properties.timestamp,
           deliveryMode: 2,
           expiration: expirationOf(t + maxAgeMs - clock.now()),

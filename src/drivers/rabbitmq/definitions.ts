@@ -6,6 +6,7 @@ import {
   type Known,
   type Replay,
 } from "./definition-fold.ts";
+import { classify } from "./errors.ts";
 import { FoldedLog } from "./folded-log.ts";
 import { type Remains, removeRemains } from "./remains.ts";
 import { randomHex, type Session } from "./session.ts";
@@ -20,6 +21,8 @@ export interface DefinitionsListener {
 const layout = 1;
 const claimMs = 10_000;
 const releaseAgainMs = 50;
+const mostClears = 30;
+const clearAgainMs = 500;
 
 /** Streams and groups as they stand in the log of definitions, which this process follows. */
 export class Definitions {
@@ -124,7 +127,18 @@ export class Definitions {
 
   /** Removes what is left of a stream or a group that was deleted; whoever comes by goes on where another one died. */
   async clear(what: string): Promise<void> {
-    if (!this.#fold.remains.has(what)) return;
+    for (let left = mostClears; this.#fold.remains.has(what); left -= 1) {
+      try {
+        return await this.#clear(what);
+      } catch (error) {
+        // a deletion of what holds much, or is bound to others, may cost the connection: what is gone is gone
+        if (left === 0 || this.#session.closed || !classify(error).retryable) throw error;
+        await new Promise<void>((resolve) => void this.#session.clock.after(clearAgainMs, resolve));
+      }
+    }
+  }
+
+  async #clear(what: string): Promise<void> {
     await this.exclusively(what, async () => {
       const left = this.#fold.remains.get(what);
       if (left === undefined) return; // another one was faster

@@ -3,6 +3,7 @@ import type { AmqpDelivery } from "./client.ts";
 import { isMissing } from "./errors.ts";
 import { HistoryGate } from "./history-gate.ts";
 import { Holder } from "./holder.ts";
+import { labelOf } from "./idle.ts";
 import { type Place, RabbitMessage } from "./message.ts";
 import type { Notes } from "./notes.ts";
 import type { Session } from "./session.ts";
@@ -96,8 +97,8 @@ export class Feed {
     this.#host = host;
     this.source = source;
     const { lane, label, whole, partition } = source;
-    const isOne = lane === "stream" && partition !== undefined;
-    this.#place = { lane, stream: label, whole, partition: isOne ? `${label}/${partition}` : undefined };
+    // what is revoked is named so: an ordered group's queue is one, whatever partition a message was sent to
+    this.#place = { lane, stream: label, whole, partition: partition === undefined ? undefined : labelOf(source) };
     this.#fixed = fixed === undefined ? undefined : Math.min(Math.max(fixed, 1), mostPrefetch);
   }
 

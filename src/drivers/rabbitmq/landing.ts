@@ -1,7 +1,9 @@
-import type { AmqpDelivery } from "./client.ts";
+import type { AmqpDelivery, AmqpFields, AmqpProperties } from "./client.ts";
 import { Holder } from "./holder.ts";
+import type { PutError } from "./publisher.ts";
 import type { Session } from "./session.ts";
-import { expirationOf, splitPlace, type WireHeaders } from "./wire.ts";
+import type { StoredStream } from "./stream-plan.ts";
+import { decodeHeaders, expirationOf, openProperties, splitPlace, type WireHeaders } from "./wire.ts";
 import { cutDelay } from "./delays.ts";
 import type { Definitions } from "./definitions.ts";
 
@@ -15,6 +17,8 @@ export class Landing {
   readonly #session: Session;
   readonly #definitions: Definitions;
   readonly #waiting = new Map<AmqpDelivery, Disposable>();
+  /** Streams of which that was said. */
+  readonly #unkept = new Set<string>();
   #holder: Holder | undefined;
   #retry: Disposable | undefined;
   #saying: Disposable | undefined;
@@ -97,32 +101,52 @@ export class Landing {
   }
 
   async #publish(holder: Holder, raw: AmqpDelivery): Promise<void> {
-    const { names, own, clock } = this.#session;
-    const { s = "", o = "", d = 0, ...rest } = (raw.properties.headers ?? {}) as WireHeaders;
+    const { own, clock } = this.#session;
+    const { s = "", d = 0 } = (raw.properties.headers ?? {}) as WireHeaders;
     if (!holder.alive || this.#closed) return;
     const stream = this.#definitions.streams.get(s);
     if (stream === undefined) return await this.#withoutStream(holder, raw, s);
     if (cutDelay(d - clock.now()).bits !== undefined) return this.#take(holder, raw); // longer than all steps together
-    const now = clock.now();
     try {
-      const to = stream.attached?.name;
-      await own.put(
-        to === undefined
-          ? { exchange: names.stream(s), routingKey: o }
-          : { exchange: to, routingKey: splitPlace(o).topic },
-        raw.content,
-        {
-          messageId: raw.properties.messageId,
-          timestamp: Math.floor(now / 1_000),
-          deliveryMode: 2,
-          expiration: expirationOf(stream.maxAgeMs),
-          headers: { k: rest.k, e: rest.e, h: rest.h, t: now },
-        },
-      );
+      const { to, properties } = this.#asPublished(raw, stream);
+      await own.put(to, raw.content, properties);
       holder.done(raw.fields.deliveryTag);
-    } catch {
+      this.#unkept.delete(s);
+    } catch (error) {
+      if ((error as PutError).code === "BUS_NOT_FOUND") this.#nowhere(s);
       this.#later(holder, raw);
     }
+  }
+
+  /** As `Sender` publishes what is not delayed. */
+  #asPublished(
+    { properties: { messageId, headers } }: AmqpDelivery,
+    { name, attached, maxAgeMs }: StoredStream,
+  ): { readonly to: AmqpFields; readonly properties: AmqpProperties } {
+    const { k: key, e: expiresAt, h, o = "" } = (headers ?? {}) as WireHeaders;
+    const now = this.#session.clock.now();
+    if (attached !== undefined)
+      return {
+        to: { exchange: attached.name, routingKey: splitPlace(o).topic },
+        properties: openProperties({ brokerId: messageId ?? "", key, expiresAt, headers: decodeHeaders(h) }, now),
+      };
+    return {
+      to: { exchange: this.#session.names.stream(name), routingKey: o },
+      properties: {
+        messageId,
+        timestamp: Math.floor(now / 1_000),
+        deliveryMode: 2,
+        expiration: expirationOf(maxAgeMs),
+        headers: { k: key, e: expiresAt, h, t: now },
+      },
+    };
+  }
+
+  /** Tried again all the same: a queue may be bound for it, or the log made again. */
+  #nowhere(stream: string): void {
+    if (this.#unkept.has(stream)) return;
+    this.#unkept.add(stream);
+    this.#session.context.warn("rabbitmq: what is due is not published: no queue is bound for it", { stream });
   }
 
   /** Deleted, with what was to come, or one that is not known here yet. */

@@ -82,7 +82,7 @@ export class Line {
     const { ch, connection } = channel as Partial<AmqpConfirmChannel>;
     const { frameMax, stream, channels } = connection ?? {};
     if (typeof ch !== "number" || typeof frameMax !== "number" || stream?.write === undefined || channels === undefined)
-      throw new DriverError("BUS_CLIENT_MISSING", "rabbitmq: this is no amqplib 2.3: npm install amqplib@2.3.1");
+      throw new DriverError("BUS_CLIENT_MISSING", "rabbitmq: this is no amqplib 2.3: npm install amqplib@2.3");
     return channel;
   }
 

@@ -5,7 +5,7 @@ import type { AmqpFields, AmqpProperties } from "./client.ts";
 import { Confirms, type Outcome } from "./confirms.ts";
 import { connectionLost, notConnected } from "./errors.ts";
 import type { Line } from "./line.ts";
-import { framed } from "./refused-size.ts";
+import { framed } from "./refused-publish.ts";
 
 const mostAgain = 40;
 const againMs = 50;

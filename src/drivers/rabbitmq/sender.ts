@@ -6,7 +6,7 @@ import type { Definitions } from "./definitions.ts";
 import type { Delays } from "./delayed.ts";
 import { closedError, notConnected } from "./errors.ts";
 import type { QueueLanes } from "./queue-lanes.ts";
-import { framed, tooLarge } from "./refused-size.ts";
+import { framed, tooLarge } from "./refused-publish.ts";
 import type { Room } from "./room.ts";
 import type { Session } from "./session.ts";
 import type { Streams } from "./streams.ts";

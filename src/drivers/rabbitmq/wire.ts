@@ -127,7 +127,10 @@ export function amqpHeaders({ contentType, headers = {} }: AmqpProperties): Head
 }
 
 /** For an exchange where others read: the bus's headers are AMQP's. */
-export function openProperties(message: OutMessage, now: number): AmqpProperties {
+export function openProperties(
+  message: Pick<OutMessage, "brokerId" | "key" | "expiresAt" | "headers">,
+  now: number,
+): AmqpProperties {
   const { brokerId, key, expiresAt, headers } = message;
   const contentType = headers.find(([name]) => name === "content-type")?.[1];
   return {

@@ -14,6 +14,16 @@ export function refusedSize(error: unknown): RefusedSize | undefined {
   return most === undefined ? undefined : { size: Number(size), most: Number(most) };
 }
 
+/** The exchange that the user may not write to, for which the server closed a channel; the default one has no name. */
+export function refusedExchange(error: unknown): string | undefined {
+  const text = error instanceof Error ? error.message : "";
+  const found = /access to (?:exchange|topic '.*' in exchange) '(.*)' in vhost '.*' refused for user/.exec(text)?.[1];
+  return found === "amq.default" ? "" : found;
+}
+
+export const mayNotWrite = (exchange: string, cause: unknown): DriverError =>
+  new DriverError("BUS_AUTHENTICATION", `rabbitmq: this user may not write to the exchange "${exchange}"`, { cause });
+
 export const tooLarge = (most: number): DriverError =>
   new DriverError("BUS_TOO_LARGE", `rabbitmq: a message may have at most ${most} bytes`);
 
