@@ -183,6 +183,8 @@ export class BusGroupAdmin implements GroupAdmin {
           "BUS_CONFLICT",
           `group "${group}" has halted keys, and what waits for them is in a state store that this bus does not have: discard their letters first`,
         );
+      // first, so that members who make the group again find no key halted; then what those before them wrote meanwhile
+      if (state !== undefined) await new HaltedKeys(state, group).clear();
       const deleted = await admin.deleteGroup(group);
       if (state !== undefined) await new HaltedKeys(state, group).clear();
       return deleted;

@@ -7,10 +7,16 @@ interface Wish extends Pick<SubscribeOptions, "order" | "from"> {
   readonly group: string;
   readonly live: boolean;
   readonly halts: boolean;
+  /** Of its handlers' limits the longest. */
+  readonly timeoutMs: number;
 }
 
 /** Throws BUS_UNSUPPORTED at what the driver can't keep: what was asked for is refused, never quietly weakened. */
-export function checkGroup({ group, live, order, from, halts }: Wish, driver: string, able: Capabilities): void {
+export function checkGroup(
+  { group, live, order, from, halts, timeoutMs }: Wish,
+  driver: string,
+  able: Capabilities,
+): void {
   const refuse = (what: string, instead: string): BusError =>
     new BusError("BUS_UNSUPPORTED", `group "${group}": the driver "${driver}" ${what}; ${instead}`);
   if (!live && !able.groups) throw refuse("has no durable groups", '"live": true shares load without storing');
@@ -23,4 +29,7 @@ export function checkGroup({ group, live, order, from, halts }: Wish, driver: st
     );
   if (!live && from !== undefined && from !== "newest" && !able.replay)
     throw refuse("can't start a group in the past", '"from" may be "newest"');
+  const { maxHoldMs } = able;
+  if (!live && maxHoldMs !== undefined && timeoutMs > maxHoldMs)
+    throw refuse(`takes back what is held for ${maxHoldMs} ms`, '"timeoutMs" may be at most that');
 }

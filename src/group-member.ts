@@ -146,7 +146,8 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   async prepare(connection: DriverConnection): Promise<void> {
     const { group, live, order, from } = this.options;
     const able = connection.capabilities;
-    checkGroup(this.options, this.#broker.driver.name, able);
+    const timeoutMs = Math.max(0, ...[...this.runners].map((runner) => runner.timeoutMs));
+    checkGroup({ ...this.options, timeoutMs }, this.#broker.driver.name, able);
     const spec = await connection.ensureGroup({
       group,
       live,
@@ -214,7 +215,15 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   // ── what becomes of a work
 
   takes(work: Work): boolean {
-    return this.#drain !== undefined && this.#halts.takes(work);
+    if (this.#drain !== undefined) return this.#halts.takes(work);
+    if (work.local || work.message.lane !== "queue" || work.message.header(header.halts) === undefined) return false;
+    // what waits for it is out of reach here: as a letter it goes on halting its key
+    this.#bury(
+      work,
+      new BusError("BUS_UNSUPPORTED", "what waits for it is in a state store that this bus does not have"),
+      true,
+    );
+    return true;
   }
 
   handled(work: Work): void {

@@ -74,12 +74,13 @@ export class HaltedKeys {
   async halt(key: string, id: string, epoch: string): Promise<StoredHalt> {
     const name = haltName(this.#group, key);
     for (;;) {
+      // before it is halted: whoever is late with it would sweep what is parked behind a later halt
+      const left = await this.#left(name);
       const halt: Halt = { key, id, via: undefined, epoch, next: 0 };
       const revision = await this.#state.put(haltedBucket, name, encode(halt), { expect: null });
       if (revision !== undefined) {
-        const made = { ...halt, name, revision };
-        await this.#sweep(made);
-        return made;
+        for (const each of left) await this.#state.delete(parkedBucket, each);
+        return { ...halt, name, revision };
       }
       const there = await this.get(name);
       if (there !== undefined) return there;
@@ -144,16 +145,19 @@ export class HaltedKeys {
     return this.#state.delete(parkedBucket, parked.name, parked.revision);
   }
 
-  /** Everything of the group. */
+  /** Everything of the group that is there now; what is written meanwhile may be of the next of its name. */
   async clear(): Promise<void> {
+    const found: (readonly [bucket: string, name: string])[] = [];
     for (const bucket of [haltedBucket, parkedBucket])
-      for await (const name of this.#state.keys(bucket, `${this.#group}/`)) await this.#state.delete(bucket, name);
+      for await (const name of this.#state.keys(bucket, `${this.#group}/`)) found.push([bucket, name]);
+    for (const [bucket, name] of found) await this.#state.delete(bucket, name);
   }
 
-  /** What an earlier halt of the key left, when its owner died between two writes. */
-  async #sweep(halt: StoredHalt): Promise<void> {
-    for await (const name of this.#state.keys(parkedBucket, `${halt.name}/`))
-      if (!name.startsWith(placeOf(halt))) await this.#state.delete(parkedBucket, name);
+  /** What earlier halts of the key left, whose owners died between two writes; of one that stands, what is parked. */
+  async #left(name: string): Promise<readonly string[]> {
+    const names: string[] = [];
+    for await (const each of this.#state.keys(parkedBucket, `${name}/`)) names.push(each);
+    return names;
   }
 }
 

@@ -34,6 +34,7 @@ export abstract class BaseRunner implements Runner {
   readonly patterns: readonly string[];
   readonly retry: ResolvedRetry;
   readonly handOnMs: number;
+  readonly timeoutMs: number;
   readonly counters: Counters = new Counters();
   protected readonly core: Core;
   protected readonly options: ResolvedSubscribe;
@@ -51,6 +52,7 @@ export abstract class BaseRunner implements Runner {
     this.patterns = interest.patterns;
     this.retry = options.retry;
     this.handOnMs = options.handOnMs;
+    this.timeoutMs = options.timeoutMs;
     this.options = options;
     this.#interest = interest;
   }

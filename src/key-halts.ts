@@ -1,7 +1,7 @@
 import type { Core } from "./core.ts";
 import type { Headers, StateStore } from "./driver.ts";
 import { BusError } from "./errors.ts";
-import { HaltedKeys, haltName } from "./halted-keys.ts";
+import { HaltedKeys, haltName, type StoredHalt } from "./halted-keys.ts";
 import { eventIdOf } from "./letter.ts";
 import { givenUpFor, readHistory } from "./message-history.ts";
 import { parkedOf } from "./parked-event.ts";
@@ -46,6 +46,8 @@ export class KeyHalts {
   /** The halted keys that are known here; one may be free by now. By name too. */
   readonly #keys = new Set<string>();
   readonly #names = new Set<string>();
+  /** How often one was learned. */
+  #learned = 0;
   /** Partitions whose halted keys were read since they were taken up. */
   readonly #read = new Set<string>();
   readonly #reading = new Map<string, Promise<void>>();
@@ -96,9 +98,15 @@ export class KeyHalts {
       if (noted === "stale" || work.revoked) return this.#host.lose(work);
       if (noted === "unknown") throw new BusError("BUS_SERVER", "its attempts could not be noted");
       const id = eventIdOf(work, this.#core.clock.now());
-      const halt = await (await this.#store()).halt(work.key!, id, this.#core.ids.next());
+      const store = await this.#store();
+      const halt = await store.halt(work.key!, id, this.#core.ids.next());
       this.#learn(halt.name, halt.key);
-      this.#host.bury(work, error, halt.id === id);
+      if (halt.id === id) return this.#host.bury(work, error, true);
+      // an event of another lane, that another owner had, was faster: this one becomes a letter, and halts the key, when it is its turn
+      const parked = parkedOf(work, this.#core.clock.now());
+      const event = { ...parked, notes: [...parked.notes, [header.givenUp, "1"] as const] };
+      if (await store.park(halt, event)) this.#host.ack(work);
+      else throw new BusError("BUS_CONFLICT", "the key was freed meanwhile");
     });
   }
 
@@ -107,6 +115,7 @@ export class KeyHalts {
     this.#follow(work, "handing out what is parked", async () => {
       const noted = await this.#host.note(work, work.attempts, [[header.drains, "1"]]); // whoever gets it next does not run it again
       if (noted === "stale" || work.revoked) return this.#host.lose(work);
+      if (noted === "unknown") throw new BusError("BUS_SERVER", "that it was handled could not be noted");
       await this.#drain(work, await this.#store());
     });
   }
@@ -184,8 +193,13 @@ export class KeyHalts {
     this.#open(work);
     const id = eventIdOf(work, this.#core.clock.now());
     const store = await this.#store();
-    const halt = await store.of(work.key!);
-    if (this.#isOver(work)) return;
+    let halt: StoredHalt | undefined;
+    let learned: number;
+    do {
+      learned = this.#learned;
+      halt = await store.of(work.key!);
+      if (this.#isOver(work)) return;
+    } while (halt === undefined && learned !== this.#learned); // it may be halted anew since it was read
     if (halt === undefined) {
       this.free(work.key!);
       return this.#host.resume(work);
@@ -277,6 +291,7 @@ export class KeyHalts {
   }
 
   #learn(name: string, key: string): void {
+    this.#learned += 1;
     this.#names.add(name);
     this.#keys.add(key);
   }

@@ -41,7 +41,7 @@ const drivers: Readonly<Record<string, DriverEntry>> = {
   },
   rabbitmq: {
     schemes: ["amqp", "amqps"],
-    client: { module: "amqplib", install: "npm install amqplib" },
+    client: { module: "amqplib", install: "npm install amqplib@2.3" },
     load: async (url, options) => {
       const { rabbitmq } = await import("./drivers/rabbitmq/index.ts");
       // "amqp:" alone: the options say where

@@ -87,12 +87,14 @@ export class ParkedDrain implements Outcomes {
     const replayed = decodeURIComponent(replay.message.header(header.halts)!);
     const seen = new Set([replayed]);
     let suspect = replay.message.deliveries > 1;
-    for (;;) {
+    let isFree = false;
+    while (!isFree) {
       const halt = await store.of(key);
       if (over()) return;
+      isFree = halt === undefined;
       if (halt?.id !== replayed && halt?.via !== replayed) break; // it was done by another, or before
       const names = await store.parked(halt);
-      if (names.length === 0 && (await store.release(halt))) break;
+      isFree = names.length === 0 && (await store.release(halt));
       for (const name of names) {
         const parked = await store.event(name);
         if (over()) return;
@@ -106,7 +108,7 @@ export class ParkedDrain implements Outcomes {
         } else await store.remove(parked);
       }
     }
-    this.#host.free(key);
+    if (isFree) this.#host.free(key);
     this.#host.ack(replay);
   }
 
@@ -139,8 +141,8 @@ export class ParkedDrain implements Outcomes {
   handled(work: Work): void {
     reportHandled(this.#core, work);
     this.#follow(work, async ({ store, parked }) => {
-      await store.remove(parked);
-      this.#end(work, "handled");
+      // written anew or gone, another hands it out; or it was removed, and the answer lost
+      this.#end(work, (await store.remove(parked)) ? "handled" : "lost");
     });
   }
 

@@ -127,6 +127,7 @@ export class ScheduleMover {
 
   /** What is still in hand, or could not be removed, was taken again: its lease was over. */
   #publish(taken: readonly StoredMessage[], until: number): void {
+    if (this.#isLate(until)) return; // whoever takes them next publishes them
     const fresh = taken.filter(({ id }) => !this.#inHand.has(id) && !this.#done.has(id));
     for (const { id } of fresh) this.#inHand.add(id);
     if (fresh.length > 0) this.#connection.send(fresh.map((message) => this.#out(message, until)));
@@ -158,15 +159,25 @@ export class ScheduleMover {
       this.#context.warn("dropped what was published for later: its stream was deleted", { topic: message.topic });
       return this.#end(message.id);
     }
-    if (!isStray && !this.#closed && this.#context.clock.ticks() + againMs < until - lastTryMs) {
+    if (!isStray && !this.#closed && !this.#isLate(until, againMs)) {
       this.#failed.add(message.id);
       return this.#after(againMs, () => {
         this.#failed.delete(message.id);
-        this.#connection.send([this.#out(message, until)]);
+        if (this.#isLate(until)) this.#leave(message.id);
+        else this.#connection.send([this.#out(message, until)]);
       });
     }
     if (!this.#closed) this.#warn(message.topic, error);
-    this.#release(message.id);
+    this.#leave(message.id);
+  }
+
+  /** Of what was taken until then: a publish that begins now, or in a moment, may end when another process has it. */
+  #isLate(until: number, inMs = 0): boolean {
+    return this.#context.clock.ticks() + inMs >= until - lastTryMs;
+  }
+
+  #leave(id: string): void {
+    this.#release(id);
     this.#tellIdle();
   }
 

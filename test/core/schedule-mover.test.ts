@@ -1,96 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { AttachedState } from "../../src/attached-state.ts";
-import type { Driver, DriverConnection, OutMessage, StateStore } from "../../src/driver.ts";
-import { memory } from "../../src/drivers/memory/index.ts";
+import type { OutMessage } from "../../src/driver.ts";
 import { DriverError } from "../../src/internal/driver-error.ts";
 import { changed } from "../../src/testing/changed.ts";
-import {
-  connectTo,
-  consume,
-  groupSpec,
-  outgoing,
-  type RecordingSink,
-  type Sent,
-  toQueue,
-  toTopic,
-  turns,
-} from "../support/driver-harness.ts";
+import { groupSpec, outgoing, toQueue, toTopic, turns } from "../support/driver-harness.ts";
 import { lacking } from "../support/lacking-driver.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-
-interface Taps {
-  readonly broker?: (connection: DriverConnection) => Partial<DriverConnection>;
-  readonly store?: (state: StateStore) => Partial<StateStore>;
-}
-
-const tapping = (driver: Driver, tap: (connection: DriverConnection) => Partial<DriverConnection>): Driver =>
-  changed(driver, {
-    connect: async (context) => {
-      const connection = await driver.connect(context);
-      return changed(connection, tap(connection));
-    },
-  });
-
-/** A broker and a store in memory, and processes that have both. */
-class World {
-  readonly clock = new ManualClock();
-  readonly warnings: string[] = [];
-  /** What reached the broker, tries included. */
-  readonly sent: OutMessage[] = [];
-  readonly #broker = lacking(["state"]);
-  readonly #store = memory();
-
-  async process(
-    { broker = () => ({}), store = () => ({}) }: Taps = {},
-    at: Driver = this.#broker,
-  ): Promise<DriverConnection> {
-    const noted = tapping(at, (connection) => ({
-      send: (batch) => {
-        this.sent.push(...batch);
-        connection.send(batch);
-      },
-    }));
-    const driver = new AttachedState(tapping(noted, broker), {
-      driver: tapping(this.#store, ({ state }) => ({ state: changed(state!, store(state!)) })),
-      isLocal: false,
-    });
-    const warn = (message: string): void => void this.warnings.push(message);
-    const { connection } = await connectTo(
-      changed(driver, { connect: (context) => driver.connect({ ...context, warn }) }),
-      { clock: this.clock },
-    );
-    await connection.ensureStream({ name: "events", topics: [">"] });
-    return connection;
-  }
-
-  async atTheBroker(): Promise<DriverConnection> {
-    return (await connectTo(this.#broker, { clock: this.clock })).connection;
-  }
-
-  async tail(connection: DriverConnection): Promise<RecordingSink> {
-    const from = { at: "oldest" } as const;
-    const { sink, consumption } = await consume(connection, {
-      kind: "tail",
-      stream: "events",
-      from,
-      resume: undefined,
-    });
-    await consumption.wants([">"], []);
-    return sink;
-  }
-
-  /** Published for in a second. */
-  async later(connection: DriverConnection, id: string, more: Partial<OutMessage> = {}): Promise<Sent> {
-    const sent = outgoing(toTopic("a"), id, { id, notBefore: this.clock.now() + 1_000, ...more });
-    connection.send([sent.message]);
-    await this.pass(0);
-    return sent;
-  }
-
-  pass(ms: number): Promise<void> {
-    return this.clock.pass(ms, 8);
-  }
-}
+import { type Taps, World } from "../support/schedule-world.ts";
 
 type Step = "stored" | "taken" | "published" | "removed";
 
@@ -147,6 +61,28 @@ describe("an event that waits in the state store", () => {
       expect(await other.state!.due(world.clock.now() + 1e9, 10, 0)).toEqual([]);
     },
   );
+
+  it("is published by whoever takes it next, where its process heard of it when its time with it was over", async () => {
+    const world = new World();
+    const answer = Promise.withResolvers<void>();
+    const late: Taps = {
+      store: (state) => ({
+        due: async (...given) => {
+          const taken = await state.due(...given);
+          if (taken.length > 0) await answer.promise;
+          return taken;
+        },
+      }),
+    };
+    await world.later(await world.process(late), "one");
+    await world.pass(1_100);
+    const sink = await world.tail(await world.process());
+    await world.pass(40_000);
+    expect(sink.texts).toEqual(["one"]);
+    answer.resolve();
+    await world.pass(1_000);
+    expect(world.sent).toHaveLength(1);
+  });
 
   it("is not taken by another while it is moved, and is not early", async () => {
     const world = new World();
