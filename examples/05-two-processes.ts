@@ -1,6 +1,6 @@
 /**
  * Two processes share one SQLite file. The worker is killed in the middle of its work, another one goes on: nothing is
- * lost, and what it had not finished is handled again. `node examples/05-two-processes.ts [url]`
+ * lost, and what it had not finished is handled again. `node examples/05-two-processes.ts [url]`, of anything but memory.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
@@ -33,6 +33,8 @@ async function work(url: string): Promise<void> {
 }
 
 async function main(): Promise<void> {
+  if (process.argv[2]?.startsWith("memory") === true)
+    throw new TypeError("two processes share no memory: give a broker's url");
   const folder = mkdtempSync(join(tmpdir(), "omnibus-example-"));
   const url = process.argv[2] ?? `sqlite:${join(folder, "bus.db")}`;
   const handled: string[] = [];

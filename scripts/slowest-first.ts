@@ -1,7 +1,10 @@
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** Files that wait for brokers which stop and start, and the suites that every driver passes: minutes each. */
-const slow = ["/test/recovery/", "/test/conformance/", "/test/demo/", "/test/deploy/"];
+/** Files that wait for brokers which stop and start, the suites that every driver passes, ten minutes of load: minutes each. */
+const slow = [
+  ...["/test/recovery/", "/test/conformance/", "/test/demo/", "/test/deploy/"],
+  ...["/test/postgres/steady-load", "/test/core/halt-key-crash"],
+];
 const rank = ({ moduleId }: TestSpecification): number => (slow.some((folder) => moduleId.includes(folder)) ? 0 : 1);
 
 /** The slow ones first, so that no worker is left alone with one at the end. */
