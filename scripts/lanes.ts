@@ -13,7 +13,7 @@ export interface Job {
 
 const running = new Set<ChildProcess>();
 
-/** As `run`, without standing still. */
+/** As `run`, without standing still. What it says can be read meanwhile in `.tmp/output.log` of the folder. */
 export async function started(
   command: string,
   args: readonly string[],
@@ -27,9 +27,13 @@ export async function started(
     stdio: ["ignore", "pipe", "pipe"],
   });
   running.add(child);
+  const log = join(cwd, ".tmp", "output.log");
   let output = "";
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding("utf8").on("data", (text: string) => void (output += text));
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      appendFileSync(log, text);
+    });
   const code = await new Promise<number | null>((done) => {
     child.once("error", (error) => void (output += `${command}: ${error.message}\n`));
     child.once("close", done);
