@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { kafka, type KafkaOptions } from "../../src/drivers/kafka/index.ts";
+import { systemClock } from "../../src/clock.ts";
+import { changed } from "../../src/testing/changed.ts";
 import { until } from "../../src/testing/until.ts";
-import { LogBook } from "../support/events.ts";
+import { connectTo } from "../support/driver-harness.ts";
 import { addPartitions, deleteTopic, makeForeignTopic, writeForeign } from "../support/foreign-kafka.ts";
 import { AttachWorld, collect, dataOf } from "../support/kafka-attach.ts";
 import { batchesOf, freshPrefix } from "../support/kafka-session.ts";
@@ -149,17 +151,45 @@ describe.skipIf(broker === undefined)("a topic of another name at Kafka", () => 
     await world!.bus({ topic: there }, { partitions: 3 });
   });
 
-  it("partitions that are added later are said, and one that is deleted is not made again", async () => {
+  it("partitions that are added later are read from their beginning, by who is there and by who comes", async () => {
     const topic = await world!.topic(2);
     const prefix = freshPrefix();
     const first = await world!.bus({ topic }, { prefix });
+    const newest = await world!.bus({ topic }, { prefix, partitions: 2 });
+    const [group, tail] = [await collect(first, "g"), await collect(newest)];
+    await newest.subscribePattern(">", ({ data }) => void late.push(data), { group: "late", from: "newest" });
+    const late: unknown[] = [];
     await addPartitions(broker!, topic, 4);
-    const logger = new LogBook();
-    const bus = await world!.bus({ topic }, { prefix, logger });
-    expect(logger.lines.filter(({ message }) => message.includes("4 partitions")).map(({ level }) => level)).toEqual([
-      "warn",
-    ]);
-    expect((await bus.streams.info("orders")).partitions).toBe(2);
+    await writeForeign(broker!, topic, [{ value: '"before anybody knew"' }], 3);
+    const joining = await world!.bus({ topic }, { prefix }); // who comes looks; who is there looks every half minute
+    await until(() => group.length === 1 && tail.length === 1 && late.length === 1, "it", slow);
+    expect((await first.streams.info("orders")).partitions).toBe(4);
+    await writeForeign(broker!, topic, [{ value: '"since"' }], 2);
+    await joining.publishTopic("order.paid", "ours");
+    await until(() => group.length === 3 && tail.length === 3 && late.length === 3, "what came since", slow);
+    expect(dataOf(group)).toEqual(expect.arrayContaining(["before anybody knew", "since", "ours"]));
+    await expect(world!.bus({ topic }, { prefix, partitions: 3 })).rejects.toMatchObject(conflict(/partitions/));
+  });
+
+  it("partitions that are added later are looked for by who is there, each half minute", async () => {
+    const topic = await world!.topic(1);
+    const quick = changed(systemClock, {
+      after: (ms, work) => systemClock.after(ms > 20_000 ? ms / 60 : ms, work),
+    });
+    const driver = kafka({ brokers: broker!.url, attach: { orders: { topic } } });
+    const { connection } = await connectTo(driver, { prefix: freshPrefix(), clock: quick });
+    world!.closing.push(() => connection.close(AbortSignal.timeout(1_000)));
+    await connection.ensureStream({ name: "orders", topics: [">"] });
+    await addPartitions(broker!, topic, 3);
+    const partitions = async (): Promise<number | undefined> => (await connection.admin.streams())[0]?.partitions;
+    await until(async () => (await partitions()) === 3, "them to be known", slow);
+  });
+
+  it("one that is deleted is not made again", async () => {
+    const topic = await world!.topic(2);
+    const prefix = freshPrefix();
+    const first = await world!.bus({ topic }, { prefix });
+    const bus = await world!.bus({ topic }, { prefix });
     const handled = await collect(bus, "g");
     await deleteTopic(broker!, topic);
     await until(

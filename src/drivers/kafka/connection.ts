@@ -11,6 +11,7 @@ import type {
 } from "../../driver.ts";
 import { DriverError } from "../../internal/driver-error.ts";
 import { KafkaAdmin } from "./admin.ts";
+import { AttachedGrowth } from "./attached-growth.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { newest } from "./cluster.ts";
 import type { ClientModule } from "./client.ts";
@@ -44,6 +45,7 @@ export class KafkaConnection implements DriverConnection {
   readonly #definitions: Definitions;
   readonly #direct: DirectLane;
   readonly #keeper: Keeper;
+  readonly #growth: AttachedGrowth;
   readonly #open = new Set<Consumption>();
   /** Of which group of that name it was a member last. */
   readonly #firsts = new Map<string, number>();
@@ -62,6 +64,7 @@ export class KafkaConnection implements DriverConnection {
       notes: new Notes(session, reader),
     };
     this.#keeper = new Keeper(session, this.#shared.groups);
+    this.#growth = new AttachedGrowth(session);
     this.#sender = new Sender(session, this.#shared.queues, this.#shared.delays, new Room(this.#keeper), (stream) => {
       void this.#shared.streams.heal(stream).catch(() => undefined); // the next refusal tries again
     });
@@ -103,6 +106,7 @@ export class KafkaConnection implements DriverConnection {
     for (const name of control.fold.streams.keys()) cluster.topology.watch(names.stream(name));
     this.#shared.delays.start(this.#shared);
     this.#keeper.start();
+    this.#growth.start();
     this.#warn();
   }
 
@@ -227,6 +231,7 @@ export class KafkaConnection implements DriverConnection {
     };
     this.#sender.hurry();
     this.#keeper.close();
+    this.#growth.close();
     await Promise.all([...this.#open].map((each) => each.close(signal).catch(() => undefined)));
     await inTime(this.#shared.delays.close(signal));
     await inTime(this.#direct.leave());

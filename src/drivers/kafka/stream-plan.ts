@@ -41,13 +41,16 @@ export function planStream(
   const attached = attachmentOf(options, theirs.wanted, streams);
   if (attached !== undefined) refuseChanging(options, attached);
   const there = attached === undefined ? undefined : theirs.partitions;
-  const partitions = options.partitions ?? stored?.partitions ?? there ?? defaultPartitions;
+  const hasGrown = stored !== undefined && there !== undefined && there > stored.partitions;
+  const isKnown = options.partitions === undefined || options.partitions === stored?.partitions;
+  const partitions =
+    hasGrown && isKnown ? there : (options.partitions ?? stored?.partitions ?? there ?? defaultPartitions);
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > mostPartitions)
     throw new DriverError(
       "BUS_INVALID_OPTION",
       `stream option (${name}, partitions): must be a whole number from 1 to ${mostPartitions}`,
     );
-  if (stored !== undefined && stored.partitions !== partitions)
+  if (stored !== undefined && stored.partitions !== partitions && !(hasGrown && partitions === there))
     throw new DriverError(
       "BUS_CONFLICT",
       `stream (${name}): it has ${stored.partitions} partitions and can't have ${partitions}`,
@@ -85,6 +88,7 @@ const sameTopics = (left: readonly string[], right: readonly string[]): boolean 
 const plain = (options: FullStream): string =>
   JSON.stringify([
     options.topics,
+    options.partitions,
     options.maxAgeMs,
     options.maxBytes,
     options.maxMessages,

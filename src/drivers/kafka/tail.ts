@@ -23,7 +23,8 @@ export class Tail extends AckOnly implements Consumption {
   readonly #session: Session;
   readonly #topic: string;
   #topicId = "";
-  readonly #parts: readonly TailPart[];
+  readonly #parts: TailPart[];
+  readonly #partOf: (partition: number, start: number) => TailPart;
   readonly #listening: Disposable;
   #filter = new TopicFilter([">"]);
   #state: "open" | "closed" = "open";
@@ -52,18 +53,31 @@ export class Tail extends AckOnly implements Consumption {
       gone: (errorCode: number) => this.#doubt(errorCode),
     };
     const entry = session.control.fold.streams.get(stream);
-    this.#parts = starts.map((start, partition) => {
+    this.#partOf = (partition, start) => {
       const place = placeIn(entry?.options, "stream", refOf(stream, partition), stream);
       return new TailPart(new Reading(session, this.#topic, partition, start, listener), place);
-    });
+    };
+    this.#parts = starts.map((start, partition) => this.#partOf(partition, start));
     const { revision } = entry ?? { revision: 0 };
     this.#listening = session.control.listen((what, name) => {
       if (what !== "streams" || (name !== stream && name !== "")) return;
-      if (session.control.fold.streams.has(stream) && revision !== 0) return;
+      const now = session.control.fold.streams.get(stream);
+      if (now !== undefined && revision !== 0) return this.#grow(now.options.partitions);
       this.#end(new DriverError("BUS_NOT_FOUND", `kafka: the stream "${stream}" was deleted`));
     });
     this.#goBy(topicId);
     for (const { reading } of this.#parts) session.loop.add(reading);
+  }
+
+  /** What others add to a topic of theirs is read from its beginning. */
+  #grow(partitions: number): void {
+    for (let partition = this.#parts.length; partition < partitions; partition += 1) {
+      const part = this.#partOf(partition, 0);
+      part.reading.topicId = this.#topicId;
+      part.reading.pause(this.#healing);
+      this.#parts.push(part);
+      this.#session.loop.add(part.reading);
+    }
   }
 
   #healing = false;
