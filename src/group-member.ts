@@ -415,6 +415,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       },
       ack: (work) => this.#ack(work),
       lose: (work) => this.#lose(work),
+      waits: (replay, notBefore) => this.#note(replay, replay.attempts, [[header.drains, "1"]], notBefore),
       settle: (message, letter) =>
         new Promise((resolve) => this.#settler.settle({ how: "dead", message, letter }, resolve)),
       dropped: (work, error) => this.dropped(work, error),
@@ -428,9 +429,14 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     this.#intake!.leave(work);
   }
 
-  #note(work: Work, attempts: number, headers: Headers): Promise<"done" | "stale" | "unknown"> {
+  #note(
+    work: Work,
+    attempts: number,
+    headers: Headers,
+    notBefore?: number,
+  ): Promise<"done" | "stale" | "unknown"> {
     return new Promise((resolve) => {
-      const note = { message: work.message, attempts, notBefore: undefined };
+      const note = { message: work.message, attempts, notBefore };
       this.#settler.record({ ...note, headers: [...historyHeaders(work), ...headers] }, resolve);
     });
   }

@@ -36,6 +36,8 @@ export interface DrainHost {
   readonly closing: boolean;
   ack(work: Work): void;
   lose(work: Work): void;
+  /** Notes of a replay that was handled that nothing behind it is due before then: it may go to another owner meanwhile. */
+  waits(replay: Work, notBefore: number): Promise<Result>;
   /** Stores the letter, and settles the message. */
   settle(message: InMessage, letter: StoredMessage): Promise<Result>;
   dropped(work: Work, error: unknown): void;
@@ -240,6 +242,9 @@ export class ParkedDrain implements Outcomes {
       const notBefore = this.#core.clock.now() + delayMs;
       if ((await this.#rewrite(work, { attempts, notBefore, notes })) !== "done") return this.#end(work, "lost");
       work.attempts = attempts;
+      const replay = this.#runs.get(work)?.replay;
+      if (replay === undefined || (await this.#host.waits(replay, notBefore)) === "stale")
+        return this.#end(work, "lost");
       this.#intake.park(work, delayMs);
     });
   }
