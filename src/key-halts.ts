@@ -94,10 +94,13 @@ export class KeyHalts {
   /** Its letter is about to be stored. */
   halt(work: Work, error: unknown): void {
     this.#follow(work, "halting a key", async () => {
-      const noted = await this.#host.note(work, work.attempts, [[header.givenUp, "1"]]); // whoever gets it next does not run it
+      const id = eventIdOf(work, this.#core.clock.now());
+      const noted = await this.#host.note(work, work.attempts, [
+        [header.givenUp, "1"], // whoever gets it next does not run it
+        [header.letterEventId, id], // and halts its key by the same, though he may read what we could not
+      ]);
       if (noted === "stale" || work.revoked) return this.#host.lose(work);
       if (noted === "unknown") throw new BusError("BUS_SERVER", "its attempts could not be noted");
-      const id = eventIdOf(work, this.#core.clock.now());
       const store = await this.#store();
       const halt = await store.halt(work.key!, id, this.#core.ids.next());
       this.#learn(halt.name, halt.key);

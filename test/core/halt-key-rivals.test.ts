@@ -1,11 +1,12 @@
 import { expect, it, onTestFinished } from "vitest";
 import { memory } from "../../src/drivers/memory/index.ts";
 import { HaltedKeys } from "../../src/halted-keys.ts";
-import { type Bus, defineEvent, typed } from "../../src/index.ts";
+import { type Bus, defineEvent, type ForeignFormat, typed } from "../../src/index.ts";
 import type { ParkedEvent } from "../../src/parked-event.ts";
 import { changed } from "../../src/testing/changed.ts";
 import { DriverEnd } from "../../src/testing/driver-end.ts";
 import { until } from "../../src/testing/until.ts";
+import { outgoing, toTopic } from "../support/driver-harness.ts";
 import {
   group,
   Handled,
@@ -16,6 +17,7 @@ import {
   settled,
   shared,
   withConnection,
+  withStore,
 } from "../support/halted-keys.ts";
 
 const schema = typed<{ readonly n: number }>();
@@ -128,4 +130,39 @@ it("a member that has no state store neither handles a replay nor takes the lett
   await handled.member(operator);
   await operator.deadLetters.replay(letter);
   await handled.until("a0", "a1");
+});
+
+it("what could not be read halts its key under one name, also for who takes it over and can read it", async () => {
+  const name = shared();
+  const asked = Promise.withResolvers<void>();
+  const halts = withStore(memory({ name }), (state) => ({
+    put: async (bucket, ...rest) => {
+      const revision = await state.put(bucket, ...rest);
+      if (bucket !== ".halted") return revision;
+      asked.resolve(); // it is halted, and then this process stands still
+      return await new Promise(() => undefined);
+    },
+  }));
+  const format: ForeignFormat = {
+    name: "braces",
+    decode: (body) => (body.byteLength === 1 ? { id: "its own", data: { n: 0 } } : { data: { n: 1 } }),
+  };
+  const [first, second] = [
+    await open(halts),
+    await open(memory({ name }), { wire: { foreign: [{ topics: ">", format }] } }),
+  ];
+  const handled = new Handled();
+  await handled.member(first);
+  const { connection } = await DriverEnd.open({ driver: memory({ name }) });
+  onTestFinished(() => connection.close(AbortSignal.abort()));
+  connection.send([outgoing(toTopic("item"), "{", { key: "a" }).message]);
+  await asked.promise;
+  await first.close({ timeoutMs: 50 });
+  await handled.member(second);
+  const letter = await letterOf(second);
+  expect((await second.deadLetters.list({ group })).items.map(({ haltsKey }) => haltsKey)).toEqual([true]);
+  await publish(second, "a", 1);
+  await settled(second);
+  await second.deadLetters.discard(letter);
+  await handled.until("a1");
 });
