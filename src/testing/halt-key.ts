@@ -288,7 +288,7 @@ export function haltKeyTests({ test }: Suite): void {
     },
     async (lab, { messages, keys, moves }) => {
       const each = messages / keys;
-      const names = upTo(keys).map((k) => `k${k}`);
+      const names = upTo(keys).map((k) => `k${k}-`); // with a number behind it no two are one name
       const group = new HaltedGroup(
         lab,
         names.flatMap((key) => upTo(each).flatMap((n) => (lab.random() < 0.1 ? [`${key}${n}`] : []))),
