@@ -1,5 +1,5 @@
 -- The tables and functions of prefix "omnibus", layout 4, in the schema "public", which has to be there.
--- Run it as the user who owns them, or is to: it makes what is missing, and brings an older layout up to date.
+-- Run it as the user who owns them, or is to: it makes all of it where there is nothing, and brings an older layout up to date.
 DO $create$ BEGIN
   SET LOCAL lock_timeout = '5s';
   SET LOCAL check_function_bodies = off;

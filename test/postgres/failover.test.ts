@@ -19,7 +19,15 @@ it.skipIf(pair === undefined)(
     const bus = await connect(url, { postgres: { schema, leaseMs: 12_000 } });
     onTestFinished(() => bus.close({ timeoutMs: 2_000 }).then(() => undefined));
     const handled = new Set<number>();
-    await bus.subscribe(Step, ({ data }) => void handled.add(data.n), { group: "ordered", order: "group" });
+    const again: number[] = [];
+    const tail: number[] = [];
+    const take = ({ data }: { readonly data: { readonly n: number } }): void => {
+      if (data.n < 0) again.push(data.n);
+      handled.add(data.n);
+    };
+    await bus.publish(Step, { n: -1 }); // before the group begins
+    await bus.subscribe(Step, take, { group: "ordered", order: "group", from: "newest" });
+    await bus.subscribe(Step, ({ data }) => void tail.push(data.n));
     const publish = async (from: number, to: number): Promise<void> => {
       for (let n = from; n < to; n += 1) await bus.publish(Step, { n });
     };
@@ -27,7 +35,7 @@ it.skipIf(pair === undefined)(
     await until(() => handled.size === 20, "the first");
     const copied = `SELECT count(*) FROM ${schema}.omnibus_log`;
     await until(
-      async () => (await postgresCommand(standby!.port, copied))[0]?.[0] === "20",
+      async () => (await postgresCommand(standby!.port, copied))[0]?.[0] === "21",
       "them at the standby",
       20_000,
     );
@@ -55,5 +63,8 @@ it.skipIf(pair === undefined)(
       40_000,
     );
     expect([...handled].toSorted((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n));
+    await bus.publish(Step, { n: 40 });
+    await until(() => tail.includes(40), "the tail to go on", 20_000);
+    expect([again, tail.filter((n) => n < 20)]).toEqual([[], Array.from({ length: 20 }, (_, n) => n)]); // nothing from the beginning
   },
 );

@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { postgresCommand } from "../../scripts/brokers/postgres-command.ts";
 import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { until } from "../../src/testing/until.ts";
 import type { DriverConnection } from "../../src/driver.ts";
@@ -31,9 +32,10 @@ async function proxied(): Promise<{ readonly proxy: FaultProxy; readonly url: st
 describe.skipIf(broker === undefined)("who reads slowly", () => {
   it("goes on as long as something comes, however long an answer takes", async () => {
     const schema = await freshSchema(broker!.servers[0]!.port);
+    const filling = await connectPostgres({ url: broker!.url, schema });
+    await filled(filling.connection, 12);
     const { proxy, url } = await proxied();
-    const { connection, statuses } = await connectPostgres({ url, schema, socketTimeoutMs: 1_000, leaseMs: 30_000 });
-    await filled(connection, 12);
+    const { connection, statuses } = await connectPostgres({ url, schema, socketTimeoutMs: 1_000 });
     await connection.ensureGroup(groupSpec("g"));
     proxy.replies.set({ bytesPerSecond: 3 * mega });
     const { sink } = await joinGroup(connection, "g", all);
@@ -57,8 +59,9 @@ describe.skipIf(broker === undefined)("who reads slowly", () => {
       await stuck.connection.ensureGroup(groupSpec("g", { order }));
       proxy.replies.set({ bytesPerSecond: 64 * 1_024 }); // as of a process that stands still, soon
       void joinGroup(stuck.connection, "g", all).catch(() => undefined);
-      await until(() => proxy.open > 0, "its connections");
-      await new Promise((resolve) => setTimeout(resolve, 700)); // its claim is being answered
+      const answering = `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite' AND query LIKE '%${schema}%'`;
+      const { port } = broker!.servers[0]!;
+      await until(async () => (await postgresCommand(port, answering))[0]?.[0] !== "0", "its claim to be answered");
       proxy.replies.set({ bytesPerSecond: 0 });
       const { sink } = await joinGroup(here.connection, "g", all);
       await until(

@@ -185,6 +185,10 @@ export async function startsOf(
     if ("at" in from) starts.set(partition, from.at === "oldest" ? oldest : last);
     else {
       const seq = Number(from.positions[partitionName(stream, partition)] ?? Number.NaN);
+      if (seq > last && session.promoted) {
+        starts.set(partition, last);
+        continue;
+      }
       starts.set(partition, Number.isSafeInteger(seq) && seq >= oldest && seq <= last ? seq : oldest);
     }
   }

@@ -25,7 +25,7 @@ export async function prepareLayout(
   if (missing.length > 0)
     throw new DriverError(
       "BUS_NOT_FOUND",
-      `postgres: missing at the server: ${missing.join(", ")} of "${names.prefix}" in schema "${names.schema}": run what postgresSchema() of "omnibus/drivers/postgres" gives, or connect once with manage "create"`,
+      `postgres: missing at the server: ${missing.join(", ")} of "${names.prefix}" in schema "${names.schema}"${found === undefined ? ': run what postgresSchema() of "omnibus/drivers/postgres" gives, or connect once with manage "create"' : ": somebody removed it; it stands in what postgresSchema() gives"}`,
     );
 }
 
@@ -83,7 +83,7 @@ export function schemaFile(names: Names): string {
   const comment = (text: string): string => `-- ${text.replaceAll(/[\r\n]/g, " ")}`;
   const head = [
     `The tables and functions of prefix "${names.prefix}", layout ${layoutVersion}, in the schema "${names.schema}", which has to be there.`,
-    "Run it as the user who owns them, or is to: it makes what is missing, and brings an older layout up to date.",
+    "Run it as the user who owns them, or is to: it makes all of it where there is nothing, and brings an older layout up to date.",
   ];
   return [...head.map(comment), `${creation(names)};`, ""].join("\n");
 }

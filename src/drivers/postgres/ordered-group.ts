@@ -32,6 +32,8 @@ const sweepMs = 250;
 const drainLookMs = 50;
 /** How long acknowledgements may wait for a turn that reads. */
 const ackMs = 10;
+/** Of one answer: our lease is renewed by the same line, behind it. */
+const mostBytes = 8_388_608;
 const mostAtOnce = 1_000;
 
 /**
@@ -282,7 +284,7 @@ export class OrderedGroup implements Consumption, GroupMember {
     const batch = this.#nextBatch();
     const messages = this.#state === "open" ? Math.min(this.#credit.messages, mostAtOnce) : 0;
     const parts = [...new Set([...batch.parts, ...reads])];
-    const bytes = Math.min(this.#credit.bytes, Number.MAX_SAFE_INTEGER);
+    const bytes = Math.min(this.#credit.bytes, mostBytes);
     const turn: OwnTurn = { parts, reads, batch, messages, bytes };
     for (const part of reads) part.news = false;
     const cursors = new Map(parts.map((part) => [part, part.cursor]));

@@ -46,6 +46,7 @@ export class Session {
   #database = "";
   /** Of its history: another one was promoted, and may not have the last of what the former had. */
   #timeline: string | undefined;
+  #promoted = false;
   #links: Partial<Record<LinkKind, OpenLink>> = {};
   #isUp = false;
   #hears = false;
@@ -128,6 +129,11 @@ export class Session {
   /** Its own number; another one is another database. */
   get database(): string {
     return this.#database;
+  }
+
+  /** A standby became this database: it may lack the last of what there was, and positions above its own are those. */
+  get promoted(): boolean {
+    return this.#promoted;
   }
 
   get native(): unknown {
@@ -328,6 +334,7 @@ export class Session {
     if (replaced) this.#own = undefined; // there it is another process's
     this.#hears = this.#links.listener !== undefined && (await this.#hear(this.#links.listener, worker));
     signal.throwIfAborted();
+    this.#promoted = this.#database === database && (this.#promoted || replaced);
     this.#database = database;
     this.#timeline = timeline;
     this.#isUp = true;

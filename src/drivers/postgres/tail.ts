@@ -37,8 +37,9 @@ export async function openTail(
   for (const { partition, last } of await streams.newest(stream.id)) {
     const name = partitionName(stream, partition);
     const kept = known.get(name);
-    // a position that the log has not reached is of another database
-    const after = kept !== undefined && Number.isSafeInteger(kept) && kept <= last ? kept : undefined;
+    // a position that the log has not reached is of another database, or of what a promoted standby lacks
+    const reached = kept !== undefined && session.promoted ? Math.min(kept, last) : kept;
+    const after = reached !== undefined && Number.isSafeInteger(reached) && reached <= last ? reached : undefined;
     places.push({ partition, name, next: after ?? (kept === undefined ? (starts.get(partition) ?? last) : 0) });
   }
   return new Tail(session, stream, places, sink, window);

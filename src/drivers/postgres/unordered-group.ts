@@ -29,6 +29,8 @@ type Result = "done" | "stale" | "unknown";
 const againMs = 250;
 /** Another member was at the partition in this moment. */
 const collidedMs = 5;
+/** Of one answer: our lease is renewed by the same line, behind it. */
+const mostBytes = 8_388_608;
 const mostAtOnce = 1_000;
 /** How long acknowledgements wait for the rest of their run, which is then deleted instead of changed. */
 const ackMs = 10;
@@ -355,7 +357,7 @@ export class UnorderedGroup implements Consumption, GroupMember {
     this.#check = false;
     const { seat, session: line } = this;
     const { version } = this.#view;
-    const bytes = Math.min(this.#credit.bytes, Number.MAX_SAFE_INTEGER);
+    const bytes = Math.min(this.#credit.bytes, mostBytes);
     const self = session.context.member.id;
     this.#turn += 1;
     const values = claimValues(this, self, this.#view, this.#turn, messages, bytes, this.#paused);
