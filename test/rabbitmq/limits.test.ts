@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished } from "vitest";
 import { rabbitmq } from "../../src/drivers/rabbitmq/index.ts";
 import { type Bus, connect } from "../../src/index.ts";
 import { until } from "../../src/testing/index.ts";
@@ -89,6 +89,7 @@ describe.skipIf(broker === undefined)("limits of a RabbitMQ", () => {
       const handled: number[] = [];
       await bus.subscribe(Tick, ({ data }) => void handled.push(data.n), { group: "g" });
       await bus.publish(Tick, { n: 1 });
+      onTestFinished(() => rabbitCommand(broker!, ...end).then(() => undefined)); // also when it fails
       await rabbitCommand(broker!, ...begin);
       const held = bus.publish(Tick, { n: 2 }).catch((error: unknown) => error); // the server says so to who publishes
       await until(() => said.includes("blocked"), "the alarm to be said");

@@ -67,7 +67,15 @@ describe.skipIf(!isLocal(broker))("a user with few rights, at RabbitMQ", () => {
     const join = await userWith(prefix, rights);
     const error = await withinTwoSeconds(() => failureOf(join()));
     expect(error).toMatchObject({ code: "BUS_AUTHENTICATION", retryable: false });
-    await assertLives(await join({ manage: "verify" }));
+    const bus = await join({ manage: "verify" });
+    await assertLives(bus);
+    // the past of a group that somebody else makes is copied by whoever gets the job
+    const maker = await busOf(prefix);
+    for (const order of ["group", "none"] as const) {
+      const past = new Seen();
+      await maker.subscribe(Tick, past.handle, { group: `past-${order}`, order });
+      await until(() => past.count > 0, `the past of a group of order ${order}`, 20_000);
+    }
   });
 
   it("one who may not write is refused what he publishes, and goes on reading", async () => {

@@ -3,7 +3,7 @@ import type { AmqpConfirm, AmqpConfirmChannel, AmqpFields, AmqpProperties } from
 import { connectionLost } from "./errors.ts";
 import { quietly } from "./quietly.ts";
 import { PublishFrames } from "./publish-frames.ts";
-import { mayNotWrite, refusedExchange, refusedSize, tooLarge } from "./refused-publish.ts";
+import { mayNotWrite, type RefusedPlace, refusedPlace, refusedSize, tooLarge } from "./refused-publish.ts";
 
 /** Of one publish; exactly one of them is called, once. */
 export interface Outcome {
@@ -35,6 +35,8 @@ interface Parts {
 /** Of what a server without a majority never answers. */
 const mostLate = 10_000;
 
+const isThere = (to: AmqpFields, { exchange, routingKey = to.routingKey }: RefusedPlace): boolean =>
+  to.exchange === exchange && to.routingKey === routingKey;
 const keyOf = ({ exchange, routingKey }: AmqpFields, messageId: string | undefined): string =>
   `${exchange}\n${routingKey}\n${messageId}`;
 
@@ -78,9 +80,8 @@ export class Confirms {
         parts.learned?.(size.most);
         this.#refused(({ bytes }) => bytes === size.size, tooLarge(size.most), error);
       }
-      const exchange = refusedExchange(error);
-      if (exchange !== undefined)
-        this.#refused(({ to }) => to.exchange === exchange, mayNotWrite(exchange, error), error);
+      const place = refusedPlace(error);
+      if (place !== undefined) this.#refused(({ to }) => isThere(to, place), mayNotWrite(place, error), error);
     });
     parts.channel.on("close", () => this.close(connectionLost(reason)));
     // it ended in the turn in which it was opened

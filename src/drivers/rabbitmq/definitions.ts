@@ -21,7 +21,7 @@ export interface DefinitionsListener {
 const layout = 1;
 const claimMs = 10_000;
 const releaseAgainMs = 50;
-const mostClears = 30;
+const clearMs = 20_000;
 const clearAgainMs = 500;
 
 /** Streams and groups as they stand in the log of definitions, which this process follows. */
@@ -127,12 +127,13 @@ export class Definitions {
 
   /** Removes what is left of a stream or a group that was deleted; whoever comes by goes on where another one died. */
   async clear(what: string): Promise<void> {
-    for (let left = mostClears; this.#fold.remains.has(what); left -= 1) {
+    const until = this.#session.clock.ticks() + clearMs;
+    while (this.#fold.remains.has(what)) {
       try {
         return await this.#clear(what);
       } catch (error) {
         // a deletion of what holds much, or is bound to others, may cost the connection: what is gone is gone
-        if (left === 0 || this.#session.closed || !classify(error).retryable) throw error;
+        if (this.#session.clock.ticks() > until || this.#session.closed || !classify(error).retryable) throw error;
         await new Promise<void>((resolve) => void this.#session.clock.after(clearAgainMs, resolve));
       }
     }

@@ -9,6 +9,7 @@ import type { Definitions } from "./definitions.ts";
 
 const prefetch = 1_024;
 const againMs = 250;
+const refusedAgainMs = 5_000;
 const sayMs = 1_000;
 const longestHoldMs = 2_000;
 
@@ -102,8 +103,9 @@ export class Landing {
 
   async #publish(holder: Holder, raw: AmqpDelivery): Promise<void> {
     const { own, clock } = this.#session;
-    const { s = "", d = 0 } = (raw.properties.headers ?? {}) as WireHeaders;
+    const { s = "", d = 0, e } = (raw.properties.headers ?? {}) as WireHeaders;
     if (!holder.alive || this.#closed) return;
+    if (e !== undefined && e <= clock.now()) return holder.done(raw.fields.deliveryTag);
     const stream = this.#definitions.streams.get(s);
     if (stream === undefined) return await this.#withoutStream(holder, raw, s);
     if (cutDelay(d - clock.now()).bits !== undefined) return this.#take(holder, raw); // longer than all steps together
@@ -111,10 +113,11 @@ export class Landing {
       const { to, properties } = this.#asPublished(raw, stream);
       await own.put(to, raw.content, properties);
       holder.done(raw.fields.deliveryTag);
-      this.#unkept.delete(s);
     } catch (error) {
-      if ((error as PutError).code === "BUS_NOT_FOUND") this.#nowhere(s);
-      this.#later(holder, raw);
+      const { code } = error as PutError;
+      if (code === "BUS_NOT_FOUND") this.#refused(s, "no queue is bound for it");
+      if (code === "BUS_AUTHENTICATION") this.#refused(s, "this user may not");
+      this.#later(holder, raw, code === "BUS_NOT_FOUND" || code === "BUS_AUTHENTICATION" ? refusedAgainMs : againMs);
     }
   }
 
@@ -142,11 +145,11 @@ export class Landing {
     };
   }
 
-  /** Tried again all the same: a queue may be bound for it, or the log made again. */
-  #nowhere(stream: string): void {
+  /** Tried again all the same: a queue may be bound for it, the log made again, a right given. */
+  #refused(stream: string, why: string): void {
     if (this.#unkept.has(stream)) return;
     this.#unkept.add(stream);
-    this.#session.context.warn("rabbitmq: what is due is not published: no queue is bound for it", { stream });
+    this.#session.context.warn(`rabbitmq: what is due is not published: ${why}`, { stream });
   }
 
   /** Deleted, with what was to come, or one that is not known here yet. */
@@ -160,11 +163,11 @@ export class Landing {
     this.#later(holder, raw);
   }
 
-  #later(holder: Holder, raw: AmqpDelivery): void {
+  #later(holder: Holder, raw: AmqpDelivery, ms = againMs): void {
     if (!holder.alive || this.#closed) return;
     this.#waiting.set(
       raw,
-      this.#session.clock.after(againMs, () => {
+      this.#session.clock.after(ms, () => {
         this.#waiting.delete(raw);
         void this.#publish(holder, raw);
       }),

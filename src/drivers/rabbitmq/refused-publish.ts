@@ -14,15 +14,29 @@ export function refusedSize(error: unknown): RefusedSize | undefined {
   return most === undefined ? undefined : { size: Number(size), most: Number(most) };
 }
 
-/** The exchange that the user may not write to, for which the server closed a channel; the default one has no name. */
-export function refusedExchange(error: unknown): string | undefined {
-  const text = error instanceof Error ? error.message : "";
-  const found = /access to (?:exchange|topic '.*' in exchange) '(.*)' in vhost '.*' refused for user/.exec(text)?.[1];
-  return found === "amq.default" ? "" : found;
+/** Where the user may not write, for which the server closed a channel: an exchange, or one key of it. The default exchange has no name. */
+export interface RefusedPlace {
+  readonly exchange: string;
+  readonly routingKey: string | undefined;
 }
 
-export const mayNotWrite = (exchange: string, cause: unknown): DriverError =>
-  new DriverError("BUS_AUTHENTICATION", `rabbitmq: this user may not write to the exchange "${exchange}"`, { cause });
+export function refusedPlace(error: unknown): RefusedPlace | undefined {
+  const text = error instanceof Error ? error.message : "";
+  const [, routingKey, exchange] =
+    /access to (?:topic '(.*)' in )?exchange '(.*)' in vhost '.*' refused for user/s.exec(text) ?? [];
+  return exchange === undefined ? undefined : { exchange: exchange === "amq.default" ? "" : exchange, routingKey };
+}
+
+export const mayNotWrite = ({ exchange, routingKey }: RefusedPlace, cause: unknown): DriverError => {
+  const key = routingKey === undefined ? "" : ` with the key "${routingKey}"`;
+  return new DriverError(
+    "BUS_AUTHENTICATION",
+    `rabbitmq: this user may not write to the exchange "${exchange}"${key}`,
+    {
+      cause,
+    },
+  );
+};
 
 export const tooLarge = (most: number): DriverError =>
   new DriverError("BUS_TOO_LARGE", `rabbitmq: a message may have at most ${most} bytes`);
