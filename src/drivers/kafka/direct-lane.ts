@@ -8,11 +8,14 @@ import { readHeaders, recordHeaders } from "./headers.ts";
 import { KafkaMessage, type Place } from "./message.ts";
 import type { FetchedRecord } from "./record-batch.ts";
 import type { Session } from "./session.ts";
-import { makeOwnTopics } from "./own-topics.ts";
+import { makeOwnTopics, ownMessageBytes } from "./own-topics.ts";
 
 const leaseMs = 10_000;
 const inboxPartitions = 8;
-const config = { "retention.ms": "600000", "segment.ms": "300000", "retention.bytes": "536870912" };
+const config = {
+  ...{ "retention.ms": "600000", "segment.ms": "300000", "retention.bytes": "536870912" },
+  "max.message.bytes": ownMessageBytes,
+};
 const direct: Place = { lane: "direct", partition: undefined, topic: "" };
 const inbox: Place = { lane: "inbox", partition: undefined, topic: "" };
 

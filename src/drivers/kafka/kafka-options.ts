@@ -31,7 +31,7 @@ export interface KafkaOptions {
   readonly sessionTimeoutMs?: number | undefined;
   /** How often a member says that it lives. In milliseconds. @default a tenth of the session, 250 to 3_000 */
   readonly heartbeatMs?: number | undefined;
-  /** Where a group goes on whose place was dropped by retention, or a partition that it never read. @default "oldest" */
+  /** Where a group goes on whose place was dropped by retention. Partitions that are added later are read from their beginning. @default "oldest" */
   readonly offsetReset?: "oldest" | "newest" | undefined;
   /** Most bytes of an answer. @default 4_194_304 */
   readonly fetchBytes?: number | undefined;

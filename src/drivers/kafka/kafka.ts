@@ -61,7 +61,7 @@ async function connect(options: ResolvedOptions, context: ConnectContext): Promi
     const link = { clientId, tls: tlsOf(options), sasl: now, connectTimeoutMs };
     return await Link.open(module, to, link, clock, until);
   };
-  await reachAdvertised(host, metadata.brokers, open, signal);
+  await reachAdvertised(host, metadata.brokers, open, clock, signal);
   const session = new Session({ module, options, context, metadata, open });
   const connection = new KafkaConnection(session);
   try {

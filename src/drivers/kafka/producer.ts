@@ -7,6 +7,8 @@ import { produce, type ProduceSettings, type Sent, type Told } from "./produce.t
 import type { Topology } from "./topology.ts";
 
 const renewalPauseMs = 100;
+/** Brokers close the connection above 100 MiB (`socket.request.max.bytes`), and small events would go down with large ones. */
+const mostRequestBytes = 33_554_432;
 
 export interface ProducerOptions {
   readonly module: ClientModule;
@@ -96,7 +98,7 @@ export class Producer {
       else sent.push({ lane, batch });
     }
     if (isLost) this.#look();
-    for (const [leader, sent] of byLeader) void this.#request(leader, sent);
+    for (const [leader, sent] of byLeader) for (const some of inRequests(sent)) void this.#request(leader, some);
   }
 
   /** A partition without a leader is asked for at once, then with the lane's next try. */
@@ -184,4 +186,20 @@ export class Producer {
     for (const lane of this.#all()) lane.close(error);
     this.#busy.clear();
   }
+}
+
+/** What goes to one leader, in requests that it takes: at least one batch each. */
+function* inRequests(sent: readonly Sent[]): Iterable<readonly Sent[]> {
+  let some: Sent[] = [];
+  let bytes = 0;
+  for (const each of sent) {
+    const size = each.batch.parcels.reduce((sum, parcel) => sum + parcel.bytes, 0);
+    if (some.length > 0 && bytes + size > mostRequestBytes) {
+      yield some;
+      [some, bytes] = [[], 0];
+    }
+    some.push(each);
+    bytes += size;
+  }
+  if (some.length > 0) yield some;
 }

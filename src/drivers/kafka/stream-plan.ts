@@ -41,16 +41,17 @@ export function planStream(
   const attached = attachmentOf(options, theirs.wanted, streams);
   if (attached !== undefined) refuseChanging(options, attached);
   const there = attached === undefined ? undefined : theirs.partitions;
-  const hasGrown = stored !== undefined && there !== undefined && there > stored.partitions;
-  const isKnown = options.partitions === undefined || options.partitions === stored?.partitions;
-  const partitions =
-    hasGrown && isKnown ? there : (options.partitions ?? stored?.partitions ?? there ?? defaultPartitions);
+  // what an owner's topic had once may stand in somebody's options for ever
+  const hadThem = stored !== undefined && there !== undefined && (options.partitions ?? 1) <= there;
+  const partitions = hadThem
+    ? Math.max(stored.partitions, there)
+    : (options.partitions ?? stored?.partitions ?? there ?? defaultPartitions);
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > mostPartitions)
     throw new DriverError(
       "BUS_INVALID_OPTION",
       `stream option (${name}, partitions): must be a whole number from 1 to ${mostPartitions}`,
     );
-  if (stored !== undefined && stored.partitions !== partitions && !(hasGrown && partitions === there))
+  if (stored !== undefined && stored.partitions !== partitions && !hadThem)
     throw new DriverError(
       "BUS_CONFLICT",
       `stream (${name}): it has ${stored.partitions} partitions and can't have ${partitions}`,

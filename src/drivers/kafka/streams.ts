@@ -3,6 +3,7 @@ import { DriverError } from "../../internal/driver-error.ts";
 import { attachmentOf, notOurs } from "./attach.ts";
 import type { FullStream, StreamEntry } from "./control-fold.ts";
 import { classify } from "./errors.ts";
+import { besideMessage } from "./options.ts";
 import { type Session, topicOf } from "./session.ts";
 import { planStream, streamConfig, type Theirs } from "./stream-plan.ts";
 
@@ -79,7 +80,9 @@ export class Streams {
     const { topology } = cluster;
     topology.watch(topic);
     // a broker may not know yet what was made a moment ago, and know less partitions than there are
-    for (let left = looks; left > 0 && (left === looks || topology.place(topic) === undefined); left -= 1)
+    const least = streams.get(name)?.options.partitions ?? 1;
+    const isBehind = (): boolean => (topology.place(topic)?.partitions ?? 0) < least;
+    for (let left = looks; left > 0 && (left === looks || isBehind()); left -= 1)
       await cluster.retried(() => topology.refresh());
     const partitions = topology.place(topic)?.partitions;
     if (partitions === undefined)
@@ -128,21 +131,31 @@ export class Streams {
 
   /** One that is there already may be anything: what is compacted loses events that somebody has not handled. */
   async #refuseCompacted(name: string, topic: string): Promise<void> {
-    const { cluster, module } = this.#session;
-    const resource = { resourceType: 2 as const, resourceName: topic, configurationKeys: ["cleanup.policy"] };
-    let policy: string | null | undefined;
-    try {
-      const { results } = await cluster.ask(module.describeConfigsV4, [[resource], false, false]);
-      policy = results[0]?.configs.find((each) => each.name === "cleanup.policy")?.value;
-    } catch (error) {
-      if (classify(error).code !== "BUS_AUTHENTICATION") throw error;
-      return; // not for us to know
-    }
+    const policy = await this.#described(topic, "cleanup.policy");
     if (policy?.includes("compact") !== true) return;
     throw new DriverError(
       "BUS_CONFLICT",
       `stream (${name}): the topic ${topic} has "cleanup.policy" "${policy}", and a stream keeps every event: "delete"`,
     );
+  }
+
+  /** What others made it take: smaller segments than that would refuse what is large. */
+  async #messageBytesOf(topic: string): Promise<number> {
+    const value = await this.#described(topic, "max.message.bytes");
+    return value === undefined ? 0 : Number(value) - besideMessage;
+  }
+
+  /** Undefined: it is not for us to know. */
+  async #described(topic: string, name: string): Promise<string | undefined> {
+    const { cluster, module } = this.#session;
+    const resource = { resourceType: 2 as const, resourceName: topic, configurationKeys: [name] };
+    try {
+      const { results } = await cluster.ask(module.describeConfigsV4, [[resource], false, false]);
+      return results[0]?.configs.find((each) => each.name === name)?.value ?? undefined;
+    } catch (error) {
+      if (classify(error).code !== "BUS_AUTHENTICATION") throw error;
+      return undefined;
+    }
   }
 
   #config(options: FullStream): Readonly<Record<string, string>> {
@@ -152,12 +165,14 @@ export class Streams {
   async #alter(options: FullStream): Promise<void> {
     if (options.attached !== undefined) return;
     const { cluster, names, module } = this.#session;
-    const configs = Object.entries(this.#config(options)).map(([name, value]) => ({
+    const topic = names.ownStream(options.name);
+    const most = Math.max(this.#session.options.maxMessageBytes, await this.#messageBytesOf(topic));
+    const configs = Object.entries(streamConfig(options, most)).map(([name, value]) => ({
       name,
       configOperation: 0 as const,
       value,
     }));
-    const resource = { resourceType: 2 as const, resourceName: names.ownStream(options.name), configs };
+    const resource = { resourceType: 2 as const, resourceName: topic, configs };
     await cluster.ask(module.incrementalAlterConfigsV1, [[resource], false]);
   }
 

@@ -67,6 +67,7 @@ export class Tail extends AckOnly implements Consumption {
     });
     this.#goBy(topicId);
     for (const { reading } of this.#parts) session.loop.add(reading);
+    this.#grow(entry?.options.partitions ?? 0); // it may have grown while the places were asked for
   }
 
   /** What others add to a topic of theirs is read from its beginning. */
