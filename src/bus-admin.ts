@@ -183,16 +183,24 @@ export class BusGroupAdmin implements GroupAdmin {
           "BUS_CONFLICT",
           `group "${group}" has halted keys, and what waits for them is in a state store that this bus does not have: discard their letters first`,
         );
-      // first, so that members who make the group again find no key halted; then what those before them wrote meanwhile
-      if (state !== undefined) await new HaltedKeys(state, group).clear();
+      const halted = state === undefined ? undefined : new HaltedKeys(state, group);
+      const former = (await halted?.all()) ?? [];
       const deleted = await admin.deleteGroup(group);
-      if (state !== undefined) await new HaltedKeys(state, group).clear();
+      // not what members who make the group again park meanwhile; a halt that gets no letter is of those before them
+      await halted?.removeAll(former);
+      const left = (await halted?.all()) ?? [];
+      if (left.length > 0) {
+        await new Promise<void>((resolve) => void this.#core.wheel.set(letterMs, resolve));
+        await halted?.removeUnless(left, async (id) => (await admin.letter(`${group}/${id}`)) !== undefined);
+      }
       return deleted;
     });
   }
 }
 
 const pageSize = 100;
+/** Longer than it takes to store a letter when its key is halted. */
+const letterMs = 1_000;
 
 /** Where the store is not at hand, by their letters. */
 async function hasHalted({ admin, state }: DriverConnection, group: string): Promise<boolean> {

@@ -10,7 +10,7 @@ import type { Receiver } from "./fan-out.ts";
 import { Intake } from "./intake.ts";
 import { KeyHalts } from "./key-halts.ts";
 import { letterOf } from "./letter.ts";
-import { copyHeaders, historyHeaders, noteOf } from "./message-history.ts";
+import { copyHeaders, historyHeaders, noteOf, readHistory, readNames } from "./message-history.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { ParkedDrain } from "./parked-drain.ts";
 import { reportDead, reportFailed, reportHandled, reportRetried, reportUnhandled } from "./report.ts";
@@ -216,8 +216,12 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
 
   takes(work: Work): boolean {
     if (this.#drain !== undefined) return this.#halts.takes(work);
-    if (work.local || work.message.lane !== "queue" || work.message.header(header.halts) === undefined) return false;
+    const { local, message } = work;
+    const isReplay = message.lane === "queue" && message.header(header.halts) !== undefined;
+    if (local || (!isReplay && !(this.#ordered && message.note(header.givenUp) !== undefined))) return false;
     // what waits for it is out of reach here: as a letter it goes on halting its key
+    readHistory(work);
+    if (isReplay) work.givenUp ??= readNames(noteOf(message, header.handlersOnly));
     this.#bury(
       work,
       new BusError("BUS_UNSUPPORTED", "what waits for it is in a state store that this bus does not have"),
@@ -419,7 +423,8 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       settle: (message, letter) =>
         new Promise((resolve) => this.#settler.settle({ how: "dead", message, letter }, resolve)),
       dropped: (work, error) => this.dropped(work, error),
-      free: (key) => this.#halts.free(key),
+      mark: (key) => this.#halts.mark(key),
+      free: (key, mark) => this.#halts.free(key, mark),
     });
     for (const runner of this.runners) this.#drain.add(runner);
   }
@@ -429,12 +434,7 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
     this.#intake!.leave(work);
   }
 
-  #note(
-    work: Work,
-    attempts: number,
-    headers: Headers,
-    notBefore?: number,
-  ): Promise<"done" | "stale" | "unknown"> {
+  #note(work: Work, attempts: number, headers: Headers, notBefore?: number): Promise<"done" | "stale" | "unknown"> {
     return new Promise((resolve) => {
       const note = { message: work.message, attempts, notBefore };
       this.#settler.record({ ...note, headers: [...historyHeaders(work), ...headers] }, resolve);

@@ -2,6 +2,9 @@ import { createHash } from "node:crypto";
 import type { StateStore } from "./driver.ts";
 import { decodeParked, encodeParked, type ParkedEvent } from "./parked-event.ts";
 
+/** Of a bucket, a name. */
+type Entry = readonly [bucket: string, name: string];
+
 /** Halted keys, and what waits behind them: no bucket of a user's is called so. */
 export const haltedBucket = ".halted";
 const parkedBucket = ".parked";
@@ -145,12 +148,25 @@ export class HaltedKeys {
     return this.#state.delete(parkedBucket, parked.name, parked.revision);
   }
 
-  /** Everything of the group that is there now; what is written meanwhile may be of the next of its name. */
-  async clear(): Promise<void> {
-    const found: (readonly [bucket: string, name: string])[] = [];
+  /** Everything of the group that is there now: halts first. */
+  async all(): Promise<readonly Entry[]> {
+    const found: Entry[] = [];
     for (const bucket of [haltedBucket, parkedBucket])
       for await (const name of this.#state.keys(bucket, `${this.#group}/`)) found.push([bucket, name]);
-    for (const [bucket, name] of found) await this.#state.delete(bucket, name);
+    return found;
+  }
+
+  async removeAll(entries: readonly Entry[]): Promise<void> {
+    for (const [bucket, name] of entries) await this.#state.delete(bucket, name);
+  }
+
+  /** Of these the halts, and what is parked behind them, by events that nothing is kept of. */
+  async removeUnless(entries: readonly Entry[], kept: (id: string) => Promise<boolean>): Promise<void> {
+    for (const [bucket, name] of entries) {
+      const halt = bucket === haltedBucket ? await this.get(name) : undefined;
+      if (halt === undefined || (await kept(halt.id)) || !(await this.release(halt))) continue;
+      for (const each of await this.parked(halt)) await this.#state.delete(parkedBucket, each);
+    }
   }
 
   /** What earlier halts of the key left, whose owners died between two writes; of one that stands, what is parked. */

@@ -46,7 +46,8 @@ export class KeyHalts {
   /** The halted keys that are known here; one may be free by now. By name too. */
   readonly #keys = new Set<string>();
   readonly #names = new Set<string>();
-  /** How often one was learned. */
+  /** When each name was learned last, by a count of all. */
+  readonly #marks = new Map<string, number>();
   #learned = 0;
   /** Partitions whose halted keys were read since they were taken up. */
   readonly #read = new Set<string>();
@@ -126,17 +127,25 @@ export class KeyHalts {
   /** Ownership of a partition ended, or of all. */
   forget(partition?: string): void {
     if (partition === undefined) {
-      for (const each of [this.#read, this.#reading, this.#keys, this.#names]) each.clear();
+      for (const each of [this.#read, this.#reading, this.#keys, this.#names, this.#marks]) each.clear();
       return;
     }
     this.#read.delete(partition);
     this.#reading.delete(partition);
   }
 
-  /** That a key is free again. Called while its event is the one of its key that is in hand. */
-  free(key: string): void {
+  /** What was last learned of it. */
+  mark(key: string): number | undefined {
+    return this.#marks.get(haltName(this.#host.group, key));
+  }
+
+  /** That a key was free behind the mark. Called while its event is the one of its key that is in hand. */
+  free(key: string, mark: number | undefined): void {
+    if (mark !== this.mark(key)) return; // it may be halted anew; else the next of the key finds out
+    const name = haltName(this.#host.group, key);
     this.#keys.delete(key);
-    this.#names.delete(haltName(this.#host.group, key));
+    this.#names.delete(name);
+    this.#marks.delete(name);
   }
 
   /** What others halt: by events of the group's queue, which have no order with those of its streams. */
@@ -197,14 +206,14 @@ export class KeyHalts {
     const id = eventIdOf(work, this.#core.clock.now());
     const store = await this.#store();
     let halt: StoredHalt | undefined;
-    let learned: number;
+    let mark: number | undefined;
     do {
-      learned = this.#learned;
+      mark = this.mark(work.key!);
       halt = await store.of(work.key!);
       if (this.#isOver(work)) return;
-    } while (halt === undefined && learned !== this.#learned); // it may be halted anew since it was read
+    } while (halt === undefined && mark !== this.mark(work.key!)); // it may be halted anew since it was read
     if (halt === undefined) {
-      this.free(work.key!);
+      this.free(work.key!, mark);
       return this.#host.resume(work);
     }
     if (halt.id === id) return await this.#buryAgain(work, id);
@@ -229,10 +238,11 @@ export class KeyHalts {
     const id = decodeURIComponent(message.header(header.halts)!);
     const isDone = message.header(header.discarded) !== undefined || message.note(header.drains) !== undefined;
     const store = await this.#store();
+    const mark = this.mark(work.key!);
     const halt = await store.of(work.key!);
     if (this.#isOver(work)) return;
     if (halt !== undefined) this.#learn(halt.name, halt.key);
-    else this.free(work.key!);
+    else this.free(work.key!, mark);
     if (halt?.id === id || halt?.via === id) {
       work.halt = "ends";
       if (isDone || halt.via === id) await this.#drain(work, store);
@@ -294,7 +304,7 @@ export class KeyHalts {
   }
 
   #learn(name: string, key: string): void {
-    this.#learned += 1;
+    this.#marks.set(name, (this.#learned += 1));
     this.#names.add(name);
     this.#keys.add(key);
   }

@@ -41,8 +41,9 @@ export interface DrainHost {
   /** Stores the letter, and settles the message. */
   settle(message: InMessage, letter: StoredMessage): Promise<Result>;
   dropped(work: Work, error: unknown): void;
-  /** The key is free again. */
-  free(key: string): void;
+  /** What was last learned of a key; that it is free, if nothing was since. */
+  mark(key: string): number | undefined;
+  free(key: string, mark: number | undefined): void;
 }
 
 /**
@@ -90,7 +91,9 @@ export class ParkedDrain implements Outcomes {
     const seen = new Set([replayed]);
     let suspect = replay.message.deliveries > 1;
     let isFree = false;
+    let mark: number | undefined;
     while (!isFree) {
+      mark = this.#host.mark(key);
       const halt = await store.of(key);
       if (over()) return;
       isFree = halt === undefined;
@@ -110,7 +113,7 @@ export class ParkedDrain implements Outcomes {
         } else await store.remove(parked);
       }
     }
-    if (isFree) this.#host.free(key);
+    if (isFree) this.#host.free(key, mark);
     this.#host.ack(replay);
   }
 
