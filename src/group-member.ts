@@ -47,6 +47,8 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
   readonly #settler: Settler;
   readonly #runAhead: RunAhead<Work>;
   readonly #halts: KeyHalts;
+  /** Others may halt keys of it, and what waits for these is out of reach. */
+  #lacksStore = false;
   #drain: ParkedDrain | undefined;
   #intake: Intake | undefined;
   #order: SubscribeOptions["order"];
@@ -156,7 +158,9 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
       reads: this.#routing.reads(this.patterns),
     });
     if (this.#intake !== undefined) return;
-    if (spec.order === "group" && !live && connection.state !== undefined) this.#makeDrain();
+    const mayHalt = spec.order === "group" && !live;
+    this.#lacksStore = mayHalt && connection.state === undefined;
+    if (mayHalt && connection.state !== undefined) this.#makeDrain();
     this.#order = spec.order;
     this.#ordered = spec.order !== "none";
     // what is in this process alone goes nowhere while it stands still
@@ -216,9 +220,10 @@ export class GroupMember implements Consumer, Outcomes, Receiver {
 
   takes(work: Work): boolean {
     if (this.#drain !== undefined) return this.#halts.takes(work);
-    const { local, message } = work;
+    if (!this.#lacksStore || work.local) return false;
+    const { message } = work;
     const isReplay = message.lane === "queue" && message.header(header.halts) !== undefined;
-    if (local || (!isReplay && !(this.#ordered && message.note(header.givenUp) !== undefined))) return false;
+    if (!isReplay && message.note(header.givenUp) === undefined) return false;
     // what waits for it is out of reach here: as a letter it goes on halting its key
     readHistory(work);
     if (isReplay) work.givenUp ??= readNames(noteOf(message, header.handlersOnly));

@@ -2,7 +2,7 @@ import type { Core } from "./core.ts";
 import type { Headers, StateStore } from "./driver.ts";
 import { BusError } from "./errors.ts";
 import { HaltedKeys, haltName, type StoredHalt } from "./halted-keys.ts";
-import { eventIdOf } from "./letter.ts";
+import { eventIdOf, haltingId } from "./letter.ts";
 import { givenUpFor, readHistory } from "./message-history.ts";
 import { parkedOf } from "./parked-event.ts";
 import { open } from "./receiving.ts";
@@ -235,7 +235,7 @@ export class KeyHalts {
   /** The letter by which a key is halted was replayed or discarded. */
   async #answer(work: Work): Promise<void> {
     const { message } = work;
-    const id = decodeURIComponent(message.header(header.halts)!);
+    const id = haltingId(message)!;
     const isDone = message.header(header.discarded) !== undefined || message.note(header.drains) !== undefined;
     const store = await this.#store();
     const mark = this.mark(work.key!);

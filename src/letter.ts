@@ -1,5 +1,5 @@
 import { encodeEnvelope } from "./codec.ts";
-import type { Headers, StoredMessage } from "./driver.ts";
+import type { Headers, InMessage, StoredMessage } from "./driver.ts";
 import type { Envelope } from "./envelope.ts";
 import { isBusError } from "./errors.ts";
 import { firstPlace, historyHeaders, noteOf, writeNames } from "./message-history.ts";
@@ -18,13 +18,22 @@ const messageLimit = 1_024;
  * be read by now, or not any more.
  */
 export function eventIdOf({ envelope, message }: Work, now: number): string {
-  const halts = message.lane === "queue" ? message.header(header.halts) : undefined;
-  if (halts !== undefined) return decodeURIComponent(halts);
   return (
+    haltingId(message) ??
     message.note(header.letterEventId) ??
     envelope?.id ??
     `${message.partition ?? message.lane}/${message.position ?? now}`
   );
+}
+
+/** Of a replayed or discarded letter that its key waits for: its event. What somebody else wrote there is taken as it is. */
+export function haltingId(message: InMessage): string | undefined {
+  const text = message.lane === "queue" ? message.header(header.halts) : undefined;
+  try {
+    return text === undefined ? undefined : decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** The dead letter of a work: the message as it came, and beside it why, who and when; `halts`: its key waits for what becomes of it. */

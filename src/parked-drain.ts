@@ -5,7 +5,7 @@ import type { HaltedKeys, StoredParked } from "./halted-keys.ts";
 import type { BaseRunner } from "./handler-runner.ts";
 import { decideHandOn } from "./hand-on.ts";
 import { Intake } from "./intake.ts";
-import { letterOf } from "./letter.ts";
+import { haltingId, letterOf } from "./letter.ts";
 import { givenUpFor, historyHeaders, noteOf } from "./message-history.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { type ParkedEvent, ParkedMessage } from "./parked-event.ts";
@@ -87,7 +87,7 @@ export class ParkedDrain implements Outcomes {
     const key = replay.key!;
     const over = (): boolean => replay.revoked || replay.state === "gone" || this.#host.closing;
     /** What was parked twice is handled once. */
-    const replayed = decodeURIComponent(replay.message.header(header.halts)!);
+    const replayed = haltingId(replay.message)!;
     const seen = new Set([replayed]);
     let suspect = replay.message.deliveries > 1;
     let isFree = false;
