@@ -94,7 +94,7 @@ describe.skipIf(kafka === undefined)("a producer of Kafka", () => {
 
   it("one partition's refusal is not the others', and a topic that is not there is said", async () => {
     if (kafka === undefined) return;
-    using parts = await KafkaParts.at(kafka);
+    using parts = await KafkaParts.at(kafka, undefined, 15_000);
     const topic = newTopic();
     await parts.makeTopic(topic, 2);
     const told = new Told();

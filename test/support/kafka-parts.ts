@@ -35,7 +35,7 @@ export class KafkaParts implements Disposable {
   readonly #all: Links;
   readonly #leaders: Links;
 
-  private constructor(module: ClientModule, host: Host, via: number | undefined) {
+  private constructor(module: ClientModule, host: Host, via: number | undefined, produceTimeoutMs: number) {
     this.module = module;
     this.#tests = module as unknown as TestModule;
     this.#host = host;
@@ -60,13 +60,14 @@ export class KafkaParts implements Disposable {
       links: this.#leaders,
       any: () => this.any(),
       limits: { batchSize: 16, batchBytes: 900_000 },
-      settings: { acks: -1, compression: "none", requestTimeoutMs },
+      settings: { acks: -1, compression: "none", requestTimeoutMs: produceTimeoutMs },
     });
   }
 
-  static async at(broker: Broker, via?: number): Promise<KafkaParts> {
+  /** `produceTimeoutMs`: what is stored later than that is unknown. */
+  static async at(broker: Broker, via?: number, produceTimeoutMs = requestTimeoutMs): Promise<KafkaParts> {
     const host = { host: "127.0.0.1", port: broker.servers[0]?.port ?? 0 };
-    return new KafkaParts(await loadClient(), host, via);
+    return new KafkaParts(await loadClient(), host, via, produceTimeoutMs);
   }
 
   any(): Promise<Link> {
